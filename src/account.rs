@@ -10,7 +10,8 @@ use tokio_postgres::Client;
 use super::Failure;
 use super::password::{self, Asked};
 use super::place::{DatabaseArguments, Place};
-use gom_server::identity::{Account, AccountTable, Hasher, NewAccount, is_customers};
+use gom_server::application::Application;
+use gom_server::identity::{Account, AccountTable, Hasher, NewAccount};
 use gom_server::policy;
 use gom_server::settings::{Provider, Settings};
 
@@ -67,7 +68,10 @@ struct Added {
     picture: Option<String>,
 }
 
-pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(super) fn run(
+    arguments: Arguments,
+    application: &'static dyn Application,
+) -> Result<(), Failure> {
     let (database, work) = match arguments.task {
         Task::Add(added) => {
             let Added {
@@ -92,9 +96,11 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
             }
             let subject =
                 subject.unwrap_or_else(|| format!("account|{}", uuid::Uuid::new_v4().simple()));
-            if is_customers(&subject) {
+            let mut kinds = application.token_kinds().iter();
+            if let Some(kind) = kinds.find(|kind| kind.owns(&subject)) {
                 let problem = format!(
-                    "the subject '{subject}' is a customer's; choose one that begins otherwise"
+                    "the subject '{subject}' is {}; choose one that begins otherwise",
+                    kind.holder
                 );
                 return Err(Failure::Other(problem));
             }
@@ -113,7 +119,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         Task::Passwd(named) => (named.database, Work::Passwd(named.username)),
         Task::List(database) => (database, Work::List),
     };
-    let (settings, patience) = database.load([])?;
+    let (settings, patience) = database.load(application, [])?;
     if let Work::Add(account) = &work {
         policy::check_role(&settings, &account.role)
             .map_err(|error| Failure::because("", &error))?;
@@ -124,7 +130,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         _ => None,
     };
     actix::System::new().block_on(async {
-        let place = Place::open(&settings, patience).await?;
+        let place = Place::open(application, &settings, patience).await?;
         let result = carry_out(&place, &settings, work, password).await;
         place.close().await;
         result

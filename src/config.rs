@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::{Failure, SettingsArguments};
+use gom_server::application::Application;
 use gom_server::settings::Purpose;
 
 #[derive(Debug, Args)]
@@ -11,8 +12,11 @@ pub(super) struct Arguments {
     settings: SettingsArguments,
 }
 
-pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let loaded = arguments.settings.load(Purpose::Tool, [])?;
+pub(super) fn run(
+    arguments: Arguments,
+    application: &'static dyn Application,
+) -> Result<(), Failure> {
+    let loaded = arguments.settings.load(application, Purpose::Tool, [])?;
     let width = |of: fn(&gom_server::settings::Effective) -> usize| {
         loaded.effective.iter().map(of).max().unwrap_or(0)
     };

@@ -8,6 +8,7 @@ use gom_actors::push::{DeviceSummary, Devices};
 
 use super::Failure;
 use super::place::{DatabaseArguments, Place};
+use gom_server::application::Application;
 use gom_server::identity::obtain_vapid_keys;
 use gom_server::push::devices_options;
 use gom_server::settings::Settings;
@@ -30,8 +31,7 @@ enum Task {
 struct Of {
     #[command(flatten)]
     database: DatabaseArguments,
-    /// Whose: the claim `sub` of their tokens; of a customer of the shop `customer:UID:SELLER`, with the `uid` of a Bp and the
-    /// seller's `extUid`
+    /// Whose: the claim `sub` of their tokens, or what the application makes of the claims
     #[arg(value_name = "SUBJECT")]
     subject: String,
 }
@@ -45,7 +45,10 @@ struct Forgotten {
     device: Option<String>,
 }
 
-pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(super) fn run(
+    arguments: Arguments,
+    application: &'static dyn Application,
+) -> Result<(), Failure> {
     let (of, work) = match arguments.task {
         Task::List(of) => (of, Work::List),
         Task::Forget(Forgotten { of, device: None }) => (of, Work::ForgetAll),
@@ -55,9 +58,9 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         }) => (of, Work::Forget(device)),
     };
     let Of { database, subject } = of;
-    let (settings, patience) = database.load([])?;
+    let (settings, patience) = database.load(application, [])?;
     actix::System::new().block_on(async {
-        let place = Place::open(&settings, patience).await?;
+        let place = Place::open(application, &settings, patience).await?;
         let result = carry_out(&place, &settings, &subject, work).await;
         place.close().await;
         result
@@ -72,8 +75,8 @@ enum Work {
 
 /// The devices of all users, where the servers keep them.
 pub(super) fn devices(place: &Place, settings: &Settings) -> Result<Devices, Failure> {
-    Devices::start(devices_options(settings, None), &place.database)
-        .map_err(|error| Failure::because("", &error))
+    let options = devices_options(place.application, settings, None);
+    Devices::start(options, &place.database).map_err(|error| Failure::because("", &error))
 }
 
 async fn carry_out(

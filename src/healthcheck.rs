@@ -8,6 +8,7 @@ use clap::Args;
 use clap::builder::OsStringValueParser;
 
 use super::Failure;
+use gom_server::application::Application;
 use gom_server::settings::{self, Inputs, Purpose, Server};
 
 #[derive(Debug, Args)]
@@ -30,7 +31,10 @@ pub(super) struct Arguments {
     timeout: u64,
 }
 
-pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(super) fn run(
+    arguments: Arguments,
+    application: &'static dyn Application,
+) -> Result<(), Failure> {
     let url = match arguments.url {
         Some(mut url) => {
             if url.path() == "/" {
@@ -41,6 +45,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         None => {
             // Secrets may be for the server only to read.
             let server = settings::server(&Inputs {
+                keys: application.settings(),
                 purpose: Purpose::Tool,
                 variables: std::env::vars_os().collect(),
                 directory: arguments.config.and_then(super::folder),
@@ -111,6 +116,7 @@ mod tests {
     #[test]
     fn a_server_that_listens_everywhere_is_asked_here() {
         let mut server = settings::load(&Inputs {
+            keys: &[],
             purpose: Purpose::Tool,
             variables: std::collections::BTreeMap::new(),
             directory: None,

@@ -91,6 +91,7 @@ impl SettingsArguments {
     /// Reads the settings, these arguments and `more` (key, flag, text) being the strongest.
     fn load(
         self,
+        application: &dyn Application,
         purpose: Purpose,
         more: impl IntoIterator<Item = (&'static str, &'static str, Option<String>)>,
     ) -> Result<Loaded, SettingsError> {
@@ -101,6 +102,7 @@ impl SettingsArguments {
         ];
         settings::load(&Inputs {
             purpose,
+            keys: application.settings(),
             variables: std::env::vars_os().collect(),
             directory: self.config.and_then(folder),
             arguments: own
@@ -181,18 +183,18 @@ pub fn run(application: &'static dyn Application) -> ExitCode {
     let result = match cli.command {
         Some(Command::Serve(arguments)) => serve::run(arguments, application),
         None => serve::run(cli.serve, application),
-        Some(Command::Config(arguments)) => config::run(arguments),
-        Some(Command::Schema(arguments)) => schema::run(arguments),
+        Some(Command::Config(arguments)) => config::run(arguments, application),
+        Some(Command::Schema(arguments)) => schema::run(arguments, application),
         Some(Command::Migrate(arguments)) => migrate::run(arguments, application),
         Some(Command::Policy(arguments)) => policy::run(arguments, application),
         Some(Command::Seed(arguments)) => seed::run(arguments, application),
-        Some(Command::Token(arguments)) => token::run(arguments),
-        Some(Command::Account(arguments)) => account::run(arguments),
-        Some(Command::Session(arguments)) => session::run(arguments),
+        Some(Command::Token(arguments)) => token::run(arguments, application),
+        Some(Command::Account(arguments)) => account::run(arguments, application),
+        Some(Command::Session(arguments)) => session::run(arguments, application),
         Some(Command::Vapid(arguments)) => vapid::run(&arguments),
-        Some(Command::Push(arguments)) => push::run(arguments),
+        Some(Command::Push(arguments)) => push::run(arguments, application),
         Some(Command::Doctor(arguments)) => doctor::run(arguments, application),
-        Some(Command::Healthcheck(arguments)) => healthcheck::run(arguments),
+        Some(Command::Healthcheck(arguments)) => healthcheck::run(arguments, application),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -53,7 +53,10 @@ struct Applied {
     allow_data_loss: bool,
 }
 
-pub(super) fn run(arguments: Arguments, application: &dyn Application) -> Result<(), Failure> {
+pub(super) fn run(
+    arguments: Arguments,
+    application: &'static dyn Application,
+) -> Result<(), Failure> {
     let unplanned = |database| Planned {
         database,
         renames: Vec::new(),
@@ -74,14 +77,14 @@ pub(super) fn run(arguments: Arguments, application: &dyn Application) -> Result
         renames,
         drop_unknown,
     } = planned;
-    let (settings, patience) = database.load([])?;
+    let (settings, patience) = database.load(application, [])?;
     let datamodel = application
         .read_datamodel(&settings)
         .map_err(|error| Failure::because("", &error))?;
     datamodel.say_warnings();
     let renames: Vec<Rename> = datamodel.renames.iter().cloned().chain(renames).collect();
     actix::System::new().block_on(async {
-        let place = Place::open(&settings, patience).await?;
+        let place = Place::open(application, &settings, patience).await?;
         let result = match place.database.lend().await {
             Ok(mut client) => {
                 work(

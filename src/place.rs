@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 use tokio_postgres::Config;
 
 use super::{Failure, SettingsArguments};
+use gom_server::application::Application;
 use gom_server::settings::{Purpose, Settings};
 
 /// Between two attempts to connect, and between two lines that say so.
@@ -36,15 +37,18 @@ impl DatabaseArguments {
     /// If the settings cannot be used.
     pub fn load(
         self,
+        application: &'static dyn Application,
         more: impl IntoIterator<Item = (&'static str, &'static str, Option<String>)>,
     ) -> Result<(Settings, Duration), Failure> {
         let patience = Duration::from_secs(self.wait.unwrap_or_default());
-        Ok((self.settings.load(Purpose::Tool, more)?.settings, patience))
+        let loaded = self.settings.load(application, Purpose::Tool, more)?;
+        Ok((loaded.settings, patience))
     }
 }
 
 /// A database, and the private PostgreSQL that it is in, if this command started it.
 pub(super) struct Place {
+    pub application: &'static dyn Application,
     pub database: Database,
     is_private: bool,
     embedded: Option<EmbeddedPostgres>,
@@ -55,7 +59,11 @@ impl Place {
     ///
     /// # Errors
     /// If the private PostgreSQL cannot be started, the connection string is wrong, or the database does not answer in time.
-    pub async fn open(settings: &Settings, patience: Duration) -> Result<Place, Failure> {
+    pub async fn open(
+        application: &'static dyn Application,
+        settings: &Settings,
+        patience: Duration,
+    ) -> Result<Place, Failure> {
         let configured = settings
             .database
             .configured()
@@ -67,6 +75,7 @@ impl Place {
         };
         let database = Database::start(options).map_err(|error| Failure::because("", &error))?;
         let place = Place {
+            application,
             database,
             is_private,
             embedded,

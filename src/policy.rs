@@ -51,17 +51,23 @@ struct Explain {
     claims: Map<String, Value>,
 }
 
-pub(super) fn run(arguments: Arguments, application: &dyn Application) -> Result<(), Failure> {
+pub(super) fn run(
+    arguments: Arguments,
+    application: &'static dyn Application,
+) -> Result<(), Failure> {
     match arguments.task {
-        Task::Check(settings) => check(&settings.load(Purpose::Tool, [])?.settings, application),
+        Task::Check(settings) => check(
+            &settings.load(application, Purpose::Tool, [])?.settings,
+            application,
+        ),
         Task::Explain(task) => explain(*task, application),
     }
 }
 
-fn check(settings: &Settings, application: &dyn Application) -> Result<(), Failure> {
+fn check(settings: &Settings, application: &'static dyn Application) -> Result<(), Failure> {
     let (engine, policy) = load(settings, application)?;
     print!("{}", report(&engine, &policy));
-    let problems = policy::unreachable(&policy, settings);
+    let problems = policy::unreachable(&policy, settings, application.token_kinds());
     if settings.auth.provider() == Provider::Accounts && !problems.is_empty() {
         return Err(Failure::Other(problems.join("\n")));
     }
@@ -97,8 +103,8 @@ fn report(engine: &Engine, policy: &Policy) -> String {
     out
 }
 
-fn explain(task: Explain, application: &dyn Application) -> Result<(), Failure> {
-    let settings = task.settings.load(Purpose::Tool, [])?.settings;
+fn explain(task: Explain, application: &'static dyn Application) -> Result<(), Failure> {
+    let settings = task.settings.load(application, Purpose::Tool, [])?.settings;
     let text = read(&task.query)?;
     let (engine, policy) = load(&settings, application)?;
     let role = policy.role(&task.role).ok_or_else(|| {
@@ -142,7 +148,7 @@ fn explain(task: Explain, application: &dyn Application) -> Result<(), Failure> 
 
 fn load(
     settings: &Settings,
-    application: &dyn Application,
+    application: &'static dyn Application,
 ) -> Result<(Engine, Arc<Policy>), Failure> {
     let read = application
         .read_datamodel(settings)

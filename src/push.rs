@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::place::{DatabaseArguments, Place};
 use super::{Failure, columns, devices};
+use gom_server::application::Application;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -114,17 +115,20 @@ struct JobFailure {
     due_at: DateTime<Utc>,
 }
 
-pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(super) fn run(
+    arguments: Arguments,
+    application: &'static dyn Application,
+) -> Result<(), Failure> {
     match arguments.task {
-        Task::Status(status) => show(status),
-        Task::Devices(arguments) => devices::run(arguments),
+        Task::Status(status) => show(status, application),
+        Task::Devices(arguments) => devices::run(arguments, application),
     }
 }
 
-fn show(status: Status) -> Result<(), Failure> {
-    let (settings, patience) = status.database.load([])?;
+fn show(status: Status, application: &'static dyn Application) -> Result<(), Failure> {
+    let (settings, patience) = status.database.load(application, [])?;
     let report = actix::System::new().block_on(async {
-        let place = Place::open(&settings, patience).await?;
+        let place = Place::open(application, &settings, patience).await?;
         let report = match place.prepare_to_read(&settings).await {
             Ok(()) => read(&place).await,
             Err(error) => Err(error),

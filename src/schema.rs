@@ -6,7 +6,7 @@ use clap::Args;
 use gom_engine::schema::{EXTENSIONS, SchemaOptions, generate, sdl};
 
 use super::{Failure, SettingsArguments};
-use gom_server::datamodel;
+use gom_server::application::Application;
 use gom_server::settings::Purpose;
 
 #[derive(Debug, Args)]
@@ -18,9 +18,17 @@ pub(super) struct Arguments {
     with_extensions: bool,
 }
 
-pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let settings = arguments.settings.load(Purpose::Tool, [])?.settings;
-    let datamodel = datamodel::read(&settings).map_err(|error| Failure::because("", &error))?;
+pub(super) fn run(
+    arguments: Arguments,
+    application: &'static dyn Application,
+) -> Result<(), Failure> {
+    let settings = arguments
+        .settings
+        .load(application, Purpose::Tool, [])?
+        .settings;
+    let datamodel = application
+        .read_datamodel(&settings)
+        .map_err(|error| Failure::because("", &error))?;
     datamodel.say_warnings();
     let options = SchemaOptions {
         execute_raw: settings.graphql.execute_raw,

@@ -30,15 +30,17 @@ pub(super) struct Arguments {
     deploy: bool,
 }
 
-pub(super) fn run(arguments: Arguments, application: &dyn Application) -> Result<(), Failure> {
+pub(super) fn run(
+    arguments: Arguments,
+    application: &'static dyn Application,
+) -> Result<(), Failure> {
     let deploy = arguments.deploy.then(|| "true".to_owned());
-    let (settings, patience) =
-        arguments
-            .database
-            .load([("database.deploy", "--deploy", deploy)])?;
+    let (settings, patience) = arguments
+        .database
+        .load(application, [("database.deploy", "--deploy", deploy)])?;
     logging::start(&settings.log);
     actix::System::new().block_on(async {
-        let place = Place::open(&settings, patience).await?;
+        let place = Place::open(application, &settings, patience).await?;
         let result = write(
             &place,
             &settings,
@@ -55,7 +57,7 @@ pub(super) fn run(arguments: Arguments, application: &dyn Application) -> Result
 async fn write(
     place: &Place,
     settings: &Settings,
-    application: &dyn Application,
+    application: &'static dyn Application,
     scale: bool,
     accounts: bool,
 ) -> Result<(), Failure> {

@@ -54,6 +54,7 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     let set = |flag: bool| flag.then(|| "true".to_owned());
     let loaded = arguments.settings.load(
+        application,
         Purpose::Serve,
         [
             ("server.port", "--port", arguments.port),

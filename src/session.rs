@@ -8,6 +8,7 @@ use gom_actors::sessions::{SessionSummary, Sessions};
 use super::Failure;
 use super::devices::devices;
 use super::place::{DatabaseArguments, Place};
+use gom_server::application::Application;
 use gom_server::identity::session_options;
 use gom_server::settings::Settings;
 
@@ -29,8 +30,7 @@ enum Task {
 struct Of {
     #[command(flatten)]
     database: DatabaseArguments,
-    /// Whose: the claim `sub` of their tokens; of a customer of the shop `customer:UID:SELLER`, with the `uid` of a Bp and the
-    /// seller's `extUid`
+    /// Whose: the claim `sub` of their tokens, or what the application makes of the claims
     #[arg(value_name = "SUBJECT")]
     subject: String,
 }
@@ -44,7 +44,10 @@ struct Closing {
     session: Option<String>,
 }
 
-pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(super) fn run(
+    arguments: Arguments,
+    application: &'static dyn Application,
+) -> Result<(), Failure> {
     let (of, work) = match arguments.task {
         Task::List(of) => (of, Work::List),
         Task::Close(Closing { of, session: None }) => (of, Work::CloseAll),
@@ -54,9 +57,9 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         }) => (of, Work::Close(handle)),
     };
     let Of { database, subject } = of;
-    let (settings, patience) = database.load([])?;
+    let (settings, patience) = database.load(application, [])?;
     actix::System::new().block_on(async {
-        let place = Place::open(&settings, patience).await?;
+        let place = Place::open(application, &settings, patience).await?;
         let result = carry_out(&place, &settings, &subject, work).await;
         place.close().await;
         result

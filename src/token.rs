@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 
 use super::{Failure, SettingsArguments};
+use gom_server::application::Application;
 use gom_server::identity::{ServiceTokens, obtain_service_secret};
 use gom_server::settings::Purpose;
 
@@ -17,8 +18,11 @@ pub(super) struct Arguments {
     expires_in: Duration,
 }
 
-pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let loaded = arguments.settings.load(Purpose::Tool, [])?;
+pub(super) fn run(
+    arguments: Arguments,
+    application: &'static dyn Application,
+) -> Result<(), Failure> {
+    let loaded = arguments.settings.load(application, Purpose::Tool, [])?;
     let kept = loaded.settings.embedded.data_dir.join("service.secret");
     let is_made = loaded.settings.service.secret.is_none() && !kept.exists();
     let secret =

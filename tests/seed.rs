@@ -92,6 +92,7 @@ async fn demo_accounts_are_created_once_and_only_in_the_private_database() {
     let database = shop().await;
     let mut client = database.connect().await;
     let inputs = Inputs {
+        keys: gom_shop::KEYS,
         purpose: Purpose::Tool,
         variables: BTreeMap::new(),
         directory: None,
@@ -147,6 +148,7 @@ async fn the_demo_sellers_get_both_their_accounts_or_none() {
     let mut client = database.connect().await;
     seed::demo(&mut client, SCHEMA).await.unwrap();
     let inputs = Inputs {
+        keys: gom_shop::KEYS,
         purpose: Purpose::Tool,
         variables: BTreeMap::new(),
         directory: None,

@@ -11,12 +11,21 @@ use gom_engine::schema::Schema;
 use crate::datamodel::{self, LoadedDatamodel, ReadError};
 use crate::graphql::{Api, Engine, WriteRules};
 use crate::http::{Additions, Endpoint, LoginProvider};
+use crate::identity::TokenKind;
 use crate::policy::{self, PolicyError};
-use crate::settings::Settings;
+use crate::settings::{Key, Settings};
+
+/// From a subject to the one that it replaces, if it replaces any.
+pub type EarlierSubject = fn(&str) -> Option<&str>;
 
 /// An application of the server. Each method adds nothing unless it is implemented; each looks at the datamodel first and
 /// adds nothing to one that is not the application's own.
 pub trait Application: Send + Sync {
+    /// The settings that it has beside the server's own.
+    fn settings(&self) -> &'static [Key] {
+        &[]
+    }
+
     /// Marks in the datamodel what the database has to do by itself: models whose changes become jobs, and tables that
     /// follow those of the datamodel.
     fn extend_datamodel(&self, _model: &mut DataModel) {}
@@ -50,6 +59,16 @@ pub trait Application: Send + Sync {
     /// whatever the datamodel: one that does not fit the datamodel answers 404.
     fn endpoints(&self, _engine: &Engine) -> Vec<Endpoint> {
         Vec::new()
+    }
+
+    /// The tokens that it issues to users who log in its own way.
+    fn token_kinds(&self) -> &'static [TokenKind] {
+        &[]
+    }
+
+    /// Finds the subject under which an earlier version kept devices for the same user: they become the user's.
+    fn earlier_subject(&self) -> EarlierSubject {
+        |_| None
     }
 
     /// Ways to log in, beside passwords.

@@ -15,9 +15,7 @@ use gom_engine::plan::Source as _;
 use crate::application::Application;
 use crate::deployment::Deployed;
 use crate::graphql::{Admission, Api, Engine, Sources};
-use crate::identity::{
-    SecretError, earlier_subject, obtain_vapid_keys, redis_options, sender_options,
-};
+use crate::identity::{SecretError, obtain_vapid_keys, redis_options, sender_options};
 use crate::settings::Settings;
 
 /// How often a worker that is not woken, for there is no Redis, looks for jobs: each look is one statement through an index.
@@ -39,14 +37,18 @@ pub enum PushError {
 }
 
 /// Where devices are kept, by the settings. `keys`: for which browsers subscribe.
-pub fn devices_options(settings: &Settings, keys: Option<&VapidKeys>) -> DevicesOptions {
+pub fn devices_options(
+    application: &dyn Application,
+    settings: &Settings,
+    keys: Option<&VapidKeys>,
+) -> DevicesOptions {
     DevicesOptions {
         store: redis_options(&settings.redis)
             .map_or(DeviceStoreChoice::Postgres, DeviceStoreChoice::Redis),
         per_user: settings.push.devices_per_user,
         vapid_key: keys.map(VapidKeys::fingerprint),
         other_keys_kept: OTHER_KEYS_KEPT,
-        earlier_name: earlier_subject,
+        earlier_name: application.earlier_subject(),
     }
 }
 
@@ -63,7 +65,7 @@ pub async fn start(
     deployed: &Deployed,
 ) -> Result<Push, PushError> {
     let keys = obtain_vapid_keys(settings)?;
-    let devices = devices_options(settings, keys.as_ref());
+    let devices = devices_options(application, settings, keys.as_ref());
     let sender = match keys {
         Some(keys) => Some(Sender::new(sender_options(settings)?, keys)?),
         None => {

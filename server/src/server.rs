@@ -177,7 +177,7 @@ impl Server {
         // After the tables that it needs, where they could be made.
         let edge = role
             .answers()
-            .then(|| AuthServices::start(&settings, &database, &engine))
+            .then(|| AuthServices::start(&settings, &database, &engine, application.token_kinds()))
             .transpose()?;
 
         let live = live(&settings, &database, &engine).await?;

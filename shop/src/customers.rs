@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::logins::{Parts, TABLE};
+use super::subject::customer_subject;
 use gom_server::graphql::{self, Api, Engine};
-use gom_server::identity;
 
 /// Digits at the end of a telephone number that the page shows; the customer types those before.
 pub const SHOWN_DIGITS: usize = 3;
@@ -59,7 +59,7 @@ impl Customer {
 
     /// Under which sessions, devices and notifications know the customer of this shop.
     pub fn subject(&self) -> String {
-        identity::customer_subject(&self.uid, &self.seller)
+        customer_subject(&self.uid, &self.seller)
     }
 }
 

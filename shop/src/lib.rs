@@ -11,20 +11,25 @@ mod notices;
 mod pages;
 mod phone_login;
 mod rules;
+mod settings;
+mod subject;
 mod watched;
 
-pub use notices::{NoticeOptions, Notices};
+pub use notices::Notices;
 pub use rules::CODES;
+pub use settings::{KEYS, Language, NoticeOptions, NoticeSettings};
+pub use subject::{CUSTOMER_TOKEN, CustomerClaims, PHONE, customer_subject};
 pub use watched::{ORDER, PUBLICATION};
 
 use gom_actors::push::Composer;
 use gom_engine::datamodel::DataModel;
 use gom_engine::policy::{PolicyProblem, PolicySource};
 use gom_engine::schema::Schema;
-use gom_server::application::Application;
+use gom_server::application::{Application, EarlierSubject};
 use gom_server::graphql::{Api, Engine, WriteRules};
 use gom_server::http::{Endpoint, LoginProvider};
-use gom_server::settings::Settings;
+use gom_server::identity::TokenKind;
+use gom_server::settings::{Key, Settings};
 
 use customers::Customers;
 use phone_login::PhoneLogin;
@@ -35,6 +40,10 @@ use rules::Rules;
 pub struct Shop;
 
 impl Application for Shop {
+    fn settings(&self) -> &'static [Key] {
+        KEYS
+    }
+
     fn extend_datamodel(&self, model: &mut DataModel) {
         model.watched = watched::watched(model);
         model.followed = logins::followed(model);
@@ -55,7 +64,7 @@ impl Application for Shop {
         schema: &Schema,
         settings: &Settings,
     ) -> Option<Box<dyn WriteRules>> {
-        let rules = Rules::find(model, schema, settings.shop.time_zone())?;
+        let rules = Rules::find(model, schema, settings::time_zone(settings))?;
         Some(Box::new(rules))
     }
 
@@ -67,12 +76,20 @@ impl Application for Shop {
         vec![code_endpoint::endpoint(Customers::of(engine))]
     }
 
+    fn token_kinds(&self) -> &'static [TokenKind] {
+        &[CUSTOMER_TOKEN]
+    }
+
+    fn earlier_subject(&self) -> EarlierSubject {
+        subject::earlier_subject
+    }
+
     fn logins(&self, engine: &Engine) -> Vec<Box<dyn LoginProvider>> {
         vec![Box::new(PhoneLogin::new(engine))]
     }
 
     fn composer(&self, api: Api, settings: &Settings) -> Option<Box<dyn Composer>> {
-        let notices = Notices::new(api, NoticeOptions::of(&settings.push))?;
+        let notices = Notices::new(api, NoticeOptions::of(settings))?;
         Some(Box::new(notices))
     }
 }

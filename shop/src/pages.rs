@@ -6,16 +6,17 @@ use std::sync::Arc;
 use gom_server::application::Application;
 use gom_server::graphql::{Engine, EngineOptions};
 use gom_server::http::openapi::document_text;
-use gom_server::settings::{Inputs, Purpose, Settings, load};
+use gom_server::settings::{Inputs, Purpose, Settings, documentation, load};
 use serde_json::Value;
 
-use super::Shop;
+use super::{KEYS, Shop};
 
 const SHOP: &dyn Application = &Shop;
 
 /// The defaults.
 fn settings() -> Settings {
     let inputs = Inputs {
+        keys: KEYS,
         purpose: Purpose::Tool,
         variables: [].into(),
         directory: None,
@@ -35,18 +36,26 @@ fn openapi() -> String {
     document_text(&SHOP.additions(&Arc::new(engine)))
 }
 
-#[test]
-fn the_committed_document_is_the_one_that_is_served() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json");
-    let document = openapi();
+fn check(page: &str, current: &str) {
+    let path = format!("{}/../docs/{page}", env!("CARGO_MANIFEST_DIR"));
     if std::env::var_os("GOM_BLESS").is_some() {
-        std::fs::write(path, &document).unwrap();
+        std::fs::write(&path, current).unwrap();
     }
     assert_eq!(
-        std::fs::read_to_string(path).unwrap(),
-        document,
-        "GOM_BLESS=1 writes the document anew"
+        std::fs::read_to_string(&path).unwrap(),
+        current,
+        "GOM_BLESS=1 rewrites docs/{page}"
     );
+}
+
+#[test]
+fn the_committed_document_is_the_one_that_is_served() {
+    check("openapi.json", &openapi());
+}
+
+#[test]
+fn the_configuration_page_shows_every_key() {
+    check("CONFIGURATION.md", &documentation(KEYS));
 }
 
 #[test]

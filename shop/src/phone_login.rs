@@ -10,11 +10,11 @@ use gom_engine::policy::Policy;
 use gom_server::graphql::Engine;
 use gom_server::http::openapi;
 use gom_server::http::{AcceptedLogin, Credentials, Fields, LoginProvider, RestError, State};
-use gom_server::identity::{CustomerClaims, PHONE};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::customers::{self, Customers, LookUpError};
+use super::subject::{CUSTOMER_TOKEN, CustomerClaims, PHONE};
 
 /// Characters of an id, which a customer's code is.
 pub const CODE_CHARACTERS: usize = 25;

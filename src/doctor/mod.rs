@@ -67,8 +67,8 @@ pub(super) fn run(
     } = arguments;
     let mut report = Report::default();
     // What a server would refuse is told; what a tool can do without does not keep it from looking at the rest.
-    let refused = settings.clone().load(Purpose::Serve, []).err();
-    let loaded = settings.load(Purpose::Tool, []);
+    let refused = settings.clone().load(application, Purpose::Serve, []).err();
+    let loaded = settings.load(application, Purpose::Tool, []);
     of_settings(refused.as_ref(), &mut report);
     if let Ok(loaded) = loaded {
         let (environment, long_transaction) =

@@ -89,6 +89,7 @@ impl TestApp {
             .map(|(key, value)| (key, "the test", value.to_owned()))
             .collect();
         let inputs = Inputs {
+            keys: gom_shop::KEYS,
             purpose: Purpose::Serve,
             variables: BTreeMap::new(),
             directory: None,

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use gom_server::identity::customer_subject;
+use gom_shop::customer_subject;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 

@@ -53,6 +53,7 @@ async fn the_first_five_minutes_are_as_shown() {
     let url = database.url();
     let app = TestApp::on(&url, Some(database), &[]).await;
     let inputs = Inputs {
+        keys: gom_shop::KEYS,
         purpose: Purpose::Tool,
         variables: BTreeMap::new(),
         directory: None,

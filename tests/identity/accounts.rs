@@ -7,8 +7,9 @@ use gom_actors::migrations;
 use gom_actors::sessions::RefreshFailure;
 use gom_server::identity::{
     ACCOUNTS, AUTH0, AccountError, AccountTable, AppKeys, Hasher, Identity, Login, LoginError,
-    NewAccount, PHONE, TokenError,
+    NewAccount, TokenError,
 };
+use gom_shop::PHONE;
 use gom_test_support::{TestCluster, TestDatabase};
 use serde_json::{Value, json};
 use tokio_postgres::Client;
@@ -395,7 +396,7 @@ async fn a_lost_database_is_unavailable_until_it_returns() {
     let settings = settings(&[("database.statement_timeout", "1000")]);
     let database = Database::start(DatabaseOptions::from_url(cluster.url()).unwrap()).unwrap();
     let keys = AppKeys::obtain(&settings).unwrap();
-    let identity = Identity::new(&settings, &keys, roles(), &database).unwrap();
+    let identity = Identity::new(&settings, &keys, roles(), KINDS, &database).unwrap();
     let hash = Hasher::new(&settings.auth.accounts)
         .hash(&secret(PASSWORD))
         .await

@@ -270,7 +270,11 @@ async fn sessions_are_shown_and_closed_from_the_command_line() {
 #[actix_web::test]
 async fn a_disabled_accounts_sessions_are_closed_and_its_devices_forgotten_at_once() {
     let world = World::start().await;
-    let devices = Devices::start(devices_options(&world.settings, None), &world.database).unwrap();
+    let devices = Devices::start(
+        devices_options(&gom_shop::Shop, &world.settings, None),
+        &world.database,
+    )
+    .unwrap();
     let sessions = Sessions::start(session_options(&world.settings), &world.database).unwrap();
     done(&gom(
         &world,
@@ -332,7 +336,11 @@ async fn subscribe(devices: &Devices, user: &str, session: Option<&str>, name: &
 #[actix_web::test]
 async fn devices_are_shown_and_forgotten_from_the_command_line() {
     let world = World::start().await;
-    let devices = Devices::start(devices_options(&world.settings, None), &world.database).unwrap();
+    let devices = Devices::start(
+        devices_options(&gom_shop::Shop, &world.settings, None),
+        &world.database,
+    )
+    .unwrap();
     let phone = subscribe(&devices, "auth0|ana", Some("5e55104"), "phone").await;
     for (user, name) in [
         ("auth0|ana", "laptop"),
@@ -382,7 +390,11 @@ async fn devices_are_shown_and_forgotten_from_the_command_line() {
 async fn the_devices_of_a_session_that_is_closed_from_the_command_line_are_forgotten() {
     let world = World::start().await;
     let sessions = Sessions::start(session_options(&world.settings), &world.database).unwrap();
-    let devices = Devices::start(devices_options(&world.settings, None), &world.database).unwrap();
+    let devices = Devices::start(
+        devices_options(&gom_shop::Shop, &world.settings, None),
+        &world.database,
+    )
+    .unwrap();
     let (one, another) = (
         open(&sessions, "auth0|ana").await,
         open(&sessions, "auth0|ana").await,

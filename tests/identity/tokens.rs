@@ -4,7 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use gom_server::identity::{ACCOUNTS, AUTH0, CustomerClaims, PHONE, TokenError};
+use gom_server::identity::{ACCOUNTS, AUTH0, AccessToken, TokenError};
+use gom_shop::{CUSTOMER_TOKEN, CustomerClaims, PHONE};
 use serde_json::{Value, json};
 
 use crate::world::{APP_KEY, World};
@@ -21,6 +22,11 @@ fn customer() -> CustomerClaims {
     }
 }
 
+fn issued(world: &World, claims: CustomerClaims) -> AccessToken {
+    let issued = world.identity.issue(&CUSTOMER_TOKEN, claims.into_claims());
+    issued.unwrap()
+}
+
 fn invalid<T>(result: &Result<T, TokenError>) -> bool {
     matches!(result, Err(TokenError::Invalid(_)))
 }
@@ -28,7 +34,7 @@ fn invalid<T>(result: &Result<T, TokenError>) -> bool {
 #[actix_web::test]
 async fn a_customers_token_says_what_the_client_reads() {
     let world = World::start().await;
-    let token = world.identity.customer_token(customer()).unwrap();
+    let token = issued(&world, customer());
     let (header, payload) = token.head.split_once('.').unwrap();
     let read =
         |part| serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap();
@@ -70,7 +76,7 @@ async fn a_customers_token_says_what_the_client_reads() {
 #[actix_web::test]
 async fn f08_a_customers_token_is_no_sellers_token() {
     let world = World::start().await;
-    let token = world.identity.customer_token(customer()).unwrap();
+    let token = issued(&world, customer());
     for provider in [ACCOUNTS, AUTH0, "", "PHONE"] {
         let result = world
             .identity
@@ -92,17 +98,17 @@ async fn f08_a_customers_token_is_no_sellers_token() {
 #[actix_web::test]
 async fn an_altered_token_is_refused_also_after_it_was_remembered() {
     let world = World::start().await;
-    let token = world.identity.customer_token(customer()).unwrap();
+    let token = issued(&world, customer());
     let verify =
         async |head: &str, signature: &str| world.identity.verify(PHONE, head, signature).await;
     assert!(verify(&token.head, &token.signature).await.is_ok());
-    let other = world
-        .identity
-        .customer_token(CustomerClaims {
+    let other = issued(
+        &world,
+        CustomerClaims {
             uid: "another".into(),
             ..customer()
-        })
-        .unwrap();
+        },
+    );
     let unsigned = format!(
         "eyJhbGciOiJub25lIn0.{}",
         token.head.split('.').nth(1).unwrap()
@@ -127,7 +133,7 @@ async fn an_altered_token_is_refused_also_after_it_was_remembered() {
 #[actix_web::test]
 async fn an_expired_token_is_refused_as_prisma_1_did() {
     let world = World::start_with(&[("auth.local.expiration", "2")]).await;
-    let token = world.identity.customer_token(customer()).unwrap();
+    let token = issued(&world, customer());
     let user = world
         .identity
         .verify(PHONE, &token.head, &token.signature)
@@ -160,7 +166,7 @@ async fn the_app_key_is_replaced_without_logging_anybody_out() {
     const NEWER: &str = "another app key, just as long as the first one was";
     const NEWEST: &str = "a third app key, and again it is as long as it must be";
     let world = World::start().await;
-    let token = world.identity.customer_token(customer()).unwrap();
+    let token = issued(&world, customer());
     let verified = async |keys: &[(&'static str, &str)]| {
         world
             .restarted_with(keys)
@@ -181,7 +187,7 @@ async fn the_app_key_is_replaced_without_logging_anybody_out() {
 #[actix_web::test]
 async fn issuer_and_audience_are_held_against_the_settings() {
     let world = World::start().await;
-    let token = world.identity.customer_token(customer()).unwrap();
+    let token = issued(&world, customer());
     for (key, value) in [
         ("auth.local.issuer", "https://other"),
         ("auth.local.audience", "https://other"),

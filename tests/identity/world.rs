@@ -6,7 +6,7 @@ use std::time::Duration;
 use gom_actors::database::{Database, DatabaseOptions};
 use gom_actors::migrations;
 use gom_actors::secret::SecretText;
-use gom_server::identity::{AppKeys, Identity, KeyPace, Roles};
+use gom_server::identity::{AppKeys, Identity, KeyPace, Roles, TokenKind};
 use gom_server::settings::{self, Inputs, Purpose, Settings};
 use gom_test_support::TestDatabase;
 
@@ -50,6 +50,7 @@ pub fn settings(more: &[(&'static str, &str)]) -> Settings {
         .map(|(key, value)| (key, "the test", value.to_owned()))
         .collect();
     let inputs = Inputs {
+        keys: gom_shop::KEYS,
         purpose: Purpose::Serve,
         variables: BTreeMap::new(),
         directory: None,
@@ -59,6 +60,9 @@ pub fn settings(more: &[(&'static str, &str)]) -> Settings {
         .unwrap_or_else(|error| panic!("{error}"))
         .settings
 }
+
+/// The tokens of the shop's customers.
+pub const KINDS: &[TokenKind] = &[gom_shop::CUSTOMER_TOKEN];
 
 /// As the policy would have them.
 pub fn roles() -> Roles {
@@ -109,7 +113,8 @@ impl World {
         let settings = settings(more);
         let database = Database::start(DatabaseOptions::from_url(&rows.url()).unwrap()).unwrap();
         let keys = AppKeys::obtain(&settings).unwrap();
-        let identity = Identity::with_key_pace(&settings, &keys, roles(), &database, PACE).unwrap();
+        let identity =
+            Identity::with_key_pace(&settings, &keys, roles(), KINDS, &database, PACE).unwrap();
         World {
             identity,
             database,
@@ -122,7 +127,7 @@ impl World {
     pub fn restarted_with(&self, more: &[(&'static str, &str)]) -> Identity {
         let settings = settings(more);
         let keys = AppKeys::obtain(&settings).unwrap();
-        Identity::with_key_pace(&settings, &keys, roles(), &self.database, PACE).unwrap()
+        Identity::with_key_pace(&settings, &keys, roles(), KINDS, &self.database, PACE).unwrap()
     }
 }
 

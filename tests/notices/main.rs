@@ -13,8 +13,8 @@ mod shop;
 use std::time::Duration;
 
 use gom_actors::push::{Composed, Composer, Job, Notice, Urgency};
-use gom_server::settings::Language;
-use gom_server::settings::NoticeSettings;
+use gom_shop::Language;
+use gom_shop::NoticeSettings;
 use gom_shop::{NoticeOptions, Notices};
 
 use shop::Shop;

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use gom_actors::push::{Composed, Composer, Job, Urgency};
-use gom_server::identity::{Viewer, customer_subject};
-use gom_server::settings::Language;
-use gom_server::settings::NoticeSettings;
+use gom_server::identity::Viewer;
+use gom_shop::Language;
+use gom_shop::NoticeSettings;
+use gom_shop::customer_subject;
 use gom_shop::{NoticeOptions, ORDER};
 use serde_json::json;
 

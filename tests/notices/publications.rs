@@ -3,9 +3,10 @@
 use std::time::{Duration, SystemTime};
 
 use gom_actors::push::{Composed, Composer, Job, MAX_RECIPIENTS, Settled, Urgency};
-use gom_server::identity::{Viewer, customer_subject};
-use gom_server::settings::Language;
+use gom_server::identity::Viewer;
+use gom_shop::Language;
 use gom_shop::PUBLICATION;
+use gom_shop::customer_subject;
 use serde_json::{Value, json};
 
 use crate::shop::{PALETAS, Shop, TACOS, seller};

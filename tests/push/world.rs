@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use gom_server::identity::customer_subject;
+use gom_shop::customer_subject;
 use gom_test_support::{PushService, PushServiceOptions, Received, TestDatabase, free_port};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};

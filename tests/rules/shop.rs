@@ -9,11 +9,12 @@ use gom_engine::error::ApiError;
 use gom_server::application::Application;
 use gom_server::deployment::{Deployed, Deployment};
 use gom_server::graphql::{self, Admission, Answer, Api, Data, Engine, EngineOptions, Request};
-use gom_server::identity::{User, Viewer, customer_subject};
+use gom_server::identity::{User, Viewer};
 use gom_server::policy;
 use gom_server::seed::DemoShop;
 use gom_server::settings::{self, Inputs, Purpose, Settings};
 use gom_server::stop::Stop;
+use gom_shop::customer_subject;
 use gom_test_support::TestDatabase;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -266,6 +267,7 @@ fn settings_with(url: &str, others: &[(&'static str, &str)]) -> Settings {
     .map(|(key, value)| (*key, "the test", (*value).to_owned()))
     .collect();
     let inputs = Inputs {
+        keys: gom_shop::KEYS,
         purpose: Purpose::Tool,
         variables: Default::default(),
         directory: None,

@@ -95,6 +95,7 @@ impl Server {
         .map(|(key, value)| (*key, "the test", value.clone()))
         .collect();
         let inputs = Inputs {
+            keys: gom_shop::KEYS,
             purpose: Purpose::Serve,
             variables: BTreeMap::new(),
             directory: None,

@@ -7,7 +7,8 @@ use async_graphql::Name;
 use async_graphql::parser::{parse_query, types::Selection};
 use gom_engine::datamodel::{DataModel, FieldId, ModelId};
 use gom_engine::policy::{PolicySource, RoleSource};
-use gom_server::identity::{User, Viewer, customer_subject};
+use gom_server::identity::{User, Viewer};
+use gom_shop::customer_subject;
 use serde_json::{Map, Value, json};
 
 use crate::dice::Dice;

@@ -1,7 +1,7 @@
 //! What becomes of devices.
 
 use gom_actors::push::VapidKeys;
-use gom_server::identity::customer_subject;
+use gom_shop::customer_subject;
 use gom_test_support::eventually;
 use reqwest::Method;
 use serde_json::{Value, json};

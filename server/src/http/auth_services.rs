@@ -15,7 +15,7 @@ use super::origin::Origins;
 use super::site_cookies::{CookieNames, SiteCookies};
 use crate::graphql::Engine;
 use crate::identity::{
-    AppKeys, Identity, IdentityError, Roles, SecretError, redis_options, session_options,
+    AppKeys, Identity, IdentityError, Roles, SecretError, TokenKind, redis_options, session_options,
 };
 use crate::settings::{LoginLimit, Settings};
 
@@ -51,7 +51,7 @@ impl AuthServices {
     }
 
     /// Starts the actors of sessions and limits on this thread, which needs an actix system. Waits for no
-    /// store. What a role's tokens allow, the engine's policy says.
+    /// store. The engine's policy says what a role's tokens allow; `kinds` are the tokens that the application issues.
     ///
     /// # Errors
     /// What only the operator can put right.
@@ -59,6 +59,7 @@ impl AuthServices {
         settings: &Settings,
         database: &Database,
         engine: &Engine,
+        kinds: &[TokenKind],
     ) -> Result<Self, AuthServicesError> {
         let keys = AppKeys::obtain(settings)?;
         let roles: Roles = engine
@@ -84,7 +85,7 @@ impl AuthServices {
                 settings.server.origins.iter().cloned(),
                 settings.session.options.secure,
             )),
-            identity: Identity::new(settings, &keys, roles, database)?,
+            identity: Identity::new(settings, &keys, roles, kinds, database)?,
             cookies: site_cookies(settings, keys),
         })
     }

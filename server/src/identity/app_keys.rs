@@ -16,8 +16,6 @@ pub enum KeyUse {
     SessionCookie,
     /// The CSRF token.
     Csrf,
-    /// Access tokens of customers.
-    CustomerToken,
     /// Access tokens of our own accounts.
     AccountToken,
     /// Refresh tokens of our own accounts.
@@ -31,10 +29,9 @@ pub enum KeyUse {
 }
 
 impl KeyUse {
-    const ALL: [KeyUse; 8] = [
+    const ALL: [KeyUse; 7] = [
         KeyUse::SessionCookie,
         KeyUse::Csrf,
-        KeyUse::CustomerToken,
         KeyUse::AccountToken,
         KeyUse::AccountRefresh,
         KeyUse::Device,
@@ -47,7 +44,6 @@ impl KeyUse {
         match self {
             KeyUse::SessionCookie => b"gom session cookie v1",
             KeyUse::Csrf => b"gom csrf token v1",
-            KeyUse::CustomerToken => b"gom customer access token v1",
             KeyUse::AccountToken => b"gom account access token v1",
             KeyUse::AccountRefresh => b"gom account refresh token v1",
             KeyUse::Device => b"gom device cookie v1",
@@ -60,12 +56,26 @@ impl KeyUse {
 /// Bytes of a signature: HMAC-SHA256.
 pub const SIGNATURE_BYTES: usize = 32;
 
-/// One key for each [`KeyUse`]. Signs with the key in use, and accepts what that one or the one before signed,
-/// so that keys change without logging anybody out.
+/// One key for each [`KeyUse`], and one for each label of an application. Signs with the current key, and accepts what that
+/// one or the previous one signed, so that keys change without logging anybody out.
 #[derive(Clone)]
 pub struct AppKeys {
-    current: [hmac::Key; KeyUse::ALL.len()],
-    previous: Option<[hmac::Key; KeyUse::ALL.len()]>,
+    current: Derived,
+    previous: Option<Derived>,
+}
+
+/// The keys that come of one secret.
+#[derive(Clone)]
+struct Derived {
+    extracted: hkdf::Prk,
+    keys: [hmac::Key; KeyUse::ALL.len()],
+}
+
+/// The key of an application's label.
+#[derive(Clone)]
+pub struct LabelledKey {
+    current: hmac::Key,
+    previous: Option<hmac::Key>,
 }
 
 impl AppKeys {
@@ -86,14 +96,14 @@ impl AppKeys {
 
     pub fn new(current: &Secret, previous: Option<&Secret>) -> Self {
         AppKeys {
-            current: derive(current),
-            previous: previous.map(derive),
+            current: Derived::from_secret(current),
+            previous: previous.map(Derived::from_secret),
         }
     }
 
     /// The signature of a message.
     pub fn sign(&self, key_use: KeyUse, message: &[u8]) -> [u8; SIGNATURE_BYTES] {
-        signature(&self.current[key_use as usize], message)
+        signature(&self.current.keys[key_use as usize], message)
     }
 
     /// The signatures of a message with the key in use and, where there is one, the previous key.
@@ -105,19 +115,75 @@ impl AppKeys {
         let previous = self
             .previous
             .as_ref()
-            .map(|keys| signature(&keys[key_use as usize], message));
+            .map(|previous| signature(&previous.keys[key_use as usize], message));
         std::iter::once(self.sign(key_use, message)).chain(previous)
     }
 
     /// Whether the message was signed for this use, with the key in use or the one before. Takes as long for a
     /// wrong signature whatever is wrong with it.
     pub fn verify(&self, key_use: KeyUse, message: &[u8], signature: &[u8]) -> bool {
+        self.key(key_use).verify(message, signature)
+    }
+
+    fn key(&self, key_use: KeyUse) -> KeyRef<'_> {
         let index = key_use as usize;
-        hmac::verify(&self.current[index], message, signature).is_ok()
-            || self
+        KeyRef {
+            current: &self.current.keys[index],
+            previous: self.previous.as_ref().map(|previous| &previous.keys[index]),
+        }
+    }
+
+    /// The key of a label, which must be none of the server's own.
+    pub fn labelled(&self, label: &str) -> LabelledKey {
+        debug_assert!(
+            KeyUse::ALL
+                .iter()
+                .all(|key_use| key_use.label() != label.as_bytes())
+        );
+        LabelledKey {
+            current: expand(&self.current.extracted, label.as_bytes()),
+            previous: self
                 .previous
                 .as_ref()
-                .is_some_and(|keys| hmac::verify(&keys[index], message, signature).is_ok())
+                .map(|previous| expand(&previous.extracted, label.as_bytes())),
+        }
+    }
+}
+
+impl LabelledKey {
+    /// The signature of a message.
+    pub fn sign(&self, message: &[u8]) -> [u8; SIGNATURE_BYTES] {
+        signature(&self.current, message)
+    }
+
+    /// As [`AppKeys::verify`].
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        let key = KeyRef {
+            current: &self.current,
+            previous: self.previous.as_ref(),
+        };
+        key.verify(message, signature)
+    }
+}
+
+impl fmt::Debug for LabelledKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LabelledKey(***)")
+    }
+}
+
+/// The current key, and the previous one where there is one.
+struct KeyRef<'a> {
+    current: &'a hmac::Key,
+    previous: Option<&'a hmac::Key>,
+}
+
+impl KeyRef<'_> {
+    fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        hmac::verify(self.current, message, signature).is_ok()
+            || self
+                .previous
+                .is_some_and(|key| hmac::verify(key, message, signature).is_ok())
     }
 }
 
@@ -134,16 +200,23 @@ fn signature(key: &hmac::Key, message: &[u8]) -> [u8; SIGNATURE_BYTES] {
     signature
 }
 
-/// HKDF-SHA256 (RFC 5869) with a label for each use.
-fn derive(secret: &Secret) -> [hmac::Key; KeyUse::ALL.len()] {
-    let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"gom application key");
-    let extracted = salt.extract(secret.expose().as_bytes());
-    KeyUse::ALL.map(|key_use| {
-        let label = [key_use.label()];
-        let expanded = extracted.expand(&label, hmac::HMAC_SHA256);
-        // Fails for an output of more than 255 hashes; this is one.
-        hmac::Key::from(expanded.expect("HKDF gives 32 bytes"))
-    })
+impl Derived {
+    /// HKDF-SHA256 (RFC 5869) with a label for each use.
+    fn from_secret(secret: &Secret) -> Self {
+        let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"gom application key");
+        let extracted = salt.extract(secret.expose().as_bytes());
+        Derived {
+            keys: KeyUse::ALL.map(|key_use| expand(&extracted, key_use.label())),
+            extracted,
+        }
+    }
+}
+
+fn expand(extracted: &hkdf::Prk, label: &[u8]) -> hmac::Key {
+    let label = [label];
+    let expanded = extracted.expand(&label, hmac::HMAC_SHA256);
+    // Fails for an output of more than 255 hashes; this is one.
+    hmac::Key::from(expanded.expect("HKDF gives 32 bytes"))
 }
 
 #[cfg(test)]
@@ -165,7 +238,23 @@ mod tests {
                     signed_for == used_for
                 );
             }
+            assert!(!keys.labelled("a label").verify(b"message", &signature));
         }
+        let signature = keys.labelled("a label").sign(b"message");
+        assert!(keys.labelled("a label").verify(b"message", &signature));
+        assert!(!keys.labelled("another").verify(b"message", &signature));
+        for used_for in KeyUse::ALL {
+            assert!(!keys.verify(used_for, b"message", &signature));
+        }
+    }
+
+    #[test]
+    fn a_labelled_key_that_was_replaced_is_accepted_until_it_is_replaced_again() {
+        let signature = keys("first", None).labelled("l").sign(b"message");
+        let accepts = |keys: &AppKeys| keys.labelled("l").verify(b"message", &signature);
+        assert!(accepts(&keys("second", Some("first"))));
+        assert!(!accepts(&keys("third", Some("second"))));
+        assert!(!accepts(&keys("second", None)));
     }
 
     #[test]
@@ -192,6 +281,8 @@ mod tests {
 
     #[test]
     fn nothing_shows_a_key() {
-        assert_eq!(format!("{:?}", keys("hunter2", None)), "AppKeys(***)");
+        let keys = keys("hunter2", None);
+        assert_eq!(format!("{keys:?}"), "AppKeys(***)");
+        assert_eq!(format!("{:?}", keys.labelled("l")), "LabelledKey(***)");
     }
 }

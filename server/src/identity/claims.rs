@@ -152,12 +152,12 @@ mod tests {
 
     #[test]
     fn good_claims_make_a_user() {
-        let user = check(true, &json!({ "seller": "s" })).unwrap();
+        let user = check(true, &json!({ "business": "b" })).unwrap();
         assert_eq!(
             (user.subject.as_str(), user.permissions.as_slice()),
             ("auth0|1", &["read:orders".into()][..])
         );
-        assert_eq!(user.claims["seller"], "s");
+        assert_eq!(user.claims["business"], "b");
         assert_eq!(user.expires, UNIX_EPOCH + Duration::from_secs(NOW + 70));
         assert!(
             check(

@@ -10,9 +10,9 @@ mod login;
 mod service_secret;
 mod service_token;
 mod session_options;
-mod subject;
 mod token;
 mod token_endpoint;
+mod token_kind;
 mod upstream_client;
 mod vapid_keys;
 mod verifier;
@@ -26,13 +26,14 @@ use futures::future::BoxFuture;
 use gom_actors::database::Database;
 use gom_actors::secret::SecretText;
 use gom_actors::sessions::{RefreshFailure, Refresher, Renewed};
+use serde_json::{Map, Value};
 
 use accounts::Accounts;
 pub use accounts::{
     Account, AccountError, AccountTable, Hasher, MAX_NAME_CHARACTERS, MAX_PASSWORD_CHARACTERS,
     NewAccount, PasswordError, fold_username,
 };
-pub use app_keys::{AppKeys, KeyUse};
+pub use app_keys::{AppKeys, KeyUse, LabelledKey};
 pub use cursors::Cursors;
 use issuer_keys::IssuerKeys;
 pub use issuer_keys::KeyPace;
@@ -42,12 +43,10 @@ pub use login::{Login, LoginError};
 pub use service_secret::obtain_service_secret;
 pub use service_token::{InvalidToken, ServiceTokens};
 pub use session_options::{redis_options, session_options};
-pub use subject::{customer_subject, earlier_subject, is_customers};
 use token::with_times;
-pub use token::{
-    ACCOUNT_CLAIMS, AccessToken, CUSTOMER_CLAIMS, CustomerClaims, TokenError, TokenTooLarge,
-};
+pub use token::{ACCOUNT_CLAIMS, AccessToken, TokenError, TokenTooLarge};
 use token_endpoint::TokenEndpoint;
+pub use token_kind::TokenKind;
 pub use upstream_client::UpstreamClient;
 pub use vapid_keys::{obtain_vapid_keys, sender_options};
 use verifier::{Foreign, Verifier};
@@ -57,8 +56,6 @@ use crate::settings::{Local, Provider, Settings};
 
 /// Bytes of an issuer's key set, at most.
 pub const MAX_KEY_SET_BYTES: usize = issuer_keys::MAX_ANSWER_BYTES;
-/// `provider` of a session that a customer opened by telephone number.
-pub const PHONE: &str = "phone";
 /// `provider` of a session of an account in our own table.
 pub const ACCOUNTS: &str = "accounts";
 /// `provider` of a session that the OAuth 2 token endpoint opened.
@@ -88,7 +85,7 @@ struct Inner {
 }
 
 impl Identity {
-    /// `roles`: the permissions of each role that an account may have.
+    /// `roles`: the permissions of each role that an account may have. `kinds`: the tokens that an application issues.
     ///
     /// # Errors
     /// If a client of the issuer elsewhere cannot be set up.
@@ -96,9 +93,11 @@ impl Identity {
         settings: &Settings,
         keys: &AppKeys,
         roles: Roles,
+        kinds: &[TokenKind],
         database: &Database,
     ) -> Result<Self, IdentityError> {
-        Self::with_key_pace(settings, keys, roles, database, KeyPace::default())
+        let pace = KeyPace::default();
+        Self::with_key_pace(settings, keys, roles, kinds, database, pace)
     }
 
     /// As [`Identity::new`], with another pace of fetching the keys of the issuer elsewhere.
@@ -109,6 +108,7 @@ impl Identity {
         settings: &Settings,
         keys: &AppKeys,
         roles: Roles,
+        kinds: &[TokenKind],
         database: &Database,
         pace: KeyPace,
     ) -> Result<Self, IdentityError> {
@@ -138,7 +138,7 @@ impl Identity {
             _ => None,
         };
         let local = &settings.auth.local;
-        let verifier = Arc::new(Verifier::new(keys.clone(), local, foreign));
+        let verifier = Arc::new(Verifier::new(keys.clone(), local, kinds, foreign));
         Ok(Identity(Arc::new(Inner {
             provider: settings.auth.provider(),
             local: local.clone(),
@@ -183,21 +183,21 @@ impl Identity {
         }
     }
 
-    /// A token for a customer whose telephone number was right; its provider is [`PHONE`]. There is nothing to
-    /// refresh it with.
+    /// A token of a kind that an application issues, with these claims and the server's own. There is nothing to refresh it
+    /// with.
     ///
     /// # Errors
     /// If it does not fit into a cookie.
-    pub fn customer_token(&self, claims: CustomerClaims) -> Result<AccessToken, TokenTooLarge> {
+    pub fn issue(
+        &self,
+        kind: &TokenKind,
+        claims: Map<String, Value>,
+    ) -> Result<AccessToken, TokenTooLarge> {
         let Inner { local, keys, .. } = self.0.as_ref();
         let of_whom = (local.issuer.as_str(), local.audience.as_str());
-        let claims = with_times(
-            claims.into_claims(),
-            of_whom,
-            SystemTime::now(),
-            local.expiration,
-        );
-        AccessToken::sign(keys, KeyUse::CustomerToken, claims)
+        let claims = with_times(claims, of_whom, SystemTime::now(), local.expiration);
+        let key = keys.labelled(kind.key_label);
+        AccessToken::sign(claims, |message| key.sign(message))
     }
 
     /// How tokens of a provider are renewed; nothing if they are not.

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-use super::app_keys::{AppKeys, KeyUse};
+use super::app_keys::SIGNATURE_BYTES;
 
 /// What a browser keeps of a cookie, name and value together.
 pub(super) const COOKIE_BYTES: usize = 4_096;
@@ -33,13 +33,12 @@ impl AccessToken {
     /// # Errors
     /// If the first half does not fit into a cookie.
     pub(super) fn sign(
-        keys: &AppKeys,
-        key_use: KeyUse,
         claims: Map<String, Value>,
+        sign: impl FnOnce(&[u8]) -> [u8; SIGNATURE_BYTES],
     ) -> Result<Self, TokenTooLarge> {
         let payload = escape(&Value::Object(claims).to_string());
         let head = format!("{HS256_HEADER}.{}", URL_SAFE_NO_PAD.encode(payload));
-        let signature = URL_SAFE_NO_PAD.encode(keys.sign(key_use, head.as_bytes()));
+        let signature = URL_SAFE_NO_PAD.encode(sign(head.as_bytes()));
         Self::fitting(head, signature)
     }
 
@@ -138,36 +137,6 @@ pub const ACCOUNT_CLAIMS: [&str; 8] = [
     "aud",
     "iss",
 ];
-/// Those that customers' tokens have in addition ([`CustomerClaims`]).
-pub const CUSTOMER_CLAIMS: [&str; 3] = ["eid", "seller", "business"];
-
-/// What a customer's token says, beside its times.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CustomerClaims {
-    /// `Bp.uid`: the claim `sub`.
-    pub uid: String,
-    /// `Bp.extUid`: the claim `eid`.
-    pub ext_uid: String,
-    /// `User.extUid` of the seller that the customer buys from.
-    pub seller: String,
-    /// The seller's business.
-    pub business: String,
-    pub permissions: Vec<String>,
-}
-
-impl CustomerClaims {
-    pub(super) fn into_claims(self) -> Map<String, Value> {
-        let mut claims = Map::new();
-        claims.insert("sub".into(), self.uid.into());
-        claims.insert("eid".into(), self.ext_uid.into());
-        claims.insert("gty".into(), "phone".into());
-        claims.insert("seller".into(), self.seller.into());
-        claims.insert("business".into(), self.business.into());
-        claims.insert("permissions".into(), self.permissions.into());
-        claims
-    }
-}
-
 /// The token's first half does not fit into a cookie.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -194,23 +163,22 @@ pub enum TokenError {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::settings::Secret;
+    use serde_json::json;
 
-    fn keys() -> AppKeys {
-        AppKeys::new(&Secret::new("a key"), None)
+    use super::*;
+
+    fn sign(claims: Map<String, Value>) -> Result<AccessToken, TokenTooLarge> {
+        AccessToken::sign(claims, |_| [7; SIGNATURE_BYTES])
     }
 
-    fn claims(business: &str) -> Map<String, Value> {
-        let customer = CustomerClaims {
-            uid: "cdemobp1".into(),
-            ext_uid: "DemoCode01".into(),
-            seller: "auth0|demo".into(),
-            business: business.into(),
-            permissions: vec!["role:customer".into()],
+    fn claims(name: &str) -> Map<String, Value> {
+        let Value::Object(claims) = json!({
+            "sub": "an|id", "gty": "code", "name": name, "permissions": ["role:member"],
+        }) else {
+            unreachable!()
         };
         with_times(
-            customer.into_claims(),
+            claims,
             ("issuer", "audience"),
             SystemTime::now(),
             Duration::from_secs(9),
@@ -238,8 +206,7 @@ mod tests {
             ] {
                 let name = format!("{padding}{name}");
                 let claims = claims(&name);
-                let token =
-                    AccessToken::sign(&keys(), KeyUse::CustomerToken, claims.clone()).unwrap();
+                let token = sign(claims.clone()).unwrap();
                 assert!(
                     !token.head.contains(['-', '_', '+', '/']),
                     "{name}: {}",
@@ -290,10 +257,9 @@ mod tests {
 
     #[test]
     fn a_token_that_a_browser_would_drop_is_an_error() {
-        let sign =
-            |length| AccessToken::sign(&keys(), KeyUse::CustomerToken, claims(&"x".repeat(length)));
-        assert!(sign(2_000).is_ok());
-        let error = sign(4_000).unwrap_err();
+        let of_length = |length| sign(claims(&"x".repeat(length)));
+        assert!(of_length(2_000).is_ok());
+        let error = of_length(4_000).unwrap_err();
         assert!(
             error.bytes > COOKIE_BYTES && error.to_string().contains("fewer permissions"),
             "{error}"
@@ -302,7 +268,7 @@ mod tests {
 
     #[test]
     fn nothing_shows_a_token() {
-        let token = AccessToken::sign(&keys(), KeyUse::CustomerToken, claims("x")).unwrap();
+        let token = sign(claims("x")).unwrap();
         assert_eq!(format!("{token:?}"), "AccessToken(***)");
     }
 

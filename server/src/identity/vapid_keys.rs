@@ -64,6 +64,7 @@ mod tests {
 
     fn settings(variables: &[(&str, &str)]) -> Settings {
         let inputs = Inputs {
+            keys: &[],
             purpose: Purpose::Tool,
             variables: variables
                 .iter()

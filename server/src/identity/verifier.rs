@@ -10,13 +10,13 @@ use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Weighter};
 use serde_json::{Map, Value};
 
-use super::app_keys::{AppKeys, KeyUse};
+use super::app_keys::{AppKeys, KeyUse, LabelledKey};
 use super::claims::Expected;
 use super::issuer_keys::{IssuerKeys, NoKey};
-use super::subject::{customer_subject, is_customers};
 use super::token::{TokenError, as_signed};
+use super::token_kind::TokenKind;
 use super::viewer::User;
-use super::{ACCOUNTS, AUTH0, PHONE};
+use super::{ACCOUNTS, AUTH0};
 use crate::settings::Local;
 
 /// Memory for remembered tokens.
@@ -30,6 +30,7 @@ const FOREIGN_LEEWAY: Duration = Duration::from_secs(10);
 pub(super) struct Verifier {
     keys: AppKeys,
     local: Expected,
+    kinds: Vec<(TokenKind, LabelledKey)>,
     foreign: Option<Foreign>,
     valid: Cache<Token, Arc<User>, ByBytes>,
 }
@@ -89,16 +90,26 @@ impl Weighter<Token, Arc<User>> for ByBytes {
 }
 
 impl Verifier {
-    pub fn new(keys: AppKeys, local: &Local, foreign: Option<Foreign>) -> Self {
+    pub fn new(
+        keys: AppKeys,
+        local: &Local,
+        kinds: &[TokenKind],
+        foreign: Option<Foreign>,
+    ) -> Self {
         let local = Expected {
             issuer: local.issuer.clone(),
             audience: local.audience.clone(),
             says_its_use: true,
             leeway: Duration::ZERO,
         };
+        let kinds = kinds
+            .iter()
+            .map(|kind| (*kind, keys.labelled(kind.key_label)))
+            .collect();
         Verifier {
             keys,
             local,
+            kinds,
             foreign,
             valid: Cache::with_weighter(4_096, REMEMBERED_BYTES, ByBytes),
         }
@@ -138,10 +149,16 @@ impl Verifier {
             return Err(malformed());
         }
         let user = Arc::new(match (provider, &self.foreign) {
-            (PHONE, _) => as_customer(self.own(KeyUse::CustomerToken, head, signature, now)?)?,
-            (ACCOUNTS, _) => as_other(self.own(KeyUse::AccountToken, head, signature, now)?)?,
-            (AUTH0, Some(foreign)) => as_other(foreign.verify(head, signature, now).await?)?,
-            _ => return Err(TokenError::Invalid("jwt issuer invalid".into())),
+            (ACCOUNTS, _) => {
+                let verify = |message: &[u8], signature: &[u8]| {
+                    self.keys.verify(KeyUse::AccountToken, message, signature)
+                };
+                self.of_no_kind(self.own(verify, head, signature, now)?)?
+            }
+            (AUTH0, Some(foreign)) => {
+                self.of_no_kind(foreign.verify(head, signature, now).await?)?
+            }
+            _ => self.of_kind(provider, head, signature, now)?,
         });
         let token = Token {
             provider: provider.into(),
@@ -164,9 +181,43 @@ impl Verifier {
         }
     }
 
+    /// The holder of a token that the application issued.
+    fn of_kind(
+        &self,
+        provider: &str,
+        head: &str,
+        signature: &str,
+        now: SystemTime,
+    ) -> Result<User, TokenError> {
+        let mut kinds = self.kinds.iter();
+        let Some((kind, key)) = kinds.find(|(kind, _)| kind.provider == provider) else {
+            return Err(TokenError::Invalid("jwt issuer invalid".into()));
+        };
+        let verify = |message: &[u8], signature: &[u8]| key.verify(message, signature);
+        let user = self.own(verify, head, signature, now)?;
+        let subject = (kind.subject)(&user.claims)
+            .filter(|subject| kind.owns(subject))
+            .ok_or_else(wrong_subject)?;
+        Ok(User::new(
+            subject,
+            user.permissions,
+            user.claims,
+            user.expires,
+        ))
+    }
+
+    /// The holder of any other token, whose subject is none that the application gives, whatever the issuer calls it.
+    fn of_no_kind(&self, user: User) -> Result<User, TokenError> {
+        if self.kinds.iter().any(|(kind, _)| kind.owns(&user.subject)) {
+            Err(wrong_subject())
+        } else {
+            Ok(user)
+        }
+    }
+
     fn own(
         &self,
-        key_use: KeyUse,
+        verify: impl FnOnce(&[u8], &[u8]) -> bool,
         head: &str,
         signature: &str,
         now: SystemTime,
@@ -178,35 +229,10 @@ impl Verifier {
         let signature = URL_SAFE_NO_PAD
             .decode(signature)
             .map_err(|_| wrong_signature())?;
-        if !self.keys.verify(key_use, head.as_bytes(), &signature) {
+        if !verify(head.as_bytes(), &signature) {
             return Err(wrong_signature());
         }
         self.local.check(parts.claims, now)
-    }
-}
-
-/// The holder of a customer's token, which is for one shop.
-fn as_customer(user: User) -> Result<User, TokenError> {
-    match user.claims.get("seller").and_then(Value::as_str) {
-        Some(seller) => {
-            let subject = customer_subject(&user.subject, seller);
-            Ok(User::new(
-                subject,
-                user.permissions,
-                user.claims,
-                user.expires,
-            ))
-        }
-        None => Err(wrong_subject()),
-    }
-}
-
-/// The holder of any other token, who is no customer whatever the issuer calls it.
-fn as_other(user: User) -> Result<User, TokenError> {
-    if is_customers(&user.subject) {
-        Err(wrong_subject())
-    } else {
-        Ok(user)
     }
 }
 

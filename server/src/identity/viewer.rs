@@ -33,8 +33,8 @@ impl Viewer {
 /// What a verified access token says of its holder.
 #[derive(Debug)]
 pub struct User {
-    /// Under which name sessions, devices, jobs, notifications and stamps know the user: the claim `sub`, and of a
-    /// customer what [`super::customer_subject`] makes of it and the shop.
+    /// The name under which sessions, devices, jobs, notifications and stamps are kept for the user: the claim `sub`, or what
+    /// [`super::TokenKind::subject`] makes of the claims.
     pub subject: String,
     /// `action:subject`, and `role:…`.
     pub permissions: Vec<String>,

@@ -6,7 +6,7 @@ use gom_engine::policy::{Policy, Role};
 
 use super::{PolicyError, read};
 use crate::graphql::SUBJECT;
-use crate::identity::{ACCOUNT_CLAIMS, CUSTOMER_CLAIMS};
+use crate::identity::{ACCOUNT_CLAIMS, TokenKind};
 use crate::settings::{Provider, Settings};
 
 /// Why no account can have a role.
@@ -53,8 +53,9 @@ fn names_itself(role: &str, permissions: &[String]) -> bool {
 }
 
 /// What keeps tokens from a role or from what its rules compare, a line each: roles that the tokens of Gom's own issuing do not
-/// name, and claims that they lack. Another issuer may give both, where `auth.provider` names one.
-pub fn unreachable(policy: &Policy, settings: &Settings) -> Vec<String> {
+/// name, and claims that they lack. Another issuer may give both, where `auth.provider` names one. `kinds`: the tokens that the
+/// application issues.
+pub fn unreachable(policy: &Policy, settings: &Settings, kinds: &[TokenKind]) -> Vec<String> {
     let elsewhere = match settings.auth.provider() {
         Provider::Accounts => "",
         Provider::Auth0 => ", unless your issuer adds it",
@@ -62,11 +63,16 @@ pub fn unreachable(policy: &Policy, settings: &Settings) -> Vec<String> {
     policy
         .roles()
         .iter()
-        .flat_map(|role| unreachable_of(role, policy, elsewhere))
+        .flat_map(|role| unreachable_of(role, policy, kinds, elsewhere))
         .collect()
 }
 
-fn unreachable_of(role: &Role, policy: &Policy, elsewhere: &str) -> Vec<String> {
+fn unreachable_of(
+    role: &Role,
+    policy: &Policy,
+    kinds: &[TokenKind],
+    elsewhere: &str,
+) -> Vec<String> {
     let name = &role.name;
     let mut lines = Vec::new();
     if !names_itself(name, &role.permissions) {
@@ -76,8 +82,8 @@ fn unreachable_of(role: &Role, policy: &Policy, elsewhere: &str) -> Vec<String> 
     }
     let needed: BTreeSet<&str> = role.claims().chain(policy.stamps()).collect();
     for claim in needed {
-        if !ACCOUNT_CLAIMS.contains(&claim) && !CUSTOMER_CLAIMS.contains(&claim) && claim != SUBJECT
-        {
+        let of_a_kind = kinds.iter().any(|kind| kind.claims.contains(&claim));
+        if !ACCOUNT_CLAIMS.contains(&claim) && !of_a_kind && claim != SUBJECT {
             lines.push(format!(
                 "{name}: no token that Gom issues has the claim ${claim}{elsewhere}, and without it every request of the role \
                  fails; its claims are ${}",

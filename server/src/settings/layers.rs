@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::problem::Problem;
 use super::source::Source;
-use super::table::{self, Key, keys};
+use super::table::{Key, Table};
 
 /// A value that a layer gives to a key.
 #[derive(Clone)]
@@ -63,9 +63,9 @@ impl config::Source for Layer {
 
 impl Layer {
     /// What the table of keys says.
-    pub fn defaults() -> Layer {
+    pub fn defaults(keys: &Table) -> Layer {
         let mut layer = Layer::default();
-        for key in keys() {
+        for key in keys.keys() {
             if let Some(text) = key.default {
                 layer.add_text(key, key.path, text, Source::Default);
             }
@@ -74,11 +74,11 @@ impl Layer {
     }
 
     /// A TOML file's text. `path` is for messages.
-    pub fn toml(path: &Path, text: &str) -> Layer {
+    pub fn toml(keys: &Table, path: &Path, text: &str) -> Layer {
         let mut layer = Layer::default();
         let line = |offset: usize| Some(text[..offset].matches('\n').count() + 1);
         match DeTable::parse(text) {
-            Ok(table) => layer.add_table(path, "", table.get_ref(), &line),
+            Ok(table) => layer.add_table(keys, path, "", table.get_ref(), &line),
             Err(error) => layer.problems.push(Problem {
                 key: "(file)".into(),
                 source: Some(Source::File {
@@ -94,7 +94,7 @@ impl Layer {
 
     /// Variables: `GOM__SECTION__KEY`, the names in the table, and each of them with `_FILE`. An empty
     /// variable counts as unset.
-    pub fn environment(variables: &BTreeMap<OsString, OsString>) -> Layer {
+    pub fn environment(keys: &Table, variables: &BTreeMap<OsString, OsString>) -> Layer {
         let mut layer = Layer::default();
         let get = |name: &str| {
             variables
@@ -102,7 +102,7 @@ impl Layer {
                 .filter(|value| !value.is_empty())
         };
         let mut known = Vec::new();
-        for key in keys() {
+        for key in keys.keys() {
             for name in key.all_variables() {
                 let file_name = format!("{name}_FILE");
                 match (get(&name), get(&file_name)) {
@@ -132,13 +132,13 @@ impl Layer {
         {
             if !known.iter().any(|known| known == name) {
                 let path = name["GOM__".len()..].replace("__", ".").to_lowercase();
-                match table::find(&path).filter(|key| key.alias == Some(&path)) {
+                match keys.find(&path).filter(|key| key.alias == Some(&path)) {
                     Some(key) => {
                         let remedy = format!("use {}", key.variable());
                         layer.refuse(&path, Source::Variable(name.into()), "unknown key", &remedy);
                     }
-                    None => layer.unknown(&path, Source::Variable(name.into()), |near| {
-                        keys()
+                    None => layer.unknown(keys, &path, Source::Variable(name.into()), |near| {
+                        keys.keys()
                             .find(|key| key.path == near)
                             .map(Key::variable)
                             .unwrap_or_default()
@@ -150,19 +150,27 @@ impl Layer {
     }
 
     /// Flags of the command line: path of the key, name of the flag, text.
-    pub fn arguments(arguments: &[(&'static str, &'static str, String)]) -> Layer {
+    pub fn arguments(keys: &Table, arguments: &[(&'static str, &'static str, String)]) -> Layer {
         let mut layer = Layer::default();
         for (path, flag, text) in arguments {
-            match table::find(path) {
+            match keys.find(path) {
                 Some(key) => layer.add_text(key, path, text, Source::Argument(flag)),
-                None => layer.unknown(path, Source::Argument(flag), String::from),
+                None => layer.unknown(keys, path, Source::Argument(flag), String::from),
             }
         }
         layer
     }
 
+    /// The layer without the values of some keys.
+    pub fn without(&self, keys: &[Key]) -> Layer {
+        let mut rest = self.clone();
+        rest.entries.retain(|entry| !keys.contains(entry.key));
+        rest
+    }
+
     fn add_table(
         &mut self,
+        keys: &Table,
         file: &Path,
         prefix: &str,
         table: &DeTable<'_>,
@@ -181,9 +189,9 @@ impl Layer {
                 path: file.into(),
                 line: line(name.span().start),
             };
-            match (value.get_ref(), table::find(&path)) {
-                (DeValue::Table(table), None) => self.add_table(file, &path, table, line),
-                (_, None) => self.unknown(&path, source, String::from),
+            match (value.get_ref(), keys.find(&path)) {
+                (DeValue::Table(table), None) => self.add_table(keys, file, &path, table, line),
+                (_, None) => self.unknown(keys, &path, source, String::from),
                 (value, Some(key)) => match typed(value) {
                     Ok(value) => self.add(key, &path, key.kind.check(value), source),
                     Err(what) => {
@@ -269,8 +277,14 @@ impl Layer {
         });
     }
 
-    fn unknown(&mut self, path: &str, source: Source, spelt: impl Fn(&'static str) -> String) {
-        let remedy = match table::nearest(path) {
+    fn unknown(
+        &mut self,
+        keys: &Table,
+        path: &str,
+        source: Source,
+        spelt: impl Fn(&'static str) -> String,
+    ) {
+        let remedy = match keys.nearest(path) {
             Some(near) => format!("remove it, or did you mean {}?", spelt(near)),
             None => "remove it (`gom config` lists every key)".into(),
         };

@@ -3,6 +3,7 @@
 
 mod access;
 mod address;
+mod application;
 mod check;
 mod keys;
 mod kind;
@@ -30,15 +31,18 @@ pub use access::{
     LoginLimiter, Provider, Redis, SameSite, Session, SessionCookie,
 };
 pub(crate) use address::is_local;
-use kind::Kind;
+pub use application::ApplicationSettings;
+pub use kind::Kind;
 use layers::Layer;
 pub use limits::{AllLimits, Limits};
 pub use problem::{Problem, SettingsError};
-pub use push::{Language, NoticeSettings, Push, Vapid};
+pub use push::{Push, Vapid};
 pub use report::{Effective, documentation};
 pub use secret::Secret;
 pub use source::Source;
 pub use strength::weakness;
+pub use table::Key;
+use table::Table;
 
 /// All settings, checked. Times in files and variables are milliseconds.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -68,9 +72,11 @@ pub struct Settings {
     pub access_token: AccessToken,
     pub csrf: Csrf,
     pub login_limiter: LoginLimiter,
-    pub shop: Shop,
     pub push: Push,
     pub metrics: Metrics,
+    /// Of the keys that the application declares.
+    #[serde(skip)]
+    pub application: ApplicationSettings,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -288,20 +294,6 @@ pub enum LogFormat {
     Json,
 }
 
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Shop {
-    /// Where a day begins and ends; a name that PostgreSQL may or may not know.
-    pub time_zone: String,
-}
-
-impl Shop {
-    /// The zone; its name has been checked when it was read.
-    pub fn time_zone(&self) -> chrono_tz::Tz {
-        self.time_zone.parse().unwrap_or(chrono_tz::UTC)
-    }
-}
-
 /// Where metrics are served; with neither port nor token, nowhere.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -339,6 +331,8 @@ pub enum Purpose {
 #[derive(Debug, Clone)]
 pub struct Inputs {
     pub purpose: Purpose,
+    /// The keys that the application declares.
+    pub keys: &'static [Key],
     pub variables: BTreeMap<OsString, OsString>,
     /// `--config`; unset: `./config`, and the files that are built in where one is not there.
     pub directory: Option<PathBuf>,
@@ -386,9 +380,10 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, SettingsError> {
 /// What is wrong with the keys of `server`, or with all settings.
 pub fn server(inputs: &Inputs) -> Result<Server, SettingsError> {
     let (loaded, mut problems) = read(inputs)?;
+    let table = Table::with(inputs.keys);
     problems.retain(|problem| {
         let key = problem.key.as_str();
-        key.starts_with("server.") || table::find(key).is_none() && !key.contains('.')
+        key.starts_with("server.") || table.find(key).is_none() && !key.contains('.')
     });
     if problems.is_empty() {
         Ok(loaded.settings.server)
@@ -397,9 +392,15 @@ pub fn server(inputs: &Inputs) -> Result<Server, SettingsError> {
     }
 }
 
-/// The files that variables name for secrets, with the keys that they are for.
-pub fn secret_files(variables: &BTreeMap<OsString, OsString>) -> Vec<(String, PathBuf)> {
-    let secret = table::keys().filter(|key| matches!(key.kind, Kind::Secret | Kind::DatabaseUrl));
+/// The files that variables name for secrets, with the keys that they are for. `keys`: those that the application declares.
+pub fn secret_files(
+    keys: &'static [Key],
+    variables: &BTreeMap<OsString, OsString>,
+) -> Vec<(String, PathBuf)> {
+    let table = Table::with(keys);
+    let secret = table
+        .keys()
+        .filter(|key| matches!(key.kind, Kind::Secret | Kind::DatabaseUrl));
     let named = secret.flat_map(|key| {
         key.all_variables()
             .map(move |name| (key.path, format!("{name}_FILE")))
@@ -422,28 +423,36 @@ fn read(inputs: &Inputs) -> Result<(Loaded, Vec<Problem>), SettingsError> {
     let own_file = files
         .iter()
         .any(|(path, _)| path.file_stem().is_some_and(|stem| stem == environment));
-    let mut all = vec![Layer::defaults()];
+    let table = Table::with(inputs.keys);
+    let mut all = vec![Layer::defaults(&table)];
     if inputs.directory.is_none() && !own_file {
         let path = format!("(built in) config/{environment}.toml");
-        all.push(Layer::toml(Path::new(&path), built_in));
+        all.push(Layer::toml(&table, Path::new(&path), built_in));
     }
-    all.extend(files.iter().map(|(path, text)| Layer::toml(path, text)));
-    all.push(Layer::environment(&inputs.variables));
-    all.push(Layer::arguments(&inputs.arguments));
+    all.extend(
+        files
+            .iter()
+            .map(|(path, text)| Layer::toml(&table, path, text)),
+    );
+    all.push(Layer::environment(&table, &inputs.variables));
+    all.push(Layer::arguments(&table, &inputs.arguments));
 
-    let mut builder = config::Config::builder();
+    let (mut everything, mut own) = (config::Config::builder(), config::Config::builder());
     for mut layer in all {
         problems.append(&mut layer.problems);
-        builder = builder.add_source(layer);
+        own = own.add_source(layer.without(inputs.keys));
+        everything = everything.add_source(layer);
     }
-    let merged = builder
+    let built = everything
         .build()
-        .map_err(|error| unexpected(problems.clone(), &error))?;
-    let effective = report::effective(&merged);
+        .and_then(|everything| Ok((everything, own.build()?)));
+    let (everything, own) = built.map_err(|error| unexpected(problems.clone(), &error))?;
+    let effective = report::effective(&table, &everything);
     // Refused values are missing here, so their keys' weaker values stand in: enough to look for the rest.
-    let settings: Settings = merged
+    let mut settings: Settings = own
         .try_deserialize()
         .map_err(|error| unexpected(problems.clone(), &error))?;
+    settings.application = ApplicationSettings::read(inputs.keys, &everything);
     check::check(&settings, inputs.purpose, environment, &mut problems);
     Ok((
         Loaded {

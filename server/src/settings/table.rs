@@ -1,6 +1,6 @@
 //! What a key is, and how it is found. `keys.rs` lists them.
 
-pub use super::keys::keys;
+use super::keys::keys;
 use super::kind::Kind;
 
 /// A setting.
@@ -20,7 +20,8 @@ pub struct Key {
 }
 
 impl Key {
-    pub(super) const fn new(
+    /// A key without other names.
+    pub const fn new(
         path: &'static str,
         kind: Kind,
         default: Option<&'static str>,
@@ -36,7 +37,9 @@ impl Key {
         }
     }
 
-    pub(super) const fn variables(mut self, names: &'static [&'static str]) -> Key {
+    /// With these variables beside the one made from the path.
+    #[must_use]
+    pub const fn variables(mut self, names: &'static [&'static str]) -> Key {
         self.variables = names;
         self
     }
@@ -44,6 +47,11 @@ impl Key {
     pub(super) const fn alias(mut self, path: &'static str) -> Key {
         self.alias = Some(path);
         self
+    }
+
+    /// The first part of the path.
+    pub fn section(&self) -> &'static str {
+        self.path.split('.').next().unwrap_or_default()
     }
 
     /// The variable made from the path: `GOM__SERVER__PORT`.
@@ -57,21 +65,45 @@ impl Key {
     }
 }
 
-/// The key at a path, or at the original's path for it. Parts may be written in snake_case, camelCase or
-/// kebab-case.
-pub fn find(path: &str) -> Option<&'static Key> {
-    let path = snake_case(path);
-    keys().find(|key| key.path == path || key.alias == Some(&path))
-}
+/// Every key of a server: its own, and those that its application declares.
+#[derive(Debug)]
+pub struct Table(Vec<&'static Key>);
 
-/// The path that is most like the one written, if any is near.
-pub fn nearest(path: &str) -> Option<&'static str> {
-    let path = snake_case(path);
-    keys()
-        .map(|key| (distance(&path, key.path), key.path))
-        .min()
-        .filter(|(distance, found)| *distance <= found.len() / 3)
-        .map(|(_, found)| found)
+impl Table {
+    /// An application's keys stand at the end of their section, or of all.
+    pub fn with(application: &'static [Key]) -> Self {
+        let mut all: Vec<&'static Key> = keys().collect();
+        for key in application {
+            let last = all
+                .iter()
+                .rposition(|other| other.section() == key.section());
+            all.insert(last.map_or(all.len(), |last| last + 1), key);
+        }
+        Table(all)
+    }
+
+    /// In the order in which they are shown.
+    pub fn keys(&self) -> impl Iterator<Item = &'static Key> {
+        self.0.iter().copied()
+    }
+
+    /// The key at a path, or at the original's path for it. Parts may be written in snake_case, camelCase or
+    /// kebab-case.
+    pub fn find(&self, path: &str) -> Option<&'static Key> {
+        let path = snake_case(path);
+        self.keys()
+            .find(|key| key.path == path || key.alias == Some(&path))
+    }
+
+    /// The path that is most like the one written, if any is near.
+    pub fn nearest(&self, path: &str) -> Option<&'static str> {
+        let path = snake_case(path);
+        self.keys()
+            .map(|key| (distance(&path, key.path), key.path))
+            .min()
+            .filter(|(distance, found)| *distance <= found.len() / 3)
+            .map(|(_, found)| found)
+    }
 }
 
 /// `session.options.maxAge` and `login-limiter` as `session.options.max_age` and `login_limiter`.
@@ -111,6 +143,10 @@ fn distance(a: &str, b: &str) -> usize {
 mod tests {
     use super::*;
 
+    fn own() -> Table {
+        Table::with(&[])
+    }
+
     #[test]
     fn every_default_is_a_value_that_its_key_accepts() {
         for key in keys() {
@@ -148,25 +184,25 @@ mod tests {
     #[test]
     fn the_originals_spellings_are_found() {
         assert_eq!(
-            find("database.statementTimeout").unwrap().path,
+            own().find("database.statementTimeout").unwrap().path,
             "database.statement_timeout"
         );
         assert_eq!(
-            find("database.statement-timeout").unwrap().path,
+            own().find("database.statement-timeout").unwrap().path,
             "database.statement_timeout"
         );
         assert_eq!(
-            find("auth.auth0.clientId").unwrap().path,
+            own().find("auth.auth0.clientId").unwrap().path,
             "auth.auth0.client_id"
         );
-        assert_eq!(find("appKey").unwrap().path, "app_key");
-        assert_eq!(find("prisma.secret").unwrap().path, "service.secret");
-        assert!(find("server.hostess").is_none());
+        assert_eq!(own().find("appKey").unwrap().path, "app_key");
+        assert_eq!(own().find("prisma.secret").unwrap().path, "service.secret");
+        assert!(own().find("server.hostess").is_none());
     }
 
     #[test]
     fn a_misspelt_key_is_recognised() {
-        assert_eq!(nearest("server.prot"), Some("server.port"));
-        assert_eq!(nearest("entirely.different.thing"), None);
+        assert_eq!(own().nearest("server.prot"), Some("server.port"));
+        assert_eq!(own().nearest("entirely.different.thing"), None);
     }
 }

@@ -4,6 +4,7 @@ use super::*;
 
 fn inputs(variables: &[(&str, &str)]) -> Inputs {
     Inputs {
+        keys: &[],
         purpose: Purpose::Tool,
         variables: variables
             .iter()
@@ -400,6 +401,7 @@ const TOKEN_ENDPOINT: [(&str, &str); 5] = [
 
 fn serving(variables: &[(&str, &str)]) -> Inputs {
     Inputs {
+        keys: &[],
         purpose: Purpose::Serve,
         ..inputs(variables)
     }

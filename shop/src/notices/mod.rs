@@ -18,11 +18,11 @@ use gom_actors::push::{ComposeError, Composed, Composer, Job, Notice, Settled};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::settings::NoticeOptions;
+use super::subject::customer_subject;
 use super::watched::{ORDER, PUBLICATION};
 use customers::Customers;
 use gom_server::graphql::Api;
-use gom_server::identity::customer_subject;
-use gom_server::settings::{self, Language, NoticeSettings};
 use internal_api::InternalApi;
 use plain_text::plain_text;
 use texts::Texts;
@@ -51,30 +51,6 @@ const PUBLICATION_QUERY: &str = "query NoticePublication($uid: ID!) {
 const SETTLE: &str = "mutation SettlePublication($uid: ID!, $status: PublicationStatus!, $by: String!) {
     updateManyPublications(where: { uid: $uid, status: WAITING }, data: { status: $status, updatedBy: $by }) { count }
 }";
-
-/// How notices are written, and how they travel.
-#[derive(Debug, Clone, Copy)]
-pub struct NoticeOptions {
-    pub language: Language,
-    pub orders: NoticeSettings,
-    pub promotions: NoticeSettings,
-}
-
-impl NoticeOptions {
-    pub fn of(settings: &settings::Push) -> Self {
-        let settings::Push {
-            language,
-            orders,
-            promotions,
-            ..
-        } = *settings;
-        NoticeOptions {
-            language,
-            orders,
-            promotions,
-        }
-    }
-}
 
 /// Composes the shop's notices. Belongs to one thread, like its [`Api`].
 pub struct Notices {

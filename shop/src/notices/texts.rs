@@ -1,6 +1,6 @@
 //! Every text that is said, in each language.
 
-use gom_server::settings::Language;
+use crate::settings::Language;
 
 /// Stands for the order's name.
 pub(super) const NAME: &str = "{name}";

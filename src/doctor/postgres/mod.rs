@@ -20,7 +20,7 @@ pub(super) async fn examine(patient: &Patient, report: &mut Report) {
         let why = "the private database has not been made yet: `gom serve` makes it";
         return report.of("postgres").skipped("reachable", why);
     }
-    match Place::open(settings, Duration::ZERO).await {
+    match Place::open(patient.application, settings, Duration::ZERO).await {
         Ok(place) => {
             of_place(patient, &place, report).await;
             place.close().await;

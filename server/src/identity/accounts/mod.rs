@@ -127,8 +127,10 @@ impl Accounts {
         claims.insert("permissions".into(), permissions.clone().into());
         let local = (self.local.issuer.as_str(), self.local.audience.as_str());
         let claims = with_times(claims, local, now, self.expiration);
-        AccessToken::sign(&self.keys, KeyUse::AccountToken, claims)
-            .map_err(|error: TokenTooLarge| error.to_string())
+        AccessToken::sign(claims, |message| {
+            self.keys.sign(KeyUse::AccountToken, message)
+        })
+        .map_err(|error: TokenTooLarge| error.to_string())
     }
 
     /// With the settings of today. That it may fail is no reason to refuse a right password.

@@ -415,7 +415,7 @@ static REST: &[Key] = &[
         "auth.local.expiration",
         SECONDS,
         Some("1800"),
-        "How long a customer's token is valid. It cannot be refreshed.",
+        "How long a token of a kind that the application issues is valid. It cannot be refreshed.",
     ),
     Key::new(
         "auth.accounts.expiration",
@@ -486,11 +486,5 @@ static REST: &[Key] = &[
         Kind::Flag,
         Some("true"),
         "`csrf-token` only over https. Off in development.",
-    ),
-    Key::new(
-        "shop.time_zone",
-        Kind::TimeZone,
-        Some("UTC"),
-        "Where a day begins and ends for the limit of one publication of a promotion a day.",
     ),
 ];

@@ -4,14 +4,6 @@ use super::TIME;
 use crate::settings::kind::Kind;
 use crate::settings::table::Key;
 
-/// RFC 8030, section 5.3.
-const URGENCY: Kind = Kind::Choice(&["very-low", "low", "normal", "high"]);
-/// Push services keep nothing longer than four weeks.
-const TIME_TO_LIVE: Kind = Kind::Seconds {
-    min: 60,
-    max: 2_419_200,
-};
-
 /// In the order in which they are shown.
 pub(super) static KEYS: &[Key] = &[
     Key::new(
@@ -67,36 +59,6 @@ pub(super) static KEYS: &[Key] = &[
         Kind::Integer { min: 1, max: 1_000_000 },
         Some("60"),
         "How often one address may call `/webpush/renew` within a minute; each process counts for itself. Wider IPv6 networks have a multiple.",
-    ),
-    Key::new(
-        "push.language",
-        Kind::Choice(&["es", "en"]),
-        Some("es"),
-        "The language of the notices that users are sent: Spanish or English.",
-    ),
-    Key::new(
-        "push.orders.urgency",
-        URGENCY,
-        Some("high"),
-        "How soon notices of orders are to wake a device that saves its battery.",
-    ),
-    Key::new(
-        "push.orders.time_to_live",
-        TIME_TO_LIVE,
-        Some("86400"),
-        "How long a notice of an order is kept for a device that is away, and tried.",
-    ),
-    Key::new(
-        "push.promotions.urgency",
-        URGENCY,
-        Some("normal"),
-        "How soon notices of promotions are to wake a device that saves its battery.",
-    ),
-    Key::new(
-        "push.promotions.time_to_live",
-        TIME_TO_LIVE,
-        Some("86400"),
-        "How long a notice of a promotion is kept for a device that is away, and tried.",
     ),
     Key::new(
         "push.vapid.public_key",
