@@ -52,7 +52,7 @@ enum Command {
     Migrate(migrate::Arguments),
     /// Check the policy, and show what it makes of an operation
     Policy(policy::Arguments),
-    /// Write the demo shop into the database; rows that are there stay as they are
+    /// Write the application's demo into the database; rows that are there stay as they are
     Seed(seed::Arguments),
     /// Sign a service token, which is allowed everything
     Token(token::Arguments),

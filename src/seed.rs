@@ -11,7 +11,7 @@ use super::place::{DatabaseArguments, Place};
 use gom_server::application::Application;
 use gom_server::deployment::{Deployed, Deployment};
 use gom_server::logging;
-use gom_server::seed::{self, DemoShop};
+use gom_server::seed::{SeedData, SeedError};
 use gom_server::settings::Settings;
 use gom_server::stop::Stop;
 
@@ -19,10 +19,10 @@ use gom_server::stop::Stop;
 pub(super) struct Arguments {
     #[command(flatten)]
     database: DatabaseArguments,
-    /// Write the benchmark's data set (100 sellers, 20,000 customers, 200,000 orders) instead of the demo shop
+    /// Write the benchmark's data set, which is large, instead of the demo
     #[arg(long)]
     scale: bool,
-    /// Also accounts for the demo shop's sellers, where nobody has one. Everybody knows their password
+    /// Also accounts for the demo's users, where there are none. Everybody has their password
     #[arg(long, conflicts_with = "scale")]
     accounts: bool,
     /// Bring the database to the datamodel first [default: only the private database]
@@ -86,49 +86,50 @@ async fn write(
         .await
         .map_err(|error| Failure::because("", &error))?;
     let schema = settings.database.schema.as_str();
+    let Some(data) = application.seed_data(settings) else {
+        return Err(Failure::Other(
+            "this server's application has no demo".into(),
+        ));
+    };
     if scale {
-        return write_scale(&mut client, schema).await;
+        return write_scale(&*data, &mut client, schema).await;
     }
-    let failed = |error| Failure::because("", &error);
-    let rows = seed::demo(&mut client, schema).await.map_err(failed)?;
-    println!("The demo shop is there: {rows} rows.");
+    let failed = |error: SeedError| Failure::because("", &*error);
+    let rows = data.write(&mut client, schema).await.map_err(failed)?;
+    println!("The {} is there: {rows} rows.", data.name());
     if accounts {
-        let added = DemoShop::new(settings)
-            .add_accounts(&mut client, schema)
-            .await
-            .map_err(failed)?;
-        let names = seed::demo_logins(&client).await.map_err(failed)?;
-        if !added {
+        let added = data.add_accounts(&mut client, schema).await;
+        if !added.map_err(failed)? {
             println!("There are accounts already: none was added.");
         }
-        if !names.is_empty() {
-            println!(
-                "Demo sellers: {}; password: {}",
-                names.join(", "),
-                seed::DEMO_PASSWORD
-            );
+        if let Some(line) = data.logins(&client).await.map_err(failed)? {
+            println!("{line}");
         }
     }
     Ok(())
 }
 
-async fn write_scale(client: &mut Client, schema: &str) -> Result<(), Failure> {
-    let bar = ProgressBar::with_draw_target(Some(seed::scale_rows()), ProgressDrawTarget::stderr());
+async fn write_scale(
+    data: &dyn SeedData,
+    client: &mut Client,
+    schema: &str,
+) -> Result<(), Failure> {
+    let bar = ProgressBar::with_draw_target(Some(data.scale_rows()), ProgressDrawTarget::stderr());
     let style = ProgressStyle::with_template(
         "{msg:22} {wide_bar} {human_pos}/{human_len} rows, {eta} left",
     );
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.enable_steady_tick(Duration::from_millis(200));
-    let result = seed::scale(client, schema, |part, done| {
+    let mut progress = |part, done| {
         bar.set_message(part);
         bar.set_position(done);
-    })
-    .await;
+    };
+    let result = data.write_scale(client, schema, &mut progress).await;
     bar.finish_and_clear();
-    result.map_err(|error| Failure::because("", &error))?;
+    result.map_err(|error| Failure::because("", &*error))?;
     println!(
         "The benchmark's data set is there: {} rows, in {:.0?}.",
-        seed::scale_rows(),
+        data.scale_rows(),
         bar.elapsed()
     );
     Ok(())

@@ -7,7 +7,7 @@ use clap::Args;
 use super::{Failure, SettingsArguments};
 use gom_server::application::Application;
 use gom_server::logging;
-use gom_server::seed;
+use gom_server::seed::SeedData;
 use gom_server::server::{Server, StartError};
 use gom_server::settings::{Purpose, ServerRole};
 
@@ -33,18 +33,12 @@ pub(super) struct Arguments {
 }
 
 /// Who can log in without having been let in by anybody. Silent if the database is not ready yet.
-async fn print_demo_logins(server: &Server) {
+async fn print_demo_logins(server: &Server, demo: &dyn SeedData) {
     let Ok(client) = server.database().lend().await else {
         return;
     };
-    if let Ok(names) = seed::demo_logins(&client).await
-        && !names.is_empty()
-    {
-        println!(
-            "Demo sellers: {}; password: {}",
-            names.join(", "),
-            seed::DEMO_PASSWORD
-        );
+    if let Ok(Some(line)) = demo.logins(&client).await {
+        println!("{line}");
     }
 }
 
@@ -70,6 +64,7 @@ pub(super) fn run(
     logging::start(&loaded.settings.log);
     let role = loaded.settings.server.role;
     // Elsewhere standard output is a log, which is kept and read by others.
+    let demo = application.seed_data(&loaded.settings);
     let in_development = loaded.environment == "development";
     let system = actix::System::new();
     let result = system.block_on(async {
@@ -91,7 +86,9 @@ pub(super) fn run(
                 "The database is a private one, in {}",
                 embedded.data_dir().display()
             );
-            print_demo_logins(&server).await;
+            if let Some(demo) = &demo {
+                print_demo_logins(&server, &**demo).await;
+            }
             if in_development {
                 let token = server
                     .tokens()

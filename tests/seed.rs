@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use gom_actors::migrations::{self, Deployment};
 use gom_engine::datamodel;
 use gom_server::identity::AccountTable;
-use gom_server::seed::{self, DemoShop, SeedError};
 use gom_server::settings::{self, Inputs, Purpose};
+use gom_shop::seed::{self, DemoShop, SeedError};
 use gom_test_support::TestDatabase;
 
 const SCHEMA: &str = "default$default";

@@ -13,6 +13,7 @@ use crate::graphql::{Api, Engine, WriteRules};
 use crate::http::{Additions, Endpoint, LoginProvider};
 use crate::identity::TokenKind;
 use crate::policy::{self, PolicyError};
+use crate::seed::SeedData;
 use crate::settings::{Key, Settings};
 
 /// From a subject to the one that it replaces, if it replaces any.
@@ -74,6 +75,11 @@ pub trait Application: Send + Sync {
     /// Ways to log in, beside passwords.
     fn logins(&self, _engine: &Engine) -> Vec<Box<dyn LoginProvider>> {
         Vec::new()
+    }
+
+    /// Rows for its own datamodel: a demo, and what benchmarks measure with.
+    fn seed_data(&self, _settings: &Settings) -> Option<Box<dyn SeedData>> {
+        None
     }
 
     /// Composes the notifications of jobs. Called in the dispatcher's thread, to which `api` belongs.

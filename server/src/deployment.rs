@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 use tokio_postgres::Client;
 
 use crate::datamodel::LoadedDatamodel;
-use crate::seed::DemoShop;
+use crate::seed::SeedData;
 use crate::stop::Stop;
 
 /// How long the start waits for a database that does not answer at once.
@@ -97,8 +97,8 @@ pub struct Deployment {
     pub apply: bool,
     /// Learns what the database tells about old relation tables.
     pub physical: Option<Arc<Physical>>,
-    /// Tables without any row are filled with the demo shop, and its sellers get accounts.
-    pub demo: Option<DemoShop>,
+    /// Tables without any row are filled with the application's demo, and its users get accounts.
+    pub demo: Option<Box<dyn SeedData>>,
     /// When to leave off.
     pub stop: Stop,
 }
@@ -285,7 +285,7 @@ impl Deployment {
         if let Some(demo) = &self.demo
             && let Err(error) = demo.open(client, &self.schema).await
         {
-            tracing::warn!(%error, "the demo shop cannot be written; `gom seed` tries again");
+            tracing::warn!(%error, "the demo cannot be written; `gom seed` retries");
         }
         Ok(())
     }

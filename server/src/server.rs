@@ -35,7 +35,6 @@ use crate::ledger;
 use crate::metrics::MetricsCollector;
 use crate::policy;
 use crate::push;
-use crate::seed::DemoShop;
 use crate::settings::Settings;
 use crate::socket::{ConnectionLimiter, LocalSockets, OwnSocket};
 use crate::stop::Stop;
@@ -161,7 +160,8 @@ impl Server {
         let additions = Arc::new(application.additions(&engine));
         let description = Description::new(Arc::clone(&additions));
         let description = settings.server.openapi.then(|| Arc::new(description));
-        let own_shop = embedded.is_some() && settings.datamodel.file.is_none();
+        let own_demo =
+            embedded.is_some() && settings.datamodel.file.is_none() && settings.embedded.demo;
         let deployment = Deployment {
             database: database.clone(),
             datamodel,
@@ -169,7 +169,7 @@ impl Server {
             deployed: Deployed::default(),
             apply: settings.database.deploy(),
             physical: Some(engine.planner.shared_physical()),
-            demo: (own_shop && settings.embedded.demo).then(|| DemoShop::new(&settings)),
+            demo: own_demo.then(|| application.seed_data(&settings)).flatten(),
             stop: stop.clone(),
         };
         let deployed = deployment.deployed.clone();

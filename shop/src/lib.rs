@@ -11,6 +11,7 @@ mod notices;
 mod pages;
 mod phone_login;
 mod rules;
+pub mod seed;
 mod settings;
 mod subject;
 mod watched;
@@ -29,11 +30,13 @@ use gom_server::application::{Application, EarlierSubject};
 use gom_server::graphql::{Api, Engine, WriteRules};
 use gom_server::http::{Endpoint, LoginProvider};
 use gom_server::identity::TokenKind;
+use gom_server::seed::SeedData;
 use gom_server::settings::{Key, Settings};
 
 use customers::Customers;
 use phone_login::PhoneLogin;
 use rules::Rules;
+use seed::DemoShop;
 
 /// The shop, as an application of the server. A datamodel without the shop's models is served as if it were not there.
 #[derive(Debug, Clone, Copy)]
@@ -86,6 +89,10 @@ impl Application for Shop {
 
     fn logins(&self, engine: &Engine) -> Vec<Box<dyn LoginProvider>> {
         vec![Box::new(PhoneLogin::new(engine))]
+    }
+
+    fn seed_data(&self, settings: &Settings) -> Option<Box<dyn SeedData>> {
+        Some(Box::new(DemoShop::new(settings)))
     }
 
     fn composer(&self, api: Api, settings: &Settings) -> Option<Box<dyn Composer>> {

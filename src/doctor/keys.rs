@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Patient;
 use super::report::{Report, Subject};
-use gom_server::settings::{Secret, secret_files, weakness};
+use gom_server::settings::{Key, Secret, secret_files, weakness};
 
 /// Where a container's secrets are, by both of the folder's names.
 const CONTAINER_SECRETS: [&str; 2] = ["/run/secrets", "/var/run/secrets"];
@@ -53,6 +53,7 @@ pub(super) fn examine(patient: &Patient, report: &mut Report) {
     }
     files(
         &mut found,
+        patient.application.settings(),
         settings
             .database
             .url
@@ -78,8 +79,8 @@ fn weigh(
 
 /// Files with secrets that others may use, or that the group may write; it may well read, where the server is
 /// in it. Those of a container's own secrets are for everybody in it.
-fn files(found: &mut Subject<'_>, private: Option<&Path>) {
-    let named = secret_files(&std::env::vars_os().collect());
+fn files(found: &mut Subject<'_>, keys: &'static [Key], private: Option<&Path>) {
+    let named = secret_files(keys, &std::env::vars_os().collect());
     let kept = private
         .into_iter()
         .flat_map(|folder| KEPT.map(|name| (name.to_owned(), folder.join(name))));

@@ -376,7 +376,7 @@ async fn with_the_embedded_database() {
     seller_session(
         &app,
         "paletas@demo.gom",
-        gom_server::seed::DEMO_PASSWORD,
+        gom_shop::seed::DEMO_PASSWORD,
         "auth0|demo-paletas",
     )
     .await;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use gom_server::seed::DemoShop;
 use gom_server::settings::{self, Inputs, Purpose};
+use gom_shop::seed::DemoShop;
 use gom_test_support::TestDatabase;
 use reqwest::header::SET_COOKIE;
 use reqwest::{Method, Response};

@@ -4,8 +4,8 @@ use gom_actors::secret::SecretText;
 use tokio_postgres::Client;
 
 use super::{DEMO, IS_EMPTY, SeedError, USE_SCHEMA, check, search_path};
-use crate::identity::{AccountTable, Hasher, NewAccount};
-use crate::settings::Settings;
+use gom_server::identity::{AccountTable, Hasher, NewAccount};
+use gom_server::settings::Settings;
 
 /// The password of both demo sellers. Everybody knows it: it opens the private database's demo shop only, and
 /// the environments that others can reach have none.

@@ -2,12 +2,13 @@
 //! datamodel and are written straight into its tables.
 
 mod accounts;
+mod data;
 mod scale;
 
 use tokio_postgres::Client;
 
-use crate::identity::{AccountError, PasswordError};
 pub use accounts::{DEMO_PASSWORD, DemoShop, demo_logins};
+use gom_server::identity::{AccountError, PasswordError};
 pub use scale::PARTS;
 
 const DEMO: &str = include_str!("demo.sql");
