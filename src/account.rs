@@ -121,7 +121,7 @@ pub(super) fn run(
     };
     let (settings, patience) = database.load(application, [])?;
     if let Work::Add(account) = &work {
-        policy::check_role(&settings, &account.role)
+        policy::check_role(&settings, application.built_in().as_ref(), &account.role)
             .map_err(|error| Failure::because("", &error))?;
     }
     // Before anything is started: who mistypes it twice has waited for nothing.

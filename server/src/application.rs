@@ -8,9 +8,9 @@ use gom_engine::datamodel::DataModel;
 use gom_engine::policy::{Policy, PolicyProblem, PolicySource};
 use gom_engine::schema::Schema;
 
-use crate::datamodel::{self, LoadedDatamodel, ReadError};
+use crate::datamodel::{self, BuiltIn, LoadedDatamodel, ReadError};
 use crate::graphql::{Api, Engine, WriteRules};
-use crate::http::{Additions, Endpoint, LoginProvider};
+use crate::http::{ANY_EXAMPLES, Additions, Endpoint, LoginProvider};
 use crate::identity::TokenKind;
 use crate::policy::{self, PolicyError};
 use crate::seed::SeedData;
@@ -25,6 +25,16 @@ pub trait Application: Send + Sync {
     /// The settings that it has beside the server's own.
     fn settings(&self) -> &'static [Key] {
         &[]
+    }
+
+    /// The datamodel and the policy that are served where the settings name none.
+    fn built_in(&self) -> Option<BuiltIn> {
+        None
+    }
+
+    /// Which of the console's examples fit the built-in datamodel.
+    fn console_examples(&self) -> &'static str {
+        ANY_EXAMPLES
     }
 
     /// Marks in the datamodel what the database has to do by itself: models whose changes become jobs, and tables that
@@ -106,7 +116,7 @@ impl dyn Application + '_ {
     /// # Errors
     /// If the file cannot be read, or is no datamodel.
     pub fn read_datamodel(&self, settings: &Settings) -> Result<LoadedDatamodel, ReadError> {
-        let mut read = datamodel::read(settings)?;
+        let mut read = datamodel::read(settings, self.built_in().as_ref())?;
         self.extend_datamodel(&mut read.model);
         Ok(read)
     }
@@ -121,7 +131,7 @@ impl dyn Application + '_ {
         model: &DataModel,
         schema: &Schema,
     ) -> Result<Option<Policy>, PolicyError> {
-        policy::load(settings, model, schema, |source| {
+        policy::load(settings, self.built_in().as_ref(), model, schema, |source| {
             self.policy_problems(source, model, schema)
         })
     }

@@ -8,8 +8,14 @@ use gom_engine::migrate::{Rename, RenameError, read_renames};
 
 use crate::settings::Settings;
 
-/// Gom's own, used where no other is named.
-const OWN: &str = include_str!("../../config/datamodel.prisma");
+/// The datamodel and the policy that are built in with an application, used where the settings name no datamodel.
+#[derive(Debug, Clone, Copy)]
+pub struct BuiltIn {
+    /// The text of a Prisma datamodel.
+    pub datamodel: &'static str,
+    /// The text of its policy, TOML.
+    pub policy: &'static str,
+}
 
 /// A datamodel with the text that it was read from.
 #[derive(Debug, Clone)]
@@ -36,6 +42,10 @@ impl LoadedDatamodel {
 /// Why there is no datamodel to work with.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
+    #[error(
+        "there is no datamodel: this server has none built in; name one with --datamodel (datamodel.file)"
+    )]
+    None,
     #[error("the datamodel {path} cannot be read: {cause}; correct --datamodel (datamodel.file)")]
     File { path: PathBuf, cause: io::Error },
     #[error("the renames {path} cannot be read: {cause}; correct datamodel.renames")]
@@ -60,14 +70,21 @@ pub fn digest(text: &str) -> String {
         .collect()
 }
 
-/// Reads and checks the datamodel that the settings name.
+/// Reads and checks the datamodel that the settings name, or the one that is built in.
 ///
 /// # Errors
 /// If the file cannot be read, or is no datamodel.
-pub fn read(settings: &Settings) -> Result<LoadedDatamodel, ReadError> {
-    let (name, text) = match &settings.datamodel.file {
-        None => ("datamodel.prisma (built in)".to_string(), OWN.to_string()),
-        Some(path) => {
+pub fn read(
+    settings: &Settings,
+    built_in: Option<&BuiltIn>,
+) -> Result<LoadedDatamodel, ReadError> {
+    let (name, text) = match (&settings.datamodel.file, built_in) {
+        (None, None) => return Err(ReadError::None),
+        (None, Some(built_in)) => (
+            "datamodel.prisma (built in)".to_string(),
+            built_in.datamodel.to_string(),
+        ),
+        (Some(path), _) => {
             let failed = |cause| ReadError::File {
                 path: path.clone(),
                 cause,

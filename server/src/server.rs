@@ -27,7 +27,7 @@ use crate::deployment::{Deployed, Deploying, Deployment};
 use crate::graphql::{Api, Engine, EngineOptions, write_event};
 use crate::http::openapi::Description;
 use crate::http::{
-    self, AuthServices, Console, Examples, HealthChecks, InlineMetrics, Metrics, MetricsServer,
+    self, AuthServices, Console, HealthChecks, InlineMetrics, Metrics, MetricsServer,
     Renewals, Sending, State, Welcome,
 };
 use crate::identity::{Cursors, ServiceTokens, obtain_service_secret, redis_options};
@@ -145,10 +145,9 @@ impl Server {
         }
         let engine: Arc<Engine> = Arc::from(engine);
         let database = Database::start(options)?;
-        let examples = if settings.datamodel.file.is_none() {
-            Examples::Shop
-        } else {
-            Examples::Any
+        let examples = match settings.datamodel.file {
+            None => application.console_examples(),
+            Some(_) => http::ANY_EXAMPLES,
         };
         let console = settings.graphql.console.then(|| Console::new(examples));
         let digest = datamodel::digest(&datamodel.text).into();

@@ -27,6 +27,7 @@ use gom_engine::datamodel::DataModel;
 use gom_engine::policy::{PolicyProblem, PolicySource};
 use gom_engine::schema::Schema;
 use gom_server::application::{Application, EarlierSubject};
+use gom_server::datamodel::BuiltIn;
 use gom_server::graphql::{Api, Engine, WriteRules};
 use gom_server::http::{Endpoint, LoginProvider};
 use gom_server::identity::TokenKind;
@@ -45,6 +46,17 @@ pub struct Shop;
 impl Application for Shop {
     fn settings(&self) -> &'static [Key] {
         KEYS
+    }
+
+    fn built_in(&self) -> Option<BuiltIn> {
+        Some(BuiltIn {
+            datamodel: include_str!("../../config/datamodel.prisma"),
+            policy: include_str!("../../config/policy.toml"),
+        })
+    }
+
+    fn console_examples(&self) -> &'static str {
+        "shop"
     }
 
     fn extend_datamodel(&self, model: &mut DataModel) {

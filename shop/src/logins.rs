@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn only_a_shops_datamodel_has_logins() {
         let own =
-            gom_engine::datamodel::parse("own", include_str!("../../../config/datamodel.prisma"))
+            gom_engine::datamodel::parse("own", include_str!("../../config/datamodel.prisma"))
                 .unwrap();
         let followed = followed(&own);
         assert_eq!(followed[0].tables, ["Bp", "User", "_CustomerOf"]);

@@ -228,7 +228,10 @@ pub fn customer_of(seller: &str, uid: &str) -> Viewer {
 }
 
 fn permissions(role: &str) -> Vec<String> {
-    let (_, source) = policy::read(&settings("postgres://unused@localhost/unused"))
+    let (_, source) = policy::read(
+        &settings("postgres://unused@localhost/unused"),
+        gom_shop::Shop.built_in().as_ref(),
+    )
         .unwrap()
         .unwrap();
     source.roles[role].permissions.clone()

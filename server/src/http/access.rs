@@ -180,7 +180,6 @@ pub fn route_of(path: &str) -> Route {
         "/auth/ping" => Route::Ping,
         "/auth/login" => Route::Login,
         "/auth/logout" => Route::Logout,
-        "/auth/bp" => Route::Bp,
         "/webpush/subscribe" | "/webpush/unsubscribe" | "/webpush/key" => Route::Webpush,
         "/webpush/graphql" => Route::Ledger,
         "/healthz" | "/status" => Route::Healthz,

@@ -58,7 +58,7 @@ use gom_runtime::waiting::Waiting;
 
 pub use additions::{AcceptedLogin, Additions, Credentials, LoginProvider};
 pub use auth_services::{AuthServices, AuthServicesError};
-pub use console::{Console, Examples};
+pub use console::{ANY_EXAMPLES, Console};
 pub use cors::cors;
 pub use ended::forget_devices;
 pub use endpoint::Endpoint;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use gom_engine::policy::{Policy, Role};
 
 use super::{PolicyError, read};
+use crate::datamodel::BuiltIn;
 use crate::graphql::SUBJECT;
 use crate::identity::{ACCOUNT_CLAIMS, TokenKind};
 use crate::settings::{Provider, Settings};
@@ -31,8 +32,12 @@ pub enum RoleError {
 ///
 /// # Errors
 /// What to correct.
-pub fn check_role(settings: &Settings, role: &str) -> Result<(), RoleError> {
-    let (_, policy) = read(settings)?.ok_or(RoleError::NoPolicy)?;
+pub fn check_role(
+    settings: &Settings,
+    built_in: Option<&BuiltIn>,
+    role: &str,
+) -> Result<(), RoleError> {
+    let (_, policy) = read(settings, built_in)?.ok_or(RoleError::NoPolicy)?;
     let Some(found) = policy.roles.get(role) else {
         return Err(RoleError::Unknown {
             role: role.to_owned(),

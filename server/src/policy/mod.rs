@@ -15,10 +15,8 @@ use gom_engine::schema::Schema;
 pub use explain::{Explained, explain};
 pub use issued::{RoleError, check_role, unreachable};
 
+use crate::datamodel::BuiltIn;
 use crate::settings::{Limits, Settings};
-
-/// Of Gom's own datamodel.
-const OWN: &str = include_str!("../../../config/policy.toml");
 
 /// Why there is no policy to work with.
 #[derive(Debug, thiserror::Error)]
@@ -52,14 +50,18 @@ impl fmt::Display for Listed<'_> {
     }
 }
 
-/// The policy as it is written: from the file that the settings name, or the one of Gom's own datamodel. A policy
+/// The policy as it is written: from the file that the settings name, or the one of the built-in datamodel. A policy
 /// belongs to a datamodel: for another one there is none unless it is named, and only the service role has access.
 ///
 /// # Errors
 /// If the file cannot be read, or is no policy.
-pub fn read(settings: &Settings) -> Result<Option<(String, PolicySource)>, PolicyError> {
-    let (name, text) = match &settings.policy.file {
-        Some(path) => {
+pub fn read(
+    settings: &Settings,
+    built_in: Option<&BuiltIn>,
+) -> Result<Option<(String, PolicySource)>, PolicyError> {
+    let built_in = built_in.filter(|_| settings.datamodel.file.is_none());
+    let (name, text) = match (&settings.policy.file, built_in) {
+        (Some(path), _) => {
             let failed = |cause| PolicyError::File {
                 path: path.clone(),
                 cause,
@@ -69,10 +71,11 @@ pub fn read(settings: &Settings) -> Result<Option<(String, PolicySource)>, Polic
                 std::fs::read_to_string(path).map_err(failed)?,
             )
         }
-        None if settings.datamodel.file.is_none() => {
-            ("policy.toml (built in)".to_owned(), OWN.to_owned())
-        }
-        None => return Ok(None),
+        (None, Some(built_in)) => (
+            "policy.toml (built in)".to_owned(),
+            built_in.policy.to_owned(),
+        ),
+        (None, None) => return Ok(None),
     };
     match toml::from_str(&text) {
         Ok(source) => Ok(Some((name, source))),
@@ -86,11 +89,12 @@ pub fn read(settings: &Settings) -> Result<Option<(String, PolicySource)>, Polic
 /// Everything that is wrong with it.
 pub fn load(
     settings: &Settings,
+    built_in: Option<&BuiltIn>,
     model: &DataModel,
     schema: &Schema,
     more: impl FnOnce(&PolicySource) -> Vec<PolicyProblem>,
 ) -> Result<Option<Policy>, PolicyError> {
-    let Some((name, source)) = read(settings)? else {
+    let Some((name, source)) = read(settings, built_in)? else {
         return Ok(None);
     };
     match Policy::new(&source, model, schema) {

@@ -166,7 +166,7 @@ fn stem<'a>(name: &'a str, unit: &str) -> &'a str {
 fn labels(definition: &Definition, mut place: usize) -> Vec<(&'static str, &'static str)> {
     let mut labels = Vec::with_capacity(definition.labels.len());
     for label in definition.labels.iter().rev() {
-        labels.push((label.name, label.values[place % label.values.len()]));
+        labels.push((label.name, label.text(place % label.values.len())));
         place /= label.values.len();
     }
     labels.reverse();

@@ -1,10 +1,26 @@
 //! The labels of metrics and all values that each may have.
 
+use super::application_routes;
+
 /// A label's name and values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Label {
     pub name: &'static str,
+    /// The last ones of routes are [`REGISTERED`]: an application gives their texts.
     pub values: &'static [&'static str],
+}
+
+/// Stands for a text that is registered at start.
+pub(super) const REGISTERED: &str = "";
+
+impl Label {
+    /// The text of a value, by its place.
+    pub fn text(&self, place: usize) -> &'static str {
+        match self.values[place] {
+            REGISTERED => application_routes::text(self.values.len() - 1 - place),
+            text => text,
+        }
+    }
 }
 
 /// What tells the series of one metric apart: a label's value, several, or nothing.
@@ -66,8 +82,8 @@ macro_rules! labels {
         impl $type {
             pub const ALL: &'static [$type] = &[$($type::$value,)+];
 
-            pub const fn as_str(self) -> &'static str {
-                Self::LABEL.values[self as usize]
+            pub fn as_str(self) -> &'static str {
+                Self::LABEL.text(self as usize)
             }
         }
 
@@ -92,7 +108,6 @@ labels! {
         Ping = "/auth/ping",
         Login = "/auth/login",
         Logout = "/auth/logout",
-        Bp = "/auth/bp",
         Webpush = "/webpush",
         Ledger = "/webpush/ledger",
         Healthz = "/healthz",
@@ -101,6 +116,15 @@ labels! {
         Metrics = "/metrics",
         Pages = "pages and documents",
         Other = "other",
+        // Of an application, the first one last.
+        Application8 = "",
+        Application7 = "",
+        Application6 = "",
+        Application5 = "",
+        Application4 = "",
+        Application3 = "",
+        Application2 = "",
+        Application1 = "",
     }
 
     Method("method") {

@@ -2,8 +2,10 @@
 //! one share them.
 //!
 //! [`Metric`] lists what there is. To count costs one atomic addition on memory that few threads share: no lock, no
-//! hash, no text. Labels are closed enums, so that no input of a user's can become one.
+//! hash, no text. Labels are closed enums, so that no input of a user's can become one;
+//! an application registers a few texts for routes at start.
 
+mod application_routes;
 mod exposition;
 mod handles;
 mod labels;
@@ -14,6 +16,7 @@ mod page;
 mod process;
 mod slots;
 
+pub use application_routes::MAX_APPLICATION_ROUTES;
 pub use exposition::{Format, expose};
 pub use handles::{Counter, Gauge, Histogram, Level, Reading, Timer};
 pub use labels::*;

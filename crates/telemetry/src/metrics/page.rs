@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::labels::REGISTERED;
 use super::metric::{BOUNDS, DEFINITIONS, Definition, Kind, Unit};
 
 /// The page.
@@ -45,11 +46,15 @@ fn documentation() -> String {
         let of: Vec<String> = of
             .map(|definition| format!("`{}`", definition.name))
             .collect();
-        let values: Vec<String> = label
+        let mut values: Vec<String> = label
             .values
             .iter()
-            .map(|value| format!("`{value}`"))
+            .map(|value| match *value {
+                REGISTERED => "those of the application".to_owned(),
+                value => format!("`{value}`"),
+            })
             .collect();
+        values.dedup();
         let _ = writeln!(
             page,
             "| `{}` | {} | {} |",

@@ -27,14 +27,8 @@ const ICON: &str = include_str!("../icon.svg");
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; \
     connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 
-/// What the editor shows at first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Examples {
-    /// Operations of the demo shop.
-    Shop,
-    /// What any datamodel answers.
-    Any,
-}
+/// The examples that any datamodel answers. `console/` has others, of applications.
+pub const ANY_EXAMPLES: &str = "any";
 
 /// The page and its files.
 #[derive(Debug)]
@@ -44,15 +38,12 @@ pub struct Console {
 }
 
 impl Console {
-    pub fn new(examples: Examples) -> Arc<Self> {
+    /// `examples`: what the editor shows at first, by name.
+    pub fn new(examples: &str) -> Arc<Self> {
         let script = File::packed("console.js", "text/javascript; charset=utf-8", SCRIPT).forever();
         let style = File::packed("console.css", "text/css; charset=utf-8", STYLE).forever();
         let licences = File::packed("licences.txt", "text/plain; charset=utf-8", LICENCES);
         let icon = File::plain("icon.svg", "image/svg+xml", ICON);
-        let examples = match examples {
-            Examples::Shop => "shop",
-            Examples::Any => "any",
-        };
         let page = PAGE
             .replace("{examples}", examples)
             .replace("{script}", script.name())
@@ -155,7 +146,7 @@ mod tests {
 
     #[test]
     fn the_page_names_its_files_and_nothing_is_left_to_fill_in() {
-        let console = Console::new(Examples::Any);
+        let console = Console::new(ANY_EXAMPLES);
         let page = console.page.text();
         assert!(!page.contains(['{', '}']), "{page}");
         assert!(page.contains(r#"data-examples="any""#));

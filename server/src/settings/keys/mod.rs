@@ -234,7 +234,7 @@ static GENERAL: &[Key] = &[
         "embedded.demo",
         Kind::Flag,
         Some("true"),
-        "Fill the private database with the demo shop while it has no rows and Gom's own datamodel is served.",
+        "Fill the private database with the application's demo while it has no rows and the built-in datamodel is served.",
     ),
     Key::new(
         "service.secret",
@@ -254,7 +254,7 @@ static GENERAL: &[Key] = &[
         "datamodel.file",
         Kind::Path,
         None,
-        "The Prisma datamodel (1.1) to serve. Unset: Gom's own, which is built in.",
+        "The Prisma datamodel (1.1) to serve. Unset: the one that is built in.",
     ),
     Key::new(
         "datamodel.renames",
@@ -266,7 +266,7 @@ static GENERAL: &[Key] = &[
         "policy.file",
         Kind::Path,
         None,
-        "The permissions that belong to the datamodel. Unset: Gom's own with Gom's own datamodel; with another, only the service role has access.",
+        "The permissions that belong to the datamodel. Unset: the built-in one with the built-in datamodel; with another, only the service role has access.",
     ),
     Key::new(
         "graphql.introspection",
