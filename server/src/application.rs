@@ -131,9 +131,13 @@ impl dyn Application + '_ {
         model: &DataModel,
         schema: &Schema,
     ) -> Result<Option<Policy>, PolicyError> {
-        policy::load(settings, self.built_in().as_ref(), model, schema, |source| {
-            self.policy_problems(source, model, schema)
-        })
+        policy::load(
+            settings,
+            self.built_in().as_ref(),
+            model,
+            schema,
+            |source| self.policy_problems(source, model, schema),
+        )
     }
 }
 

@@ -74,10 +74,7 @@ pub fn digest(text: &str) -> String {
 ///
 /// # Errors
 /// If the file cannot be read, or is no datamodel.
-pub fn read(
-    settings: &Settings,
-    built_in: Option<&BuiltIn>,
-) -> Result<LoadedDatamodel, ReadError> {
+pub fn read(settings: &Settings, built_in: Option<&BuiltIn>) -> Result<LoadedDatamodel, ReadError> {
     let (name, text) = match (&settings.datamodel.file, built_in) {
         (None, None) => return Err(ReadError::None),
         (None, Some(built_in)) => (

@@ -27,8 +27,8 @@ use crate::deployment::{Deployed, Deploying, Deployment};
 use crate::graphql::{Api, Engine, EngineOptions, write_event};
 use crate::http::openapi::Description;
 use crate::http::{
-    self, AuthServices, Console, HealthChecks, InlineMetrics, Metrics, MetricsServer,
-    Renewals, Sending, State, Welcome,
+    self, AuthServices, Console, HealthChecks, InlineMetrics, Metrics, MetricsServer, Renewals,
+    Sending, State, Welcome,
 };
 use crate::identity::{Cursors, ServiceTokens, obtain_service_secret, redis_options};
 use crate::ledger;
@@ -157,6 +157,7 @@ impl Server {
             Welcome::Brief
         };
         let additions = Arc::new(application.additions(&engine));
+        http::register_routes(&additions);
         let description = Description::new(Arc::clone(&additions));
         let description = settings.server.openapi.then(|| Arc::new(description));
         let own_demo =

@@ -15,9 +15,6 @@ use tokio::time::Instant;
 use super::customers::{Customers, SHOWN_DIGITS};
 use super::phone_login::{CODE_CHARACTERS, look_up_failure};
 
-/// Where it is, and its route in metrics.
-const PATH: &str = "/auth/bp";
-
 /// The endpoint. `customers`: nothing, if the datamodel has none who could log in.
 pub fn endpoint(customers: Option<Customers>) -> Endpoint {
     let customers = customers.map(Arc::new);
@@ -25,10 +22,9 @@ pub fn endpoint(customers: Option<Customers>) -> Endpoint {
         let customers = customers.clone();
         async move { handle(&request, &state, customers.as_deref()).await }
     };
-    Endpoint::at(PATH)
+    Endpoint::at("/auth/bp")
         .get(handler, operation())
         .kept_from_caches()
-        .counted_as(PATH)
 }
 
 fn operation() -> Operation {

@@ -96,7 +96,10 @@ fn serves(patient: &Patient, address: &str, version: &Value, found: &mut Subject
         SERVER,
         format!("gom {number} (role {role}) serves at {address}"),
     );
-    let own = patient.application.read_datamodel(&patient.settings).map(|read| datamodel::digest(&read.text));
+    let own = patient
+        .application
+        .read_datamodel(&patient.settings)
+        .map(|read| datamodel::digest(&read.text));
     if own.is_ok_and(|own| own != text("datamodel")) {
         found.warning(
             "datamodel",

@@ -42,11 +42,14 @@ impl TestApp {
         Self::on(&url, Some(database), settings).await
     }
 
-    /// As [`TestApp::start`], for another application than the shop.
-    pub async fn start_for(application: &'static dyn Application) -> TestApp {
+    /// As [`TestApp::start_with`], for another application than the shop.
+    pub async fn start_for(
+        application: &'static dyn Application,
+        settings: &[(&'static str, &str)],
+    ) -> TestApp {
         let database = TestDatabase::create().await;
         let url = database.url();
-        Self::build(&url, Some(database), &[], application).await
+        Self::build(&url, Some(database), settings, application).await
     }
 
     pub async fn on(
@@ -76,7 +79,7 @@ impl TestApp {
             .map(|(key, value)| (*key, "the test", (*value).to_owned()))
             .collect();
         let inputs = Inputs {
-            keys: gom_shop::KEYS,
+            keys: application.settings(),
             purpose: Purpose::Serve,
             variables: BTreeMap::new(),
             directory: None,

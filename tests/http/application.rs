@@ -1,13 +1,18 @@
 //! What an application adds, and a server without one.
 
 use gom_server::application::{Application, NoApplication};
+use gom_server::server::Server;
+use gom_server::settings::{Inputs, Purpose, load};
 use gom_shop::Shop;
+use serde_json::json;
+use tempfile::NamedTempFile;
 
 use crate::app::TestApp;
 
 /// Jobs that are queued by a mutation which creates an order.
 async fn jobs_of_an_order(application: &'static dyn Application) -> i64 {
-    let app = TestApp::start_for(application).await;
+    let shop = concat!(env!("CARGO_MANIFEST_DIR"), "/config/datamodel.prisma");
+    let app = TestApp::start_for(application, &[("datamodel.file", shop)]).await;
     let created = app
         .ask(
             r#"mutation { createOrder(data: {
@@ -39,4 +44,51 @@ async fn a_server_without_an_application_serves_the_datamodel_and_queues_no_jobs
         1,
         "the shop's orders are watched"
     );
+}
+
+#[actix_web::test]
+async fn a_server_without_an_application_serves_any_datamodel_and_no_endpoint_of_the_shop() {
+    let file = NamedTempFile::new().unwrap();
+    std::fs::write(
+        file.path(),
+        "type Boat { id: ID! @id name: String! @unique crew: [Sailor] } type Sailor { id: ID! @id boat: Boat }",
+    )
+    .unwrap();
+    let path = file.path().to_str().unwrap();
+    let app = TestApp::start_for(&NoApplication, &[("datamodel.file", path)]).await;
+    let created = app
+        .ask(r#"mutation { createBoat(data: { name: "Ana", crew: { create: [{}, {}] } }) { name crew { id } } }"#)
+        .await;
+    assert_eq!(
+        created.body["data"]["createBoat"]["name"], "Ana",
+        "{}",
+        created.body
+    );
+    let client = reqwest::Client::new();
+    let get = async |path: &str| {
+        let answer = client.get(format!("{}{path}", app.address)).send().await;
+        answer.unwrap()
+    };
+    assert_eq!(get("/auth/bp?code=DemoCode01").await.status(), 404);
+    let document: serde_json::Value = get("/openapi.json").await.json().await.unwrap();
+    assert_eq!(document["paths"]["/auth/bp"], json!(null));
+    let grants = &document["components"]["schemas"]["Login"]["oneOf"];
+    assert_eq!(grants.as_array().unwrap().len(), 1, "{grants}");
+}
+
+#[actix_web::test]
+async fn without_an_application_a_datamodel_has_to_be_named() {
+    let inputs = Inputs {
+        purpose: Purpose::Tool,
+        keys: &[],
+        variables: [].into(),
+        directory: None,
+        arguments: Vec::new(),
+    };
+    let settings = load(&inputs).unwrap().settings;
+    let error = match Server::build(settings, &NoApplication).await {
+        Ok(_) => panic!("there is no datamodel"),
+        Err(error) => error.to_string(),
+    };
+    assert!(error.contains("--datamodel (datamodel.file)"), "{error}");
 }

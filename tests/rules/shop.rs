@@ -232,8 +232,8 @@ fn permissions(role: &str) -> Vec<String> {
         &settings("postgres://unused@localhost/unused"),
         gom_shop::Shop.built_in().as_ref(),
     )
-        .unwrap()
-        .unwrap();
+    .unwrap()
+    .unwrap();
     source.roles[role].permissions.clone()
 }
 

@@ -410,12 +410,16 @@ async fn a_publication_is_not_linked_or_written_from_its_promotions_side() {
 #[test]
 fn a_policy_may_not_permit_what_the_shops_rules_do_not_cover() {
     let settings = settings("postgres://unused@localhost/unused");
-    let model = gom_server::datamodel::read(&settings, gom_shop::Shop.built_in().as_ref()).unwrap().model;
+    let model = gom_server::datamodel::read(&settings, gom_shop::Shop.built_in().as_ref())
+        .unwrap()
+        .model;
     let schema = gom_engine::schema::generate(
         &model,
         gom_engine::schema::SchemaOptions { execute_raw: false },
     );
-    let (_, mut source) = gom_server::policy::read(&settings, gom_shop::Shop.built_in().as_ref()).unwrap().unwrap();
+    let (_, mut source) = gom_server::policy::read(&settings, gom_shop::Shop.built_in().as_ref())
+        .unwrap()
+        .unwrap();
     assert_eq!(
         gom_shop::Shop.policy_problems(&source, &model, &schema),
         [],

@@ -111,7 +111,9 @@ impl Server {
         // Some documents of chance are beyond what any setting allows.
         options.user_limits.complexity = u64::MAX;
         let engine = Engine::new(model.clone(), &options).unwrap();
-        let (_, mut source) = gom_server::policy::read(&settings, application.built_in().as_ref()).unwrap().unwrap();
+        let (_, mut source) = gom_server::policy::read(&settings, application.built_in().as_ref())
+            .unwrap()
+            .unwrap();
         // Values that each owner has are kept beside the rows, which are all that the evaluator knows.
         source
             .roles

@@ -189,7 +189,7 @@ pub fn route_of(path: &str) -> Route {
         "/openapi" | "/openapi.json" | "/openapi.css" => Route::Pages,
         "/favicon.svg" | "/favicon.ico" => Route::Pages,
         _ if path.starts_with("/graphql/") => Route::Pages,
-        _ => Route::Other,
+        path => Route::registered(path).unwrap_or(Route::Other),
     }
 }
 

@@ -1,7 +1,7 @@
 //! One path of the server: who answers there, and how that is described. Nothing is served that is not described:
 //! the routes and `/openapi.json` are made of one list.
 
-use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::guard::{GuardContext, fn_guard};
 use actix_web::http::Method;
 use actix_web::http::header::{CACHE_CONTROL, HeaderValue};
@@ -9,9 +9,6 @@ use actix_web::middleware::{Next, from_fn};
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{Error, FromRequest, Handler, HttpRequest, Responder, ResponseError, Route};
 
-use gom_telemetry::metrics;
-
-use super::access::RequestContext;
 use super::openapi::Operation;
 use super::rest_error::RestError;
 
@@ -25,7 +22,6 @@ pub struct Endpoint {
     allow: Vec<Method>,
     refuses_methods: bool,
     kept_from_caches: bool,
-    counted_as: Option<metrics::Route>,
     only_where: Option<fn(&GuardContext<'_>) -> bool>,
 }
 
@@ -40,7 +36,6 @@ impl Endpoint {
             allow: Vec::new(),
             refuses_methods: true,
             kept_from_caches: false,
-            counted_as: None,
             only_where: None,
         }
     }
@@ -117,14 +112,6 @@ impl Endpoint {
         self
     }
 
-    /// Its requests have this route in metrics, logs and traces. Without, those of an application's endpoint have `other`. There
-    /// is room for [`metrics::MAX_APPLICATION_ROUTES`].
-    #[must_use]
-    pub fn counted_as(mut self, route: &'static str) -> Self {
-        self.counted_as = Some(metrics::Route::of_application(route));
-        self
-    }
-
     /// Of what the path matches, only this is served.
     #[must_use]
     pub fn only_where(mut self, holds: fn(&GuardContext<'_>) -> bool) -> Self {
@@ -166,13 +153,6 @@ impl Endpoint {
                 async move { error.error_response() }
             }));
         }
-        let route = self.counted_as;
-        let resource = resource.wrap_fn(move |request, service| {
-            if let Some(route) = route {
-                RequestContext::of(request.request(), |context| context.route(route));
-            }
-            service.call(request)
-        });
         if self.kept_from_caches {
             config.service(resource.wrap(from_fn(keep_from_caches)));
         } else {

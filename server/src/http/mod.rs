@@ -55,6 +55,7 @@ use gom_actors::database::Database;
 use gom_actors::push::Push;
 use gom_actors::resume::{Positions, ResumeOptions};
 use gom_runtime::waiting::Waiting;
+use gom_telemetry::metrics::{MAX_APPLICATION_ROUTES, Route};
 
 pub use additions::{AcceptedLogin, Additions, Credentials, LoginProvider};
 pub use auth_services::{AuthServices, AuthServicesError};
@@ -220,6 +221,21 @@ fn endpoints(additions: &Additions) -> Vec<Endpoint> {
     // Last: it takes the paths that are left.
     all.push(prisma::service());
     all
+}
+
+/// Gives the application's endpoints routes of their own in metrics, logs and traces: their paths. There is room for
+/// [`MAX_APPLICATION_ROUTES`] paths without parameters; requests to others are counted as `other`.
+pub fn register_routes(additions: &Additions) {
+    let paths = (additions.endpoints)().into_iter();
+    for path in paths.map(|endpoint| endpoint.path()) {
+        if path.contains('{') || Route::of_application(path) == Route::Other {
+            tracing::warn!(
+                path,
+                room = MAX_APPLICATION_ROUTES,
+                "requests to an endpoint of the application are counted as other"
+            );
+        }
+    }
 }
 
 /// Every route. Paths come without a trailing slash (the server trims it).

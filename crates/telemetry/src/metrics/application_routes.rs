@@ -29,6 +29,14 @@ impl Route {
             .find(|(place, _)| *place.get_or_init(|| text) == text)
             .map_or(Route::Other, |(_, route)| route)
     }
+
+    /// The route that was registered with a text.
+    pub fn registered(text: &str) -> Option<Route> {
+        let mut places = TEXTS.iter().zip(ROUTES);
+        places
+            .find(|(place, _)| place.get().is_some_and(|registered| *registered == text))
+            .map(|(_, route)| route)
+    }
 }
 
 /// The text of the nth registered route.
@@ -49,5 +57,7 @@ mod tests {
         assert_eq!(Route::of_application("/c"), Route::Application3);
         assert_eq!(routes.map(Route::as_str), texts);
         assert_eq!(Route::of_application("/i"), Route::Other);
+        assert_eq!(Route::registered("/h"), Some(Route::Application8));
+        assert_eq!(Route::registered("/i"), None);
     }
 }
