@@ -43,7 +43,7 @@ createMember = "create:member"
 
 [roles.host]
 permissions = ["role:host", "read:members", "create:member"]
-rows.Member = {}
+rows = { Member = "{}" }
 "#;
 
 /// `extensions.code` of the error with which the rule refuses a write.

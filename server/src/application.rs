@@ -37,8 +37,8 @@ pub trait Application: Send + Sync {
         ANY_EXAMPLES
     }
 
-    /// Marks in the datamodel what the database has to do by itself: models whose changes become jobs, and tables that
-    /// follow those of the datamodel.
+    /// Marks in the datamodel what the database has to do by itself: models whose changes become jobs, tables that
+    /// follow those of the datamodel, and lists that an index serves.
     fn extend_datamodel(&self, _model: &mut DataModel) {}
 
     /// What a policy permits that the application's rules for writes do not cover.

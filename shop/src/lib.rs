@@ -62,6 +62,7 @@ impl Application for Shop {
     fn extend_datamodel(&self, model: &mut DataModel) {
         model.watched = watched::watched(model);
         model.followed = logins::followed(model);
+        model.lists = watched::lists(model);
     }
 
     fn policy_problems(

@@ -99,6 +99,7 @@ pub fn followed(model: &DataModel) -> Vec<Followed> {
     let names = Parts::find(model).and_then(|parts| Some((parts, parts.names(model)?)));
     let followed = names.map(|(parts, names)| Followed {
         name: TABLE,
+        table: TABLE,
         function: "follow_customer_logins",
         fill: "fill_customer_logins",
         tables: [0, 5, 8].map(|table: usize| names[table].clone()).to_vec(),

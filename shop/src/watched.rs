@@ -1,6 +1,6 @@
-//! Whose changes somebody is told of.
+//! Models whose changes become notices, and lists that an index serves.
 
-use gom_engine::datamodel::{DataModel, Jobs, ModelId, OpenNodes, Watched};
+use gom_engine::datamodel::{DataModel, Jobs, ModelId, OpenNodes, OrderedList, Watched};
 
 /// What jobs call an order.
 pub const ORDER: &str = "order";
@@ -29,6 +29,26 @@ pub fn watched(model: &DataModel) -> Vec<Watched> {
         .into_iter()
         .flatten()
         .collect()
+}
+
+/// Lists of the shop's own client that are not ordered by creation: model, link and order.
+const LISTS: [(&str, &str, &str); 2] = [
+    ("Promotion", "assignedTo", "end"),
+    ("Publication", "promotion", "updatedAt"),
+];
+
+/// Those of the lists that a datamodel has.
+pub fn lists(model: &DataModel) -> Vec<OrderedList> {
+    let list = |(name, link, order)| {
+        let of = model.model_named(name)?;
+        let field = |name| model.model(of).field_named(name);
+        Some(OrderedList {
+            model: of,
+            link: field(link)?,
+            order: field(order)?,
+        })
+    };
+    LISTS.into_iter().filter_map(list).collect()
 }
 
 /// Publications that wait: an earlier server has taken them up, and its queue is not ours.

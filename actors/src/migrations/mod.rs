@@ -172,10 +172,18 @@ pub async fn has_change_log<C: GenericClient>(client: &C) -> Result<bool, Migrat
     system::has_table(client, "gom.change").await
 }
 
-/// Whether the database has Gom's own tables of values that each owner has of a node. One that was never brought to a
-/// datamodel, or only by an earlier version, has none.
-pub async fn has_own_values<C: GenericClient>(client: &C) -> Result<bool, MigrateError> {
-    system::has_table(client, "gom.customer_login").await
+/// Whether the database has the tables of Gom's own that follow the datamodel's, where values are that each owner has of a
+/// node. One that was never brought to a datamodel, or only by an earlier version, has none.
+pub async fn has_own_values<C: GenericClient>(
+    client: &C,
+    model: &DataModel,
+) -> Result<bool, MigrateError> {
+    for followed in &model.followed {
+        if !system::has_table(client, &format!("gom.{}", followed.table)).await? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The version of Gom's own tables that this program brings.

@@ -10,7 +10,7 @@ use super::notice::Notice;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
     pub id: i64,
-    /// What has changed: `order`, `publication`.
+    /// What has changed: the subject of a watched model.
     pub subject: String,
     /// The node's id.
     pub node: String,

@@ -41,7 +41,7 @@ impl Urgency {
 /// What is said to whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
-    /// `data.type`: `order`, `promotion`.
+    /// `data.type`: a word of the application's.
     pub kind: String,
     /// `data.uid`: the id of what it is about.
     pub node: String,

@@ -115,6 +115,7 @@ pub(super) fn check(document: &Document, findings: &mut Findings) -> Option<Data
         relations,
         watched: Vec::new(),
         followed: Vec::new(),
+        lists: Vec::new(),
     };
     check_clashes(&model, &places, &enum_places, &relation_places, findings);
     findings.is_empty().then_some(model)

@@ -29,6 +29,17 @@ pub struct DataModel {
     pub watched: Vec<Watched>,
     /// Tables of Gom's own that follow the model's. The application's word as well.
     pub followed: Vec<Followed>,
+    /// Lists that clients order otherwise than by creation, each served by an index. The application's word as well.
+    pub lists: Vec<OrderedList>,
+}
+
+/// The list at the other end of a link, in the order of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OrderedList {
+    /// The model that has the link's column.
+    pub model: ModelId,
+    pub link: FieldId,
+    pub order: FieldId,
 }
 
 /// Changes that a function in the schema `gom` follows, in the transaction that makes them, to keep a table of Gom's own
@@ -37,6 +48,8 @@ pub struct DataModel {
 pub struct Followed {
     /// What the trigger is called.
     pub name: &'static str,
+    /// The table that is kept in step, in the schema `gom`.
+    pub table: &'static str,
     /// The function for a trigger on `gom.change`, and the one that makes up for what there is already, given the schema
     /// and the names. Both are made by Gom's own migrations.
     pub function: &'static str,

@@ -185,6 +185,7 @@ fn build(models: &[ModelSeed], relations: &[RelationSeed]) -> DataModel {
         relations: Vec::new(),
         watched: Vec::new(),
         followed: Vec::new(),
+        lists: Vec::new(),
     };
     for (number, seed) in relations.iter().enumerate() {
         add_relation(&mut built, number, seed);

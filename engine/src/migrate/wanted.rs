@@ -9,16 +9,9 @@ use super::layout::{
 };
 use super::names::{fit, foreign_key_name, own_index_name, quote_literal, unique_index_name};
 use crate::datamodel::{
-    DataModel, Field, FieldKind, IdStrategy, Model, ModelId, Relation, RelationEnd,
+    DataModel, Field, FieldId, FieldKind, IdStrategy, Model, ModelId, Relation, RelationEnd,
     RelationStorage, ScalarType, Side,
 };
-
-/// Lists of the shop's own client that are not ordered by creation: model, link and order. They say nothing
-/// to a datamodel without such fields.
-const CLIENT_LISTS: [(&str, &str, &str); 2] = [
-    ("Promotion", "assignedTo", "end"),
-    ("Publication", "promotion", "updatedAt"),
-];
 
 /// The type of a column with such values, as `format_type` writes it.
 pub fn column_type(scalar: ScalarType) -> &'static str {
@@ -59,9 +52,14 @@ fn model_table(whole: &DataModel, id: ModelId, schema: &str) -> Table {
     let model = whole.model(id);
     let mut table = new_table(&model.table, TablePurpose::Model);
     table.primary_key = vec![model.id_field().column.clone()];
-    for field in &model.fields {
+    for (position, field) in model.fields.iter().enumerate() {
         if let Some(target) = inline_target(whole, field) {
-            add_link(&mut table, model, field, target);
+            let orders = whole
+                .lists
+                .iter()
+                .filter(|list| list.model == id && list.link == FieldId(position))
+                .map(|list| model.field(list.order));
+            add_link(&mut table, model, field, target, orders);
         } else if field.is_column() {
             table.columns.push(scalar_column(model, field));
         }
@@ -84,7 +82,14 @@ fn inline_target<'a>(whole: &'a DataModel, field: &Field) -> Option<&'a Model> {
     }
 }
 
-fn add_link(table: &mut Table, model: &Model, field: &Field, target: &Model) {
+/// `orders`: the fields by which clients order the list at the other end.
+fn add_link<'a>(
+    table: &mut Table,
+    model: &'a Model,
+    field: &Field,
+    target: &Model,
+    orders: impl Iterator<Item = &'a Field>,
+) {
     // Nullable even for a required field: that is how Prisma laid it out, and nested creates rely on it.
     table
         .columns
@@ -102,11 +107,7 @@ fn add_link(table: &mut Table, model: &Model, field: &Field, target: &Model) {
         .iter()
         .filter(|f| f.created_at && f.is_column())
         .take(1);
-    let by_client = CLIENT_LISTS
-        .iter()
-        .filter(|(of, link, _)| (*of, *link) == (model.name.as_str(), field.name.as_str()))
-        .filter_map(|(_, _, order)| Some(model.field(model.field_named(order)?)))
-        .filter(|f| f.is_column() && !f.created_at);
+    let by_client = orders.filter(|f| f.is_column() && !f.created_at);
     let id = &model.id_field().column;
     let mut indexed = false;
     for order in by_creation.chain(by_client) {

@@ -16,7 +16,7 @@ use crate::sql::quoted;
 /// What is wrong in a policy, where, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyProblem {
-    /// Such as `roles.seller.rows.Order`.
+    /// Such as `roles.editor.rows.Article`.
     pub place: String,
     pub message: String,
 }

@@ -56,9 +56,9 @@ impl Limits {
 }
 
 impl Default for Limits {
-    /// For callers who are not trusted. The shop's own client needs at most 1 KiB, 110 tokens, 5 levels, 2
+    /// For callers who are not trusted. A client that was measured needs at most 1 KiB, 110 tokens, 5 levels, 2
     /// aliases, 32 fields, 2 fields at the root, a complexity of 61,000, and filters of 3 conditions and
-    /// 1 relation, its seller's rules included.
+    /// 1 relation, those of row rules included.
     fn default() -> Self {
         Limits {
             section: "limits",

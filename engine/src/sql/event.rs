@@ -301,7 +301,7 @@ impl Sql {
         match source {
             Source::Table => {
                 // `offset 0` keeps PostgreSQL from another order: it cannot tell how few changes there are, and would
-                // begin with all rows of a seller to find the one that changed.
+                // begin with all rows of an owner to find the one that changed.
                 let read = self.alias();
                 self.push("(select * from ")
                     .push(physical.table(model))

@@ -160,6 +160,7 @@ fn a_schema_without_anything_to_write_or_watch_is_served() {
         relations: vec![],
         watched: vec![],
         followed: vec![],
+        lists: vec![],
     };
     let schema = super::generate(&datamodel, super::SchemaOptions::default());
     let served = Served::new(&schema).expect("the schema can be served");

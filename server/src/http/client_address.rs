@@ -60,8 +60,8 @@ pub struct ClientAddress(IpAddr);
 
 impl ClientAddress {
     /// The networks that an attempt from here is counted against, the narrowest first, each with how many times the
-    /// points of an address it has. A customer of a provider gets an IPv6 network of 64 to 48 bits, and with it all
-    /// that are in it: without the wider counts, one customer would have the points of 65,536 addresses.
+    /// points of an address it has. A subscriber of a provider gets an IPv6 network of 64 to 48 bits, and with it all
+    /// that are in it: without the wider counts, one subscriber would have the points of 65,536 addresses.
     pub fn networks(self) -> Vec<(String, u32)> {
         match self.0 {
             IpAddr::V4(_) => vec![(self.to_string(), 1)],
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_address_counts_for_every_network_that_a_provider_gives_to_one_customer() {
+    fn an_ipv6_address_counts_for_every_network_that_a_provider_gives_to_one_subscriber() {
         let networks = |address: &str| ClientAddress(address.parse().unwrap()).networks();
         let owned = |networks: &[(&str, u32)]| -> Vec<(String, u32)> {
             networks

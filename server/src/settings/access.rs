@@ -70,7 +70,7 @@ pub struct Auth0 {
 pub struct Local {
     pub issuer: String,
     pub audience: String,
-    /// Of customers' tokens.
+    /// Of tokens of a kind that the application issues.
     #[serde(deserialize_with = "seconds")]
     pub expiration: Duration,
 }

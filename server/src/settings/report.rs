@@ -101,8 +101,8 @@ that lists everything that is wrong, where it stands, and what to do about it.
 
 `gom config` prints the settings in use, secrets masked, and where each came from.
 
-This page is made from the table in `server/src/settings/keys/` and the keys of the application (`shop/src/settings.rs`); a
-test keeps them equal (`GOM_BLESS=1 cargo test -p gom-shop --lib configuration_page` rewrites it).
+This page is made from the table in `server/src/settings/keys/` and of the keys that the application declares;
+a test keeps them equal (`GOM_BLESS=1 cargo test --workspace --lib configuration_page` rewrites it).
 
 ## Keys
 "#;

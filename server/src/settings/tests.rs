@@ -226,7 +226,7 @@ fn all_problems_are_told_at_once() {
         ("GOM__SERVER__WORKRES", "2"),
         ("DATABASE_URL", "postgres://u:hunter2@h/d"),
         ("APP_KEY_FILE", "/nowhere/at/all"),
-        ("VAPID_PUBLIC_KEY", "BP…"),
+        ("VAPID_PUBLIC_KEY", "BA…"),
     ]);
     inputs.purpose = Purpose::Serve;
     inputs.directory = Some(folder.path().into());

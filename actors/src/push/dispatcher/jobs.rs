@@ -22,11 +22,11 @@ use gom_telemetry::metrics::PUSH_JOBS_GIVEN_UP;
 
 /// Commits of other processes within this time are one reason to look.
 const TOGETHER: Duration = Duration::from_millis(20);
-/// Short jobs in flight at a time: of orders, which take a few statements each.
+/// Short jobs in flight at a time: they take a few statements each.
 const MAX_SHORT: usize = 16;
 /// Claimed only if there is room for so many: a claim costs about the same for all of them.
 const FEWEST: usize = MAX_SHORT / 4;
-/// Steps of long jobs in flight at a time: of publications, each of which may take seconds.
+/// Steps of long jobs in flight at a time, each of which may take seconds.
 const MAX_LONG: usize = 1;
 /// A job that cannot be composed is given up after so many attempts, and one that can be taken up but never put down
 /// again (it ends the program, or the database refuses what comes of it) after more. Each step begins anew.

@@ -169,7 +169,7 @@ async fn drop_old_jobs(upkeep: &Upkeep) -> Result<(), LineError> {
     Ok(())
 }
 
-/// Publications whose time is long gone; those that could still be sent are left to somebody who sends.
+/// Jobs whose time is long past; those that could still be sent are left to somebody who sends.
 async fn end_late_jobs(upkeep: &Upkeep) -> Result<(), LineError> {
     while !upkeep.stopping() {
         let claimed = upkeep.ledger.claim_late_jobs(MAX_AGE).await?;
