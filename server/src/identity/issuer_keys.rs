@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 use serde_json::Value;
@@ -190,24 +191,10 @@ impl IssuerKeys {
     }
 }
 
+/// The keys are read one by one: one of an unknown kind must not make the others unusable.
 #[derive(Deserialize)]
 struct Set {
     keys: Vec<Value>,
-}
-
-/// The fields of a key that matter here.
-#[derive(Deserialize)]
-struct Jwk {
-    kty: String,
-    kid: Option<String>,
-    alg: Option<String>,
-    #[serde(rename = "use")]
-    key_use: Option<String>,
-    n: Option<String>,
-    e: Option<String>,
-    crv: Option<String>,
-    x: Option<String>,
-    y: Option<String>,
 }
 
 /// How many keys of a set can be used.
@@ -225,7 +212,7 @@ fn read(text: &[u8]) -> Result<Vec<Arc<IssuerKey>>, String> {
     let keys: Vec<_> = set
         .keys
         .into_iter()
-        .filter_map(|key| serde_json::from_value(key).ok().and_then(usable))
+        .filter_map(|key| usable(&serde_json::from_value(key).ok()?))
         .take(MAX_KEYS)
         .map(Arc::new)
         .collect();
@@ -236,26 +223,24 @@ fn read(text: &[u8]) -> Result<Vec<Arc<IssuerKey>>, String> {
     }
 }
 
-fn usable(key: Jwk) -> Option<IssuerKey> {
-    if key.key_use.is_some_and(|key_use| key_use != "sig") {
+fn usable(key: &Jwk) -> Option<IssuerKey> {
+    let common = &key.common;
+    let signs = common.public_key_use.as_ref();
+    if signs.is_some_and(|key_use| *key_use != PublicKeyUse::Signature) {
         return None;
     }
-    let (algorithm, name, decoding) = match (key.kty.as_str(), key.crv.as_deref()) {
-        ("RSA", _) => (
-            Algorithm::RS256,
-            "RS256",
-            DecodingKey::from_rsa_components(&key.n?, &key.e?),
-        ),
-        ("EC", Some("P-256")) => (
-            Algorithm::ES256,
-            "ES256",
-            DecodingKey::from_ec_components(&key.x?, &key.y?),
-        ),
+    let (algorithm, name) = match &key.algorithm {
+        AlgorithmParameters::RSA(_) => (Algorithm::RS256, KeyAlgorithm::RS256),
+        AlgorithmParameters::EllipticCurve(curve) if curve.curve == EllipticCurve::P256 => {
+            (Algorithm::ES256, KeyAlgorithm::ES256)
+        }
         _ => return None,
     };
-    let fits = key.alg.is_none_or(|alg| alg == name);
-    decoding.ok().filter(|_| fits).map(|decoding| IssuerKey {
-        id: key.kid,
+    if common.key_algorithm.is_some_and(|own| own != name) {
+        return None;
+    }
+    DecodingKey::from_jwk(key).ok().map(|decoding| IssuerKey {
+        id: common.key_id.clone(),
         algorithm,
         key: decoding,
     })

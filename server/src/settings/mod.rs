@@ -37,7 +37,7 @@ use layers::Layer;
 pub use limits::{AllLimits, Limits};
 pub use problem::{Problem, SettingsError};
 pub use push::{Push, Vapid};
-pub use report::{Effective, documentation};
+pub use report::{Effective, documentation, secret_files};
 pub use secret::Secret;
 pub use source::Source;
 pub use strength::weakness;
@@ -390,27 +390,6 @@ pub fn server(inputs: &Inputs) -> Result<Server, SettingsError> {
     } else {
         Err(SettingsError { problems })
     }
-}
-
-/// The files that variables name for secrets, with the keys that they are for. `keys`: those that the application declares.
-pub fn secret_files(
-    keys: &'static [Key],
-    variables: &BTreeMap<OsString, OsString>,
-) -> Vec<(String, PathBuf)> {
-    let table = Table::with(keys);
-    let secret = table
-        .keys()
-        .filter(|key| matches!(key.kind, Kind::Secret | Kind::DatabaseUrl));
-    let named = secret.flat_map(|key| {
-        key.all_variables()
-            .map(move |name| (key.path, format!("{name}_FILE")))
-    });
-    let found = |(key, name): (&str, String)| {
-        variables
-            .get(&OsString::from(name))
-            .map(|path| (key.to_owned(), PathBuf::from(path)))
-    };
-    named.filter_map(found).collect()
 }
 
 /// The settings, with the weaker values of keys whose values were refused, and what was refused.

@@ -1,8 +1,11 @@
-//! Settings as people read them: what `gom config` prints, and the page of all keys.
+//! Settings as people read them: what `gom config` prints, the page of all keys, and the files of secrets.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
-use super::kind::masked;
+use super::kind::{Kind, masked};
 use super::table::{Key, Table};
 
 /// A key's value in use, with secrets masked, and where it came from.
@@ -35,6 +38,27 @@ pub(super) fn effective(table: &Table, merged: &config::Config) -> Vec<Effective
             }
         })
         .collect()
+}
+
+/// The files that variables name for secrets, with the keys that they are for. `keys`: those that the application declares.
+pub fn secret_files(
+    keys: &'static [Key],
+    variables: &BTreeMap<OsString, OsString>,
+) -> Vec<(String, PathBuf)> {
+    let table = Table::with(keys);
+    let secret = table
+        .keys()
+        .filter(|key| matches!(key.kind, Kind::Secret | Kind::DatabaseUrl));
+    let named = secret.flat_map(|key| {
+        key.all_variables()
+            .map(move |name| (key.path, format!("{name}_FILE")))
+    });
+    let found = |(key, name): (&str, String)| {
+        variables
+            .get(&OsString::from(name))
+            .map(|path| (key.to_owned(), PathBuf::from(path)))
+    };
+    named.filter_map(found).collect()
 }
 
 /// `docs/CONFIGURATION.md`, from the table of keys, with those of an application.
