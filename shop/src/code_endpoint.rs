@@ -12,8 +12,8 @@ use gom_server::http::{Endpoint, Fields, RestError, State, check_site};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use super::customers::{Customers, SHOWN_DIGITS};
-use super::phone_login::{CODE_CHARACTERS, look_up_failure};
+use crate::customers::{Customers, SHOWN_DIGITS};
+use crate::phone_login::{CODE_CHARACTERS, look_up_failure};
 
 /// The endpoint. `customers`: nothing, if the datamodel has none who could log in.
 pub fn endpoint(customers: Option<Customers>) -> Endpoint {

@@ -10,8 +10,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::logins::{Parts, TABLE};
-use super::subject::customer_subject;
+use crate::logins::{Parts, TABLE};
+use crate::subject::customer_subject;
 use gom_server::graphql::{self, Api, Engine};
 
 /// Digits at the end of a telephone number that the page shows; the customer types those before.

@@ -13,8 +13,8 @@ use gom_server::http::{AcceptedLogin, Credentials, Fields, LoginProvider, RestEr
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use super::customers::{self, Customers, LookUpError};
-use super::subject::{CUSTOMER_TOKEN, CustomerClaims, PHONE};
+use crate::customers::{self, Customers, LookUpError};
+use crate::subject::{CUSTOMER_TOKEN, CustomerClaims, PHONE};
 
 /// Characters of an id, which a customer's code is.
 pub const CODE_CHARACTERS: usize = 25;

@@ -11,8 +11,8 @@ use gom_engine::schema::{InputMeaning, OutputMeaning, Schema};
 use gom_engine::sql::{Filter, Physical, Quantifier, guard, write};
 use serde_json::{Map, json};
 
-use super::day;
-use super::detours::Detours;
+use crate::day;
+use crate::detours::Detours;
 use gom_server::graphql::WriteRules;
 
 /// Delays beyond this are mistakes: a year, in milliseconds.

@@ -18,9 +18,9 @@ use gom_actors::push::{ComposeError, Composed, Composer, Job, Notice, Settled};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::settings::NoticeOptions;
-use super::subject::customer_subject;
-use super::watched::{ORDER, PUBLICATION};
+use crate::settings::NoticeOptions;
+use crate::subject::customer_subject;
+use crate::watched::{ORDER, PUBLICATION};
 use customers::Customers;
 use gom_server::graphql::Api;
 use internal_api::InternalApi;
