@@ -76,14 +76,12 @@ impl PhoneLogin {
             business: customer.business,
             permissions: self.permissions.clone(),
         };
-        let token = state
-            .edge
-            .identity
-            .customer_token(claims)
-            .map_err(|error| {
-                tracing::error!(cause = %error, "a customer cannot log in");
-                RestError::internal()
-            })?;
+        let identity = &state.edge.identity;
+        let token = identity.issue(&CUSTOMER_TOKEN, claims.into_claims());
+        let token = token.map_err(|error| {
+            tracing::error!(cause = %error, "a customer cannot log in");
+            RestError::internal()
+        })?;
         Ok(AcceptedLogin {
             session: NewSession {
                 subject,
