@@ -120,7 +120,7 @@ async fn write_scale(
     );
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.enable_steady_tick(Duration::from_millis(200));
-    let mut progress = |part, done| {
+    let mut progress = |part: &'static str, done: u64| {
         bar.set_message(part);
         bar.set_position(done);
     };
