@@ -14,7 +14,7 @@ use gom_test_support::{TestCluster, TestDatabase};
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
-use crate::world::{APP_KEY, World, roles, secret, settings};
+use crate::world::{APP_KEY, KINDS, World, roles, secret, settings};
 
 const NAME: &str = "paletas@demo.gom";
 const PASSWORD: &str = "a right password";
