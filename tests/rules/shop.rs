@@ -14,7 +14,6 @@ use gom_server::policy;
 use gom_server::settings::{self, Inputs, Purpose, Settings};
 use gom_server::stop::Stop;
 use gom_shop::customer_subject;
-use gom_shop::seed::DemoShop;
 use gom_test_support::TestDatabase;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -82,7 +81,7 @@ impl Shop {
             deployed: Deployed::default(),
             apply: true,
             physical: Some(engine.planner.shared_physical()),
-            demo: demo.then(|| DemoShop::new(&settings)),
+            demo: demo.then(|| application.seed_data(&settings)).flatten(),
             stop: Stop::never(),
         };
         let deployed = deployment.deployed.clone();
