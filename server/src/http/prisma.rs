@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn no_path_of_ours_is_a_service() {
-        for endpoint in crate::http::endpoints(&Additions::default()) {
+        for endpoint in crate::http::endpoints(&crate::http::Additions::default()) {
             let first = endpoint
                 .path()
                 .split('/')

@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn nothing_on_the_page_leaves_it_or_runs() {
-        let page = html(&super::super::document(&crate::http::endpoints()));
+        let page = html(&super::super::document(&crate::http::Additions::default()));
         let targets = page
             .split("href=\"")
             .skip(1)
