@@ -28,3 +28,19 @@ need_npm() {
     fi
     npm ci --prefix "$1" --silent --no-audit --no-fund --ignore-scripts
 }
+
+# The spelling checker, of a Python package unpacked into a cache folder of the user's. Sets `typos`.
+need_typos() {
+    typos=$(command -v typos) && return 0
+    cache="${XDG_CACHE_HOME:-${HOME:-$PWD/.gom}/.cache}/gom/typos-1.52.0"
+    typos="$cache/typos-1.52.0.data/scripts/typos"
+    [ -x "$typos" ] && return 0
+    mkdir -p "$cache"
+    if python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --dest "$cache" typos==1.52.0 >&2 &&
+        python3 -m zipfile -e "$cache"/*.whl "$cache" && chmod +x "$typos"; then
+        rm -f "$cache"/*.whl
+        return 0
+    fi
+    say "the spelling checker \`typos\` is missing: install it (\`pip install typos==1.52.0\`)"
+    return 1
+}

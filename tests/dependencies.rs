@@ -232,3 +232,76 @@ fn crates_that_are_banned_are_reached_through_those_that_may_only() {
         }
     }
 }
+
+/// What a manifest depends on, and the sources in which a use counts.
+fn unused(folder: &Path, sources: &[&str], tables: &[&str]) -> Vec<String> {
+    let text = std::fs::read_to_string(folder.join("Cargo.toml")).expect("a manifest can be read");
+    let manifest: toml::Table = text.parse().expect("a manifest is TOML");
+    let mut code = String::new();
+    for source in sources {
+        read_sources(&folder.join(source), &mut code);
+    }
+    let named = tables
+        .iter()
+        .filter_map(|table| manifest.get(*table)?.as_table())
+        .flat_map(|table| table.iter());
+    named
+        // There for its feature only (actors/Cargo.toml).
+        .filter(|(name, _)| *name != "openssl")
+        .map(|(name, _)| name.replace('-', "_"))
+        .filter(|name| {
+            let uses = [
+                format!("{name}::"),
+                format!("use {name};"),
+                format!("extern crate {name}"),
+            ];
+            !uses.iter().any(|text| code.contains(text))
+        })
+        .collect()
+}
+
+fn read_sources(path: &Path, code: &mut String) {
+    if path.is_dir() {
+        for entry in std::fs::read_dir(path).expect("a folder can be read") {
+            read_sources(&entry.expect("an entry can be read").path(), code);
+        }
+    } else if path.extension().is_some_and(|extension| extension == "rs") {
+        code.push_str(&std::fs::read_to_string(path).expect("a source can be read"));
+    }
+}
+
+#[test]
+fn every_dependency_is_used() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("Cargo.toml")).expect("a manifest can be read");
+    let manifest: toml::Table = text.parse().expect("a manifest is TOML");
+    let members = manifest["workspace"]["members"].as_array().expect("a list");
+    let mut folders = vec![root.to_owned()];
+    for member in members.iter().filter_map(|member| member.as_str()) {
+        match member.strip_suffix("/*") {
+            None => folders.push(root.join(member)),
+            Some(parent) => {
+                let entries = std::fs::read_dir(root.join(parent)).expect("a folder can be read");
+                folders.extend(entries.map(|entry| entry.expect("an entry can be read").path()));
+            }
+        }
+    }
+    assert!(folders.len() > 5, "{folders:?}");
+    for folder in folders {
+        let program = unused(&folder, &["src"], &["dependencies"]);
+        assert_eq!(
+            program,
+            [""; 0],
+            "{}: not used by its sources",
+            folder.display()
+        );
+        let all = ["src", "tests", "examples", "benches"];
+        let tests = unused(&folder, &all, &["dev-dependencies"]);
+        assert_eq!(
+            tests,
+            [""; 0],
+            "{}: not used by its tests",
+            folder.display()
+        );
+    }
+}

@@ -121,7 +121,7 @@ async fn a_seller_writes_its_own_shop() {
 }
 
 #[actix::test]
-async fn nobody_writes_into_anothers_shop() {
+async fn nobody_writes_into_the_shop_of_another() {
     let shop = Shop::open().await;
     let paletas = seller(PALETAS);
     let update = "mutation($uid: ID!, $data: OrderUpdateInput!) { updateOrder(where: { uid: $uid }, data: $data) { uid } }";

@@ -274,7 +274,7 @@ mod tests {
 
     /// Else a login succeeds, and the browser gets 502.
     #[test]
-    fn the_proxys_buffer_holds_the_headers_of_the_largest_login() {
+    fn the_buffer_of_the_proxy_holds_the_headers_of_the_largest_login() {
         let proxy = include_str!("../../../docker/nginx.conf");
         let size = proxy.lines().find_map(|line| {
             line.trim()
