@@ -1,6 +1,6 @@
 //! What the compiler makes of operations on Gom's own model: `golden/operations/NAME.graphql` (variables in its first
 //! line) beside `NAME.sql`, the statements; and in `golden/subscriptions/` what reads the events of a subscription; for a
-//! viewer named in a line `# viewer: ROLE SUB` or for the service. `UPDATE_GOLDEN=1 cargo test -p gom-engine --test golden`
+//! viewer named in a line `# viewer: ROLE SUB` or for the service. `UPDATE_EXPECT=1 cargo test -p gom-engine --test golden`
 //! writes the latter anew, to be read in the diff.
 
 mod sources;
@@ -127,23 +127,12 @@ fn compare(folder: &str, least: usize, compile: impl Fn(&str) -> String) {
         .collect();
     documents.sort();
     assert!(documents.len() >= least, "the golden documents are gone");
-    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
-    let mut different = Vec::new();
     for document in documents {
         let text = std::fs::read_to_string(&document).expect("a document can be read");
         let compiled = compile(&text);
         let beside = document.with_extension("sql");
-        if update {
-            std::fs::write(&beside, &compiled).expect("the statements can be written");
-        } else if std::fs::read_to_string(&beside).unwrap_or_default() != compiled {
-            different.push(format!("{}:\n{compiled}", beside.display()));
-        }
+        expect_test::expect_file![beside].assert_eq(&compiled);
     }
-    assert!(
-        different.is_empty(),
-        "compiled to something else:\n{}",
-        different.join("\n")
-    );
 }
 
 /// Gom's own model.

@@ -38,14 +38,7 @@ fn openapi() -> String {
 
 fn check(page: &str, current: &str) {
     let path = format!("{}/../docs/{page}", env!("CARGO_MANIFEST_DIR"));
-    if std::env::var_os("GOM_BLESS").is_some() {
-        std::fs::write(&path, current).unwrap();
-    }
-    assert_eq!(
-        std::fs::read_to_string(&path).unwrap(),
-        current,
-        "GOM_BLESS=1 rewrites docs/{page}"
-    );
+    expect_test::expect_file![path].assert_eq(current);
 }
 
 #[test]

@@ -165,7 +165,7 @@ async fn the_migrations_page_agrees_with_the_commands_and_a_running_server() {
          For each change of a datamodel: what `gom migrate` reports and does, and whether a server with the previous datamodel keeps working afterwards. \
          Look up your change here before you deploy it. [OPERATIONS.md](OPERATIONS.md#change-a-datamodel-over-data) has the rules, \
          [ADR 34](adr/0034-deployments-over-data.md) the reasons.\n\n\
-         A test generates this page from a real database (`GOM_BLESS=1 cargo test --test changes` updates it). \
+         A test generates this page from a real database (`UPDATE_EXPECT=1 cargo test --test changes` updates it). \
          The rows: two users, three orders (two with the same title, one without a title and a user) and one note. The previous datamodel:\n\n```graphql\n{}\n```\n\n\
          An empty cell under `--allow-data-loss` means that the change needs no permission.\n\n\
          | change | `plan` | `apply` | `apply --allow-data-loss` | server with the previous datamodel |\n|---|---|---|---|---|\n",
@@ -175,12 +175,5 @@ async fn the_migrations_page_agrees_with_the_commands_and_a_running_server() {
         write!(page, "{}", row(case).await).unwrap();
     }
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE);
-    if std::env::var_os("GOM_BLESS").is_some() {
-        std::fs::write(&path, &page).unwrap();
-    }
-    assert_eq!(
-        std::fs::read_to_string(path).unwrap_or_default(),
-        page,
-        "GOM_BLESS=1 updates the page"
-    );
+    expect_test::expect_file![path].assert_eq(&page);
 }

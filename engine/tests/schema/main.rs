@@ -52,20 +52,13 @@ fn field_names(schema: &Schema, root: gom_engine::schema::ObjectId) -> Vec<&str>
         .collect()
 }
 
-/// Set `UPDATE_GOLDEN` to write the golden file anew after a wanted change.
+/// `UPDATE_EXPECT=1` updates the golden file.
 #[test]
 fn the_whole_definition_is_as_recorded() {
     let datamodel = parsed(&file("tests/golden/api.prisma"));
     let text = sdl(&generate(&datamodel, SchemaOptions { execute_raw: true }));
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/api.graphql");
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::write(&golden, &text).expect("the golden file can be written");
-    }
-    let expected = fs::read_to_string(&golden).expect("the golden file is there");
-    for (ours, theirs) in text.lines().zip(expected.lines()) {
-        assert_eq!(ours, theirs);
-    }
-    assert_eq!(text.len(), expected.len());
+    expect_test::expect_file![golden].assert_eq(&text);
 }
 
 #[test]

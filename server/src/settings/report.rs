@@ -126,7 +126,7 @@ that lists everything that is wrong, where it stands, and what to do about it.
 `gom config` prints the settings in use, secrets masked, and where each came from.
 
 This page is made from the table in `server/src/settings/keys/` and of the keys that the application declares;
-a test keeps them equal (`GOM_BLESS=1 cargo test --workspace --lib configuration_page` rewrites it).
+a test keeps them equal (`UPDATE_EXPECT=1 cargo test --workspace --lib configuration_page` rewrites it).
 
 ## Keys
 "#;

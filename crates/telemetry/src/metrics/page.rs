@@ -128,8 +128,8 @@ What to look at first:
 | Are our keys accepted? | `gom_push_refusing_services > 0` |
 | Is somebody guessing passwords? | `rate(gom_login_attempts_total{verdict=~\"refused.*\"}[5m])` |
 
-The table is made from the list in `crates/telemetry/src/metrics/metric.rs`; a test keeps the two equal (`GOM_BLESS=1 cargo test -p gom-actors
---lib metrics_page` writes it anew).
+The table is made from the list in `crates/telemetry/src/metrics/metric.rs`; a test keeps the two equal (`UPDATE_EXPECT=1 cargo test -p gom-telemetry
+--lib metrics_page` updates it).
 
 ## All metrics
 
@@ -143,13 +143,6 @@ mod tests {
     fn the_metrics_page_shows_every_metric() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/METRICS.md");
         let page = documentation();
-        if std::env::var_os("GOM_BLESS").is_some() {
-            std::fs::write(path, &page).unwrap();
-        }
-        assert_eq!(
-            std::fs::read_to_string(path).unwrap(),
-            page,
-            "GOM_BLESS=1 writes the page anew"
-        );
+        expect_test::expect_file![path].assert_eq(&page);
     }
 }
