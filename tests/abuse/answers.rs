@@ -9,10 +9,10 @@ use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use crate::attack::{Attack, Ends, SECONDS, assert_withstood, graphql};
-use crate::browser::Browser;
 use crate::events::{connect, order_of, send};
 use crate::measure::{assert_bounded, assert_served, memory, victim};
 use crate::shop::{Shop, ask};
+use gom_test_support::browser::Browser;
 
 const UPDATE: &str = "mutation($order: OrderWhereUniqueInput!, $name: String) { updateOrder(where: $order, data: {name: $name}) { uid } }";
 /// Twenty fields at the root, each with all of the texts.

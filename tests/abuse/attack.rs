@@ -8,9 +8,9 @@ use futures::future::{LocalBoxFuture, join_all};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use crate::browser::{Browser, Reply};
 use crate::measure::{assert_bounded, assert_served, memory, peak, victim};
 use crate::shop::Shop;
+use gom_test_support::browser::{Browser, Reply};
 
 pub const SECONDS: u64 = 4;
 

@@ -13,9 +13,9 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use crate::browser::Browser;
 use crate::measure::SLACK;
 use crate::shop::Shop;
+use gom_test_support::browser::Browser;
 
 const SOCKETS: usize = 4;
 /// As many as a socket may have.

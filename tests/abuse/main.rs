@@ -6,25 +6,11 @@
 
 mod answers;
 mod attack;
-#[path = "../auth/browser.rs"]
-#[allow(dead_code)] // shared with the tests of logins, which use all of it
-mod browser;
 mod busy;
 mod events;
 mod filters;
 mod logins;
 mod measure;
-#[path = "../operate/process.rs"]
-#[allow(dead_code)] // shared with the tests for operators
-mod process;
 mod shop;
 mod turns;
 mod writes;
-
-/// How `browser` names the server that it is in front of.
-mod app {
-    #[allow(dead_code)] // no other servers here
-    pub struct TestApp {
-        pub address: String,
-    }
-}

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use gom_test_support::TestDatabase;
 use serde_json::json;
 
-use crate::browser::Browser;
+use gom_test_support::browser::Browser;
 
 /// Between two of the victim's requests.
 const PACE: Duration = Duration::from_millis(50);

@@ -7,8 +7,8 @@ use gom_test_support::TestDatabase;
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::browser::Browser;
-use crate::process::{Environment, Server, command, environment, migrate};
+use gom_test_support::browser::Browser;
+use gom_test_support::process::{Environment, Server, command, environment, migrate};
 
 pub const PASSWORD: &str = "correct horse";
 const ORDERS: usize = 50;

@@ -6,8 +6,8 @@ use gom_test_support::eventually;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::browser::{Browser, Reply};
 use crate::shop::Shop;
+use gom_test_support::browser::{Browser, Reply};
 
 const ORDERS: &str = "{ orders { uid } }";
 const WAITING: &str = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";

@@ -3,8 +3,10 @@
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use crate::app::{KEY, Place, Stores};
-use crate::world::{PASSWORD, USERNAME, assert_in, assert_out, customer, seller, shops};
+use gom_test_support::place::{KEY, Place, Stores};
+use gom_test_support::two_shops::{
+    PASSWORD, USERNAME, assert_in, assert_out, customer, seller, shops,
+};
 
 #[actix_web::test]
 async fn cookies_have_the_attributes_of_the_settings() {
@@ -23,7 +25,7 @@ async fn cookies_have_the_attributes_of_the_settings() {
     .await;
     let mut browser = app.browser();
     let reply = browser.ping().await;
-    let line = |reply: &crate::browser::Reply, name: &str| {
+    let line = |reply: &gom_test_support::browser::Reply, name: &str| {
         let line = reply
             .set_cookie(name)
             .unwrap_or_else(|| panic!("{name} is not set"));

@@ -4,9 +4,10 @@ use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::json;
 
-use crate::app::{Place, Stores, TestApp};
-use crate::browser::Browser;
-use crate::world::{PASSWORD, USERNAME, seller, shops};
+use gom_test_support::app::TestApp;
+use gom_test_support::browser::Browser;
+use gom_test_support::place::{Place, Stores};
+use gom_test_support::two_shops::{PASSWORD, USERNAME, seller, shops};
 
 const PARTNER: &str = "https://partner.example";
 const BELOW: &str = "https://a.shops.example";

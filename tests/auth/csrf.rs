@@ -3,9 +3,12 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::app::{Place, Stores, TestApp};
-use crate::browser::{Browser, Reply};
-use crate::world::{PASSWORD, USERNAME, assert_in, assert_out, customer, knock, seller, shops};
+use gom_test_support::app::TestApp;
+use gom_test_support::browser::{Browser, Reply};
+use gom_test_support::place::{Place, Stores};
+use gom_test_support::two_shops::{
+    PASSWORD, USERNAME, assert_in, assert_out, customer, knock, seller, shops,
+};
 
 fn login() -> Value {
     json!({ "grantType": "password", "username": USERNAME, "password": PASSWORD })
@@ -233,7 +236,7 @@ async fn pages_of_other_sites_are_refused_and_bearer_tokens_need_none_of_it() {
             );
         }
     }
-    app.ask("{ __typename }", json!({})).await;
+    app.data("{ __typename }", json!({})).await;
 }
 
 #[actix_web::test]

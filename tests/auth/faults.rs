@@ -7,10 +7,10 @@ use futures::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use crate::app::{Place, Stores};
-use crate::browser::{Browser, Reply};
 use crate::oauth::OAuth;
-use crate::world::{
+use gom_test_support::browser::{Browser, Reply};
+use gom_test_support::place::{Place, Stores};
+use gom_test_support::two_shops::{
     BUSINESS, CODE, PASSWORD, PHONE, SELLER, USERNAME, assert_in, assert_out, customer, knock,
     open_shops, seller, shops,
 };
@@ -254,7 +254,7 @@ async fn f13_scripts_can_read_the_token_whatever_the_business_is_called() {
         // The bytes fall otherwise into groups of three.
         for pad in ["", "-", "--"] {
             let business = format!("{pad}{name}");
-            app.ask(rename, json!({ "business": business, "seller": SELLER }))
+            app.data(rename, json!({ "business": business, "seller": SELLER }))
                 .await;
             let browser = customer(&app).await;
             assert_eq!(browser.payload()["business"], business.as_str());

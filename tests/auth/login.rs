@@ -3,10 +3,10 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::app::{Place, Stores};
-use crate::browser::Browser;
 use crate::oauth::OAuth;
-use crate::world::{
+use gom_test_support::browser::Browser;
+use gom_test_support::place::{Place, Stores};
+use gom_test_support::two_shops::{
     BUSINESS, CODE, OTHER_CODE, OTHER_USERNAME, PASSWORD, PHONE, SELLER, USERNAME, assert_in,
     assert_out, customer, knock, open_shops, seller, shops,
 };
@@ -180,7 +180,7 @@ async fn customers_who_cannot_log_in_are_not_found() {
         json!({ "extUid": "nodigits12", "name1": "A", "phone": "none", "customerOf": sellers }),
         json!({ "extUid": "noseller12", "name1": "A", "phone": PHONE }),
     ] {
-        app.ask(create, json!({ "data": data })).await;
+        app.data(create, json!({ "data": data })).await;
         let mut browser = app.browser();
         let code = data["extUid"].as_str().unwrap();
         assert_eq!(
@@ -353,13 +353,13 @@ async fn users_have_their_own_limits() {
         .graphql("{ __typename }", json!({ "long": long }))
         .await;
     assert_eq!(reply.code(), (413, "LIMIT_EXCEEDED"));
-    app.ask("{ __typename }", json!({ "long": long })).await;
+    app.data("{ __typename }", json!({ "long": long })).await;
     let aliases = "{ a: __typename b: __typename c: __typename }";
     assert_eq!(
         browser.graphql(aliases, json!({})).await.code(),
         (200, "LIMIT_EXCEEDED")
     );
-    app.ask(aliases, json!({})).await;
+    app.data(aliases, json!({})).await;
     assert_eq!(
         knock(&mut browser).await.body,
         json!({ "data": { "__typename": "Query" } })

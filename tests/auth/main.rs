@@ -3,8 +3,6 @@
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
-mod app;
-mod browser;
 mod cookies;
 mod cors;
 mod csrf;
@@ -15,4 +13,3 @@ mod oauth;
 mod play;
 mod shared;
 mod timing;
-mod world;

@@ -4,8 +4,10 @@ use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
 
-use crate::app::{Place, Stores};
-use crate::world::{PASSWORD, USERNAME, assert_in, assert_out, knock, seller, shops};
+use gom_test_support::place::{Place, Stores};
+use gom_test_support::two_shops::{
+    PASSWORD, USERNAME, assert_in, assert_out, knock, seller, shops,
+};
 
 #[actix_web::test]
 async fn a_session_is_valid_and_closed_on_every_node() {

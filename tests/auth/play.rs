@@ -7,10 +7,11 @@ use gom_shop::customer_subject;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::app::{Place, Stores, TestApp};
-use crate::browser::Browser;
 use crate::oauth::OAuth;
-use crate::world::{
+use gom_test_support::app::TestApp;
+use gom_test_support::browser::Browser;
+use gom_test_support::place::{Place, Stores};
+use gom_test_support::two_shops::{
     BUSINESS, CODE, OTHER_CODE, OTHER_SELLER, PASSWORD, PHONE, SELLER, USERNAME, assert_in,
     assert_out, shops,
 };
@@ -59,7 +60,7 @@ fn uid(node: &Value) -> String {
 
 /// The uid of the customer with a code.
 async fn customer_uid(app: &TestApp, code: &str) -> String {
-    let found = app.ask(
+    let found = app.data(
         "query($code: ID!) { bp(where: { extUid: $code }) { uid } }",
         json!({ "code": code }),
     );
@@ -372,7 +373,7 @@ async fn with_the_embedded_database() {
     let data = folder.path().join("data");
     std::fs::create_dir(&data).unwrap();
     gom_test_support::place_cluster(&data.join("cluster")).await;
-    let app = TestApp::start(&[("embedded.data_dir", data.to_str().unwrap())]).await;
+    let app = TestApp::with(&[("embedded.data_dir", data.to_str().unwrap())]).await;
     seller_session(
         &app,
         "paletas@demo.gom",
@@ -399,8 +400,8 @@ async fn a_token_that_ends_is_renewed_for_sellers_and_not_for_customers() {
             ("auth.local.expiration", "2"),
         ];
         let app = shops(&place, &settings).await;
-        let mut ana = crate::world::seller(&app).await;
-        let mut luz = crate::world::customer(&app).await;
+        let mut ana = gom_test_support::two_shops::seller(&app).await;
+        let mut luz = gom_test_support::two_shops::customer(&app).await;
         let (first, id) = (
             ana.jar["session-token"].clone(),
             ana.jar["session-id"].clone(),
@@ -413,7 +414,7 @@ async fn a_token_that_ends_is_renewed_for_sellers_and_not_for_customers() {
             assert_eq!(ana.payload()["sub"], SELLER);
             assert_eq!(ana.jar["session-id"], id, "the session is the same");
         }
-        let reply = crate::world::knock(&mut luz).await;
+        let reply = gom_test_support::two_shops::knock(&mut luz).await;
         assert_eq!(reply.refusal(), (403, "jwt_error"));
         assert_eq!(reply.body["message"], "jwt expired");
         assert_eq!(luz.log_out().await.status, StatusCode::NO_CONTENT);

@@ -3,9 +3,10 @@
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::app::{Place, Stores, TestApp};
-use crate::browser::Browser;
-use crate::world::{
+use gom_test_support::app::TestApp;
+use gom_test_support::browser::Browser;
+use gom_test_support::place::{Place, Stores};
+use gom_test_support::two_shops::{
     BUSINESS, CODE, OTHER_CODE, OTHER_SELLER, OTHER_USERNAME, PASSWORD, PHONE, SELLER, USERNAME,
     shops,
 };
@@ -57,7 +58,7 @@ async fn share(app: &TestApp) -> (String, [String; 2]) {
     let uid = linked["updateBp"]["uid"].as_str().unwrap().to_owned();
     let mut orders = Vec::new();
     for seller in [SELLER, OTHER_SELLER] {
-        let made = app.ask(CREATE, order(seller, &uid)).await;
+        let made = app.data(CREATE, order(seller, &uid)).await;
         orders.push(made["createOrder"]["uid"].as_str().unwrap().to_owned());
     }
     (uid, orders.try_into().unwrap())
@@ -116,7 +117,7 @@ async fn a_customer_of_two_shops_logs_in_to_each_with_that_shops_code() {
     // Anyone who is no customer any more does not log in to that shop.
     let cut = "mutation($uid: ID!, $seller: String) {
         updateBp(where: { uid: $uid }, data: { customerOf: { disconnect: [{ extUid: $seller }] } }) { uid } }";
-    app.ask(cut, json!({ "uid": uid, "seller": OTHER_SELLER }))
+    app.data(cut, json!({ "uid": uid, "seller": OTHER_SELLER }))
         .await;
     assert_eq!(
         app.browser().by_phone(&there, PHONE).await.refusal(),
@@ -172,7 +173,7 @@ async fn what_a_seller_reads_sets_or_guesses_of_a_shared_customer_opens_the_own_
         )
         .await;
     let theirs = found["bp"]["uid"].as_str().unwrap();
-    app.ask(CREATE, order(SELLER, theirs)).await;
+    app.data(CREATE, order(SELLER, theirs)).await;
     assert_eq!(seen(&mut attacker, theirs).await, (None, None));
     let reply = attacker
         .graphql(SET_PHONE, json!({ "uid": theirs, "phone": "5511112222" }))

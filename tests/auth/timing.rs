@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::app::{Place, Stores};
-use crate::browser::Browser;
-use crate::world::{CODE, USERNAME, shops};
+use gom_test_support::browser::Browser;
+use gom_test_support::place::{Place, Stores};
+use gom_test_support::two_shops::{CODE, USERNAME, shops};
 
 const LONG: usize = 1_000;
 const SHORT: usize = 60;

@@ -3,17 +3,14 @@
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
-#[path = "../http/app.rs"]
-#[allow(dead_code)] // shared with the tests of the HTTP edge, which use all of it
-mod app;
 mod cases;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::Command;
 
-use app::TestApp;
 use cases::{BASE, CASES, Case};
+use gom_test_support::app::TestApp;
 use serde_json::Value;
 
 const PAGE: &str = "docs/MIGRATIONS.md";

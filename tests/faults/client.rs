@@ -7,8 +7,8 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::app::TestApp;
 use crate::{DEADLINE, GRACE};
+use gom_test_support::app::TestApp;
 
 #[derive(Clone)]
 pub struct Client {

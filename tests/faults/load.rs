@@ -12,10 +12,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::NoTls;
 
-use crate::app::TestApp;
 use crate::client::{Client, Problem, Reply};
 use crate::ledger::{Ledger, Reported};
 use crate::{GRACE, RECOVERY};
+use gom_test_support::app::TestApp;
 
 const WRITERS: usize = 4;
 const READERS: usize = 4;

@@ -4,9 +4,6 @@
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
-#[path = "../http/app.rs"]
-#[allow(dead_code)] // shared with the tests of the HTTP edge, which use all of it
-mod app;
 mod client;
 mod ledger;
 mod load;

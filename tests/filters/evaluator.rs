@@ -7,8 +7,8 @@ use gom_engine::datamodel::{Field, FieldKind, ScalarType};
 use gom_engine::sql::TOO_MANY;
 
 use crate::requests::{Key, Request};
-use crate::rows::{cursor, page};
-use crate::world::World;
+use gom_test_support::random::rows::{cursor, page};
+use gom_test_support::random::world::World;
 
 /// Why a root field has no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

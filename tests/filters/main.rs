@@ -5,14 +5,8 @@
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
-#[path = "../visibility/dice.rs"]
-mod dice;
-#[allow(dead_code)] // shared with the test of migrations, which changes what it makes
-mod drafts;
 mod evaluator;
 mod requests;
-mod rows;
-mod world;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,11 +25,11 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRu
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::dice::Dice;
-use crate::drafts::Draft;
 use crate::evaluator::Refused;
 use crate::requests::{Request, Roots};
-use crate::world::World;
+use gom_test_support::dice::Dice;
+use gom_test_support::random::drafts::Draft;
+use gom_test_support::random::world::World;
 
 /// Columns are called like the rows of our own statements, and like the columns that these add.
 /// Every scalar type, nullable and required, and every kind of relation in every kind of storage.

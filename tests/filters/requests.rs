@@ -2,6 +2,7 @@
 //! of its partners with arguments of its own. The connection shows any part of what it could, and the keys of the
 //! answer are names that our own statements use as well.
 
+use std::ops::Deref;
 use std::rc::Rc;
 
 use gom_engine::datamodel::{Field, FieldId, FieldKind, ModelId, ScalarType};
@@ -11,8 +12,8 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use serde_json::{Map, Value, json};
 
-use crate::rows::cursor;
-use crate::world::{COLORS, FLOATS, TEXTS, TIMES, UUIDS, World};
+use gom_test_support::random::rows::{self, cursor};
+use gom_test_support::random::world::{COLORS, FLOATS, TEXTS, TIMES, UUIDS, World};
 
 /// How deep relations and combinators nest.
 const DEPTH: usize = 3;
@@ -67,17 +68,19 @@ pub enum Key {
     EndCursor,
 }
 
-/// The arguments of a list.
+/// The arguments of a list, and the name of its order.
 #[derive(Debug, Clone)]
 pub struct Page {
-    pub filter: Value,
-    pub order: Option<(FieldId, bool)>,
+    of: rows::Page,
     pub order_name: Option<String>,
-    pub skip: Option<usize>,
-    pub first: Option<usize>,
-    pub last: Option<usize>,
-    pub after: Option<String>,
-    pub before: Option<String>,
+}
+
+impl Deref for Page {
+    type Target = rows::Page;
+
+    fn deref(&self) -> &rows::Page {
+        &self.of
+    }
 }
 
 const PAGE_INFO: [&str; 4] = ["hasNextPage", "hasPreviousPage", "startCursor", "endCursor"];
@@ -332,14 +335,16 @@ fn pages(world: &World, model: ModelId, filter: BoxedStrategy<Value>) -> BoxedSt
     )
         .prop_map(
             |(filter, order, skip, (first, last), (after, before))| Page {
-                filter,
                 order_name: order.as_ref().map(|(_, _, name)| name.clone()),
-                order: order.map(|(field, descends, _)| (field, descends)),
-                skip,
-                first,
-                last,
-                after,
-                before,
+                of: rows::Page {
+                    filter,
+                    order: order.map(|(field, descends, _)| (field, descends)),
+                    skip,
+                    first,
+                    last,
+                    after,
+                    before,
+                },
             },
         )
         .boxed()

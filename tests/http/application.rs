@@ -7,7 +7,7 @@ use gom_shop::Shop;
 use serde_json::json;
 use tempfile::NamedTempFile;
 
-use crate::app::TestApp;
+use gom_test_support::app::TestApp;
 
 /// Jobs that are queued by a mutation which creates an order.
 async fn jobs_of_an_order(application: &'static dyn Application) -> i64 {

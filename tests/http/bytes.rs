@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::app::{Answer, TestApp};
+use gom_test_support::app::{Answer, TestApp};
 
 const CREATE: &str =
     "mutation($data: PromotionCreateInput!) { createPromotion(data: $data) { uid } }";

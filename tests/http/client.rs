@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::app::TestApp;
+use gom_test_support::app::TestApp;
 
 const SELLER: &str = "auth0|seller";
 

@@ -7,7 +7,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::json;
 
-use crate::app::{TestApp, read};
+use gom_test_support::app::{TestApp, read};
 
 /// The headers of Chromium when an address is opened.
 const BROWSER: &str =

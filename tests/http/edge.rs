@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use crate::app::{TestApp, read};
+use gom_test_support::app::{TestApp, read};
 
 #[actix_web::test]
 async fn paths_may_end_with_a_slash_and_the_root_answers_too() {

@@ -4,7 +4,7 @@ use gom_test_support::TestDatabase;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::app::TestApp;
+use gom_test_support::app::TestApp;
 
 #[actix_web::test]
 async fn links_are_written_into_relation_tables_that_want_an_id() {

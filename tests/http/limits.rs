@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::app::{TestApp, read};
+use gom_test_support::app::{TestApp, read};
 
 #[actix_web::test]
 async fn a_body_beyond_the_limit_is_413_announced_or_not() {

@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
-mod app;
 mod application;
 mod bytes;
 mod client;

@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-use crate::app::{TestApp, read};
+use gom_test_support::app::{TestApp, read};
 
 #[actix_web::test]
 async fn what_is_served_is_the_committed_document() {

@@ -3,7 +3,7 @@
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::app::TestApp;
+use gom_test_support::app::TestApp;
 
 #[actix_web::test]
 async fn an_order_with_items_is_created_and_read_back() {

@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use crate::app::{TestApp, read};
+use gom_test_support::app::{TestApp, read};
 
 #[actix_web::test]
 async fn a_server_with_its_database_is_ready() {

@@ -9,7 +9,7 @@ use reqwest::header::SET_COOKIE;
 use reqwest::{Method, Response};
 use serde_json::Value;
 
-use crate::app::{TestApp, read};
+use gom_test_support::app::{TestApp, read};
 
 const README: &str = include_str!("../../README.md");
 

@@ -2,17 +2,14 @@
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
-#[path = "../http/app.rs"]
-#[allow(dead_code)] // shared with the tests of the HTTP edge, which use all of it
-mod app;
 mod events;
 mod nodes;
 mod queries;
 mod resume;
 mod stream;
 
-use app::TestApp;
 use gom_test_support::TestDatabase;
+use gom_test_support::app::TestApp;
 use serde_json::{Value, json};
 
 /// A server with a seller and a customer, and a client past it.

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use gom_test_support::{TestDatabase, TestRedis};
 use serde_json::json;
 
-use crate::app::TestApp;
 use crate::stream::Stream;
 use crate::{order, people};
+use gom_test_support::app::TestApp;
 
 const NAMES: &str = "subscription { order(where: { mutation_in: [CREATED] }) { node { name } } }";
 

@@ -5,9 +5,9 @@ use gom_server::identity::{AppKeys, Cursors};
 use gom_server::settings::Secret;
 use serde_json::json;
 
-use crate::app::SECRET;
 use crate::stream::Stream;
 use crate::{order, shop};
+use gom_test_support::app::SECRET;
 
 const NAMES: &str = "subscription { order(where: { mutation_in: [CREATED] }) { node { name } } }";
 

@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::app::TestApp;
+use gom_test_support::app::TestApp;
 
 pub struct Stream {
     chunks: BoxStream<'static, reqwest::Result<actix_web::web::Bytes>>,

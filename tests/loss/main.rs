@@ -9,9 +9,6 @@
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 mod clocks;
-#[path = "../visibility/dice.rs"]
-#[allow(dead_code)] // shared with another test, which uses all of it
-mod dice;
 mod history;
 mod nodes;
 mod subscribers;

@@ -12,9 +12,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use crate::dice::Dice;
 use crate::nodes::{NODES, Nodes, SECRET};
 use crate::writers::END;
+use gom_test_support::dice::Dice;
 
 /// One event as it was received.
 #[derive(Debug, Clone)]

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use tokio_postgres::Client;
 
 use crate::SELLERS;
-use crate::dice::Dice;
 use crate::nodes::{NODES, Nodes};
+use gom_test_support::dice::Dice;
 
 /// The name of each seller's last order.
 pub const END: &str = "the end";

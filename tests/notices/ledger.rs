@@ -9,11 +9,14 @@ use gom_server::ledger;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use crate::shop::{PALETAS, Shop, TACOS, customer, customer_of, seller};
+use gom_test_support::demo_shop::{PALETAS, Shop, TACOS, customer, customer_of, seller};
 
 async fn ask(shop: &Shop, viewer: &Viewer, text: &str) -> (Value, Vec<&'static str>) {
     let engine = Arc::new(
-        ledger::engine(&crate::shop::settings("postgres://unused@localhost/unused")).unwrap(),
+        ledger::engine(&gom_test_support::demo_shop::settings(
+            "postgres://unused@localhost/unused",
+        ))
+        .unwrap(),
     );
     let api = Api {
         engine,

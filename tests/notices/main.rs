@@ -6,9 +6,6 @@
 mod ledger;
 mod orders;
 mod publications;
-#[path = "../rules/shop.rs"]
-#[allow(dead_code)] // shared with the tests of the rules, which use all of it
-mod shop;
 
 use std::time::Duration;
 
@@ -17,7 +14,7 @@ use gom_shop::Language;
 use gom_shop::NoticeSettings;
 use gom_shop::{NoticeOptions, Notices};
 
-use shop::Shop;
+use gom_test_support::demo_shop::Shop;
 
 fn notices(shop: &Shop, language: Language) -> Notices {
     let of = |urgency, hours: u64| NoticeSettings {

@@ -11,8 +11,8 @@ use gom_shop::{NoticeOptions, ORDER};
 use serde_json::json;
 
 use crate::publications::{promotion, publish};
-use crate::shop::{PALETAS, Shop, TACOS, customer, seller};
 use crate::{composed, composer, jobs, notice, notices};
+use gom_test_support::demo_shop::{PALETAS, Shop, TACOS, customer, seller};
 
 /// A customer of the demo shop PALETAS, by uid.
 const CUSTOMER: &str = "cdemobp000000000000000001";

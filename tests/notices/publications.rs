@@ -9,8 +9,8 @@ use gom_shop::PUBLICATION;
 use gom_shop::customer_subject;
 use serde_json::{Value, json};
 
-use crate::shop::{PALETAS, Shop, TACOS, seller};
 use crate::{composed, jobs, notice, notices};
+use gom_test_support::demo_shop::{PALETAS, Shop, TACOS, seller};
 
 const DAY: i64 = 24 * 60 * 60 * 1_000;
 const PUBLISH: &str =

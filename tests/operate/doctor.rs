@@ -8,7 +8,7 @@ use gom_test_support::{TestCluster, TestDatabase, TestRedis, free_port};
 use serde_json::Value;
 use tokio_postgres::{Client, NoTls};
 
-use crate::process::{Environment, environment, migrate, run};
+use gom_test_support::process::{Environment, environment, migrate, run};
 
 /// The lines of a report.
 pub struct Report {

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use gom_test_support::free_port;
 
 use crate::doctor::{doctor, set, well};
-use crate::process::{Environment, Server};
+use gom_test_support::process::{Environment, Server};
 
 const KEYS: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"keys\":[\
     {\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\"},{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AQAB\",\"y\":\"AQAB\"}]}";

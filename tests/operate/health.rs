@@ -3,7 +3,7 @@
 use gom_test_support::{TestDatabase, TestRedis, free_port};
 use serde_json::Value;
 
-use crate::process::{Environment, Server, environment, migrate, run};
+use gom_test_support::process::{Environment, Server, environment, migrate, run};
 
 async fn deployed() -> (TestDatabase, Environment) {
     let database = TestDatabase::create().await;

@@ -6,7 +6,6 @@ mod doctor;
 mod doctor_network;
 mod health;
 mod misfits;
-mod process;
 mod rolling;
 mod stopping;
 mod waiting;

@@ -3,7 +3,7 @@
 use gom_test_support::TestDatabase;
 
 use crate::doctor::doctor;
-use crate::process::{Environment, Server, environment, run};
+use gom_test_support::process::{Environment, Server, environment, run};
 
 const TOOLS: &str = "enum State { NEW } type Tool { uid: ID! @id state: State }";
 

@@ -4,7 +4,7 @@ use gom_test_support::TestDatabase;
 use serde_json::json;
 
 use crate::doctor::doctor;
-use crate::process::{Environment, Server, environment, run};
+use gom_test_support::process::{Environment, Server, environment, run};
 
 const BEFORE: &str = "type Tool { uid: ID! @id name: String! }";
 const AFTER: &str = "type Tool { uid: ID! @id name: String! price: Float }";

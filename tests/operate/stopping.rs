@@ -14,7 +14,7 @@ use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-use crate::process::{Environment, Server, environment, migrate};
+use gom_test_support::process::{Environment, Server, environment, migrate};
 
 /// What the server gets to finish, and what a machine that does much else may add.
 const TIMEOUT: Duration = Duration::from_secs(2);

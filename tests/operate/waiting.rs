@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use gom_test_support::{TestCluster, TestDatabase};
 use rustix::process::Signal;
 
-use crate::process::{Server, command, environment, run};
+use gom_test_support::process::{Server, command, environment, run};
 
 #[tokio::test]
 async fn a_server_reports_that_it_waits_and_serves_when_the_database_is_available() {

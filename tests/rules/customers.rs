@@ -5,7 +5,7 @@ use gom_server::application::Application;
 use gom_server::identity::Viewer;
 use serde_json::{Value, json};
 
-use crate::shop::{PALETAS, Shop, TACOS, customer, customer_of, seller, settings};
+use gom_test_support::demo_shop::{PALETAS, Shop, TACOS, customer, customer_of, seller, settings};
 
 /// The customer of both sellers; PALETAS is its first shop.
 const SHARED: &str = "cdemobp000000000000000002";

@@ -4,7 +4,7 @@
 use gom_server::identity::Viewer;
 use serde_json::json;
 
-use crate::shop::{Shop, holder};
+use gom_test_support::demo_shop::{Shop, holder};
 
 const DATAMODEL: &str = r#"
 type User { id: ID! @id }

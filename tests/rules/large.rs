@@ -8,7 +8,7 @@ use futures::{FutureExt, poll};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::shop::{PALETAS, Shop, TACOS, seller};
+use gom_test_support::demo_shop::{PALETAS, Shop, TACOS, seller};
 
 const CONNECT: &str = "mutation($list: [OrderWhereUniqueInput!]) { \
                        updateBp(where: {extUid: \"DemoCode01\"}, data: {orders: {connect: $list}}) { uid } }";

@@ -10,7 +10,6 @@ mod lab;
 mod large;
 mod own_values;
 mod reads;
-mod shop;
 mod shop_claims;
 mod shop_rules;
 mod ties;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::shop::{Shop, holder};
+use gom_test_support::demo_shop::{Shop, holder};
 
 const DATAMODEL: &str = r#"
 type Seller { id: UUID! @id subject: String! @unique }

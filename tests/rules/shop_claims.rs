@@ -3,7 +3,7 @@
 use gom_server::identity::Viewer;
 use serde_json::{Value, json};
 
-use crate::shop::{PALETAS, Shop, TACOS, seller};
+use gom_test_support::demo_shop::{PALETAS, Shop, TACOS, seller};
 
 /// Of both sellers.
 const SHARED: &str = "cdemobp000000000000000002";

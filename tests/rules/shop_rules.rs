@@ -7,7 +7,7 @@ use gom_server::identity::Viewer;
 use gom_test_support::eventually;
 use serde_json::json;
 
-use crate::shop::{PALETAS, Shop, TACOS, seller, settings};
+use gom_test_support::demo_shop::{PALETAS, Shop, TACOS, seller, settings};
 
 const PUBLISH: &str = "mutation($data: PublicationCreateInput!) { createPublication(data: $data) { uid status delay publishAt } }";
 

@@ -3,7 +3,7 @@
 use gom_server::identity::Viewer;
 use serde_json::{Value, json};
 
-use crate::shop::{PALETAS, Shop, TACOS, customer, seller};
+use gom_test_support::demo_shop::{PALETAS, Shop, TACOS, customer, seller};
 
 const OWN_ORDER: &str = "cdemoorder000000000000001";
 const FOREIGN_ORDER: &str = "cdemoorder000000000000007";

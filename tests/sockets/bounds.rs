@@ -7,10 +7,10 @@ use gom_test_support::eventually;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::Data;
 
-use crate::app::{Place, Stores};
 use crate::transport_ws::{NEW_USERS, create_user, create_user_now};
 use crate::wire::{LEGACY, TRANSPORT_WS, Wire, cookies};
-use crate::world::{seller, shops};
+use gom_test_support::place::{Place, Stores};
+use gom_test_support::two_shops::{seller, shops};
 
 #[actix_web::test]
 async fn frames_and_messages_have_a_size_and_are_utf_8() {

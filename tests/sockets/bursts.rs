@@ -7,9 +7,10 @@ use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-use crate::app::{Place, Stores, TestApp};
 use crate::transport_ws::BEGINNING;
 use crate::wire::{LEGACY, TRANSPORT_WS, Wire, token};
+use gom_test_support::app::TestApp;
+use gom_test_support::place::{Place, Stores};
 
 const EVENTS: usize = 3_000;
 const UPDATES: &str =
@@ -33,7 +34,7 @@ async fn with_users(place: &Place, app: &TestApp) {
     };
     for first in (0..EVENTS).step_by(500) {
         let mutations: String = (first..first + 500).map(one).collect();
-        app.ask(&format!("mutation {{ {mutations} }}"), json!({}))
+        app.data(&format!("mutation {{ {mutations} }}"), json!({}))
             .await;
     }
     let _ = place;

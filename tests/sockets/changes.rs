@@ -7,10 +7,11 @@ use reqwest::{RequestBuilder, Response};
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::app::{Place, Stores, TestApp};
 use crate::renewal::{NEW_ORDERS, name, order, subscribe};
 use crate::wire::{LEGACY, TRANSPORT_WS, Wire, cookies};
-use crate::world::{
+use gom_test_support::app::TestApp;
+use gom_test_support::place::{Place, Stores};
+use gom_test_support::two_shops::{
     CODE, OTHER_CODE, OTHER_SELLER, OTHER_USERNAME, SELLER, USERNAME, customer, seller, shops,
 };
 

@@ -7,9 +7,9 @@ use serde_json::json;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::app::{Place, Stores};
 use crate::wire::{cookies, token};
-use crate::world::{CODE, OTHER_CODE, seller, shops};
+use gom_test_support::place::{Place, Stores};
+use gom_test_support::two_shops::{CODE, OTHER_CODE, seller, shops};
 
 #[actix_web::test]
 async fn the_clients_of_npm_query_and_subscribe_for_both_roles() {

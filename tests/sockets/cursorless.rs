@@ -9,12 +9,13 @@ use rustix::process::Signal;
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::app::{KEY, Place, Stores, TestApp};
-use crate::process::Server;
 use crate::proxy::{Cut, Proxy};
 use crate::renewal::{Npm, name, order};
 use crate::wire::{LEGACY, Wire, cookies};
-use crate::world::{CODE, SELLER, seller, shops};
+use gom_test_support::app::TestApp;
+use gom_test_support::place::{KEY, Place, Stores};
+use gom_test_support::process::Server;
+use gom_test_support::two_shops::{CODE, SELLER, seller, shops};
 
 const NEW_ORDERS: &str =
     "subscription { order(where: { mutation_in: [CREATED] }) { node { name } } }";

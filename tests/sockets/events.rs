@@ -7,10 +7,11 @@ use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::app::{Place, Stores, TestApp};
 use crate::transport_ws::{BEGINNING, NEW_USERS, create_user};
 use crate::wire::{cookies, token};
-use crate::world::{CODE, OTHER_SELLER, SELLER, seller, shops};
+use gom_test_support::app::TestApp;
+use gom_test_support::place::{Place, Stores};
+use gom_test_support::two_shops::{CODE, OTHER_SELLER, SELLER, seller, shops};
 
 async fn ask(app: &TestApp, query: &str, last: Option<&str>) -> Response {
     let request = Client::new()
@@ -179,7 +180,7 @@ async fn an_order_that_comes_from_another_shop_shows_nothing_of_its_time_there()
     let create = "mutation($data: OrderCreateInput!) { createOrder(data: $data) { uid } }";
     let to = |code: &str| json!({ "connect": { "extUid": code } });
     let data = json!({ "name": "before", "assignedTo": to(OTHER_SELLER), "issuedTo": to(CODE) });
-    let created = app.ask(create, json!({ "data": data })).await;
+    let created = app.data(create, json!({ "data": data })).await;
     let uid = created["createOrder"]["uid"].as_str().unwrap();
     let query = "subscription { order { mutation previousValues { name } node { name } } }";
     let request = Client::new()
@@ -203,7 +204,7 @@ async fn an_order_that_comes_from_another_shop_shows_nothing_of_its_time_there()
         json!({ "name": "here", "assignedTo": to(SELLER) }),
         json!({ "name": "later" }),
     ] {
-        app.ask(update, json!({ "uid": uid, "data": data })).await;
+        app.data(update, json!({ "uid": uid, "data": data })).await;
     }
     let received = until("\"previousValues\":{", &mut events).await;
     let received: Vec<Value> = received

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::app::{Place, Stores};
 use crate::transport_ws::NEW_USERS;
 use crate::wire::{LEGACY, TRANSPORT_WS, Wire, cookies};
-use crate::world::{seller, shops};
+use gom_test_support::place::{Place, Stores};
+use gom_test_support::two_shops::{seller, shops};
 
 #[actix_web::test]
 async fn f06_pages_of_other_sites_get_no_socket_of_a_user() {

@@ -10,9 +10,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::sleep;
 
-use crate::app::{Place, Stores, TestApp};
 use crate::transport_ws::{BEGINNING, NEW_USERS, create_user_now};
 use crate::wire::{LEGACY, TRANSPORT_WS, Wire, token};
+use gom_test_support::app::TestApp;
+use gom_test_support::place::{Place, Stores};
 
 /// Characters of the answer: twice the bound.
 const SIZE: usize = 2 * 1024 * 1024;
@@ -155,7 +156,7 @@ async fn an_answer_of_two_megabytes_is_completed_over_a_slow_line_beside_a_subsc
         ])
         .await;
     let data = json!({ "extUid": "large", "business": "x".repeat(SIZE / ALIASES) });
-    app.ask(
+    app.data(
         "mutation($data: UserCreateInput!) { createUser(data: $data) { uid } }",
         json!({ "data": data }),
     )

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::app::{Place, Stores};
 use crate::transport_ws::{NEW_USERS, create_user};
 use crate::wire::{Got, LEGACY, Wire, init, token};
+use gom_test_support::place::{Place, Stores};
 
 fn start(id: impl Into<Value>, query: &str) -> Value {
     let payload =

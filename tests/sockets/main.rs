@@ -3,16 +3,6 @@
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
-#[path = "../auth/app.rs"]
-#[allow(dead_code)] // shared with the tests of logins, which use all of it
-mod app;
-#[path = "../auth/browser.rs"]
-#[allow(dead_code)]
-mod browser;
-#[path = "../auth/world.rs"]
-#[allow(dead_code)]
-mod world;
-
 mod bounds;
 mod bursts;
 mod changes;
@@ -23,9 +13,6 @@ mod faults;
 mod large;
 mod legacy;
 mod prisma;
-#[path = "../operate/process.rs"]
-#[allow(dead_code)]
-mod process;
 mod proxy;
 mod renewal;
 mod transport_ws;

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::app::{Place, Stores};
 use crate::transport_ws::{NEW_USERS, create_user};
 use crate::wire::{Got, Wire, token};
+use gom_test_support::place::{Place, Stores};
 
 const OLDEST: &str = "graphql-subscriptions";
 

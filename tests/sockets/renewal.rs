@@ -11,9 +11,10 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
-use crate::app::{Place, Stores, TestApp};
 use crate::wire::{Got, LEGACY, TRANSPORT_WS, Wire, cookies};
-use crate::world::{
+use gom_test_support::app::TestApp;
+use gom_test_support::place::{Place, Stores};
+use gom_test_support::two_shops::{
     CODE, OTHER_CODE, OTHER_SELLER, OTHER_USERNAME, SELLER, USERNAME, assert_in, customer, seller,
     shops,
 };
@@ -79,7 +80,7 @@ pub fn name(event: &Value) -> String {
 pub async fn order(app: &TestApp, seller: &str, code: &str, name: &str) {
     let to = |uid: &str| json!({ "connect": { "extUid": uid } });
     let data = json!({ "name": name, "assignedTo": to(seller), "issuedTo": to(code) });
-    app.ask(
+    app.data(
         "mutation($data: OrderCreateInput!) { createOrder(data: $data) { uid } }",
         json!({ "data": data }),
     )

@@ -5,8 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::Data;
 
-use crate::app::{Place, Stores, TestApp};
 use crate::wire::{Got, TRANSPORT_WS, Wire, init, token};
+use gom_test_support::app::TestApp;
+use gom_test_support::place::{Place, Stores};
 
 pub const NEW_USERS: &str =
     "subscription { user(where: { mutation_in: [CREATED] }) { mutation node { extUid } } }";
@@ -21,7 +22,7 @@ pub async fn create_user(app: &TestApp, uid: &str) {
 
 pub async fn create_user_now(app: &TestApp, uid: &str) {
     let data = json!({ "extUid": uid, "business": "Tacos" });
-    app.ask(
+    app.data(
         "mutation($data: UserCreateInput!) { createUser(data: $data) { uid } }",
         json!({ "data": data }),
     )

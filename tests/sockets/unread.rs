@@ -8,10 +8,11 @@ use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::app::{Place, Stores, TestApp};
 use crate::transport_ws::BEGINNING;
 use crate::wire::{LEGACY, TRANSPORT_WS, Wire, cookies, init, token};
-use crate::world::{SELLER, seller, shops};
+use gom_test_support::app::TestApp;
+use gom_test_support::place::{Place, Stores};
+use gom_test_support::two_shops::{SELLER, seller, shops};
 
 /// An answer or an event is this text under so many names: more than the system's buffers hold.
 const TEXT: usize = 42_000;

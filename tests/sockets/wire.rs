@@ -14,8 +14,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use crate::app::TestApp;
-use crate::browser::Browser;
+use gom_test_support::app::TestApp;
+use gom_test_support::browser::Browser;
 
 pub const TRANSPORT_WS: &str = "graphql-transport-ws";
 pub const LEGACY: &str = "graphql-ws";

@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use crate::browser::Browser;
+use gom_test_support::browser::Browser;
 
 pub const SECRET: &str = "a secret of the telemetry tests, long enough";
 pub const SELLER: (&str, &str) = ("tacos@demo.gom", "the sellers's own password");

@@ -8,10 +8,10 @@ use gom_test_support::TestDatabase;
 use serde_json::{Map, Value};
 use tokio_postgres::Client;
 
-use crate::dice::Dice;
 use crate::first_seed;
 use crate::server::Server;
 use crate::sight::Person;
+use gom_test_support::dice::Dice;
 
 const ROWS: &str = include_str!("../fixtures/lab/rows.sql");
 const ROUNDS: usize = 120;

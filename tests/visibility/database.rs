@@ -6,7 +6,7 @@ use gom_engine::datamodel::{DataModel, Field, FieldKind, RelationStorage, Scalar
 use serde_json::Value;
 use tokio_postgres::Client;
 
-use crate::world::World;
+use gom_test_support::random::world::World;
 
 /// Replaces all rows.
 pub async fn fill(client: &Client, schema: &str, world: &World) {

@@ -8,11 +8,11 @@ use gom_engine::schema::{OutputMeaning, Schema, TypeRef};
 use serde_json::{Value, json};
 
 use crate::evaluator::{Evaluator, Expected};
-use crate::rows::holds;
 use crate::server::Answered;
 use crate::sight::{Person, Sight};
-use crate::world::World;
 use crate::writes::{KEY, Write};
+use gom_test_support::random::rows::holds;
+use gom_test_support::random::world::World;
 
 /// Rows before or after a write, and whose they are.
 pub struct State {

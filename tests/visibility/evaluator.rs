@@ -7,10 +7,10 @@ use gom_engine::datamodel::{FieldId, ModelId};
 use gom_engine::schema::{ObjectId, Schema, TypeRef};
 use serde_json::{Map, Value, json};
 
-use crate::requests::{Page, Selected, What};
-use crate::rows::{cursor, page};
+use crate::requests::{Selected, What};
 use crate::sight::Sight;
-use crate::world::World;
+use gom_test_support::random::rows::{Page, cursor, page};
+use gom_test_support::random::world::World;
 
 /// An answer and where errors are, all `FORBIDDEN`.
 #[derive(Debug, PartialEq)]

@@ -8,21 +8,15 @@
 
 mod concurrent;
 mod database;
-mod dice;
 mod effects;
 mod evaluator;
 mod model;
 mod must;
 mod requests;
-#[path = "../filters/rows.rs"]
-mod rows;
 mod server;
 mod shops;
 mod sight;
 mod wild;
-#[path = "../filters/world.rs"]
-#[allow(dead_code)] // shared with the test of filters, which makes its rows there
-mod world;
 mod writes;
 
 use std::collections::BTreeMap;
@@ -32,7 +26,6 @@ use gom_engine::schema::OutputMeaning;
 use gom_test_support::TestDatabase;
 use serde_json::Value;
 
-use crate::dice::Dice;
 use crate::effects::{Became, State};
 use crate::evaluator::Evaluator;
 use crate::model::Rules;
@@ -40,6 +33,7 @@ use crate::requests::{Asker, Document};
 use crate::server::{Answered, Policies, Server};
 use crate::sight::Person;
 use crate::writes::{Author, Write};
+use gom_test_support::dice::Dice;
 
 const DOCUMENTS: usize = 1_000;
 /// One of so many writes of a kind is done at least.

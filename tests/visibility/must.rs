@@ -5,12 +5,12 @@ use gom_engine::datamodel::{FieldId, ModelId, RelationStorage};
 use gom_engine::schema::OutputMeaning;
 use serde_json::{Map, Value, json};
 
-use crate::dice::Dice;
 use crate::effects::State;
 use crate::requests::{Selected, What, field_of};
 use crate::sight::Sight;
-use crate::world::World;
 use crate::writes::{KEY, Write};
+use gom_test_support::dice::Dice;
+use gom_test_support::random::world::World;
 
 /// Ties what is tied already: nothing but stamps and times may change.
 pub fn tie_again(

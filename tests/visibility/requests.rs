@@ -4,9 +4,10 @@ use gom_engine::datamodel::{FieldId, FieldKind, ModelId, ScalarType};
 use gom_engine::schema::{ObjectId, OutputMeaning, Schema};
 use serde_json::{Map, Value, json};
 
-use crate::dice::Dice;
 use crate::shops;
-use crate::world::World;
+use gom_test_support::dice::Dice;
+use gom_test_support::random::rows::Page;
+use gom_test_support::random::world::World;
 
 const DEPTH: usize = 3;
 
@@ -26,18 +27,6 @@ pub enum What {
     One(ModelId, FieldId, Value, Vec<Selected>),
     Many(ModelId, Page, Vec<Selected>),
     Connection(ModelId, Page, Vec<Selected>),
-}
-
-/// The arguments of a list.
-#[derive(Debug, Clone, Default)]
-pub struct Page {
-    pub filter: Value,
-    pub order: Option<(FieldId, bool)>,
-    pub skip: Option<usize>,
-    pub first: Option<usize>,
-    pub last: Option<usize>,
-    pub after: Option<String>,
-    pub before: Option<String>,
 }
 
 /// Makes requests about the rows of a world, the hidden ones too: guessed ids must reveal nothing.

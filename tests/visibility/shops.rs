@@ -3,8 +3,8 @@
 use gom_engine::datamodel::{DataModel, Field, FieldKind, ModelId, Relation, ScalarType, Side};
 use serde_json::{Value, json};
 
-use crate::dice::Dice;
-use crate::world::World;
+use gom_test_support::dice::Dice;
+use gom_test_support::random::world::World;
 
 pub const TEXTS: &[&str] = &["a", "b", "ab", "Ábc", "it's", "50%", "x_y", "😀"];
 const FLOATS: &[f64] = &[0.5, 1.0, 2.25, 10.0, -3.5];

@@ -11,9 +11,9 @@ use gom_server::identity::{User, Viewer};
 use gom_shop::customer_subject;
 use serde_json::{Map, Value, json};
 
-use crate::dice::Dice;
-use crate::rows::holds;
-use crate::world::World;
+use gom_test_support::dice::Dice;
+use gom_test_support::random::rows::holds;
+use gom_test_support::random::world::World;
 
 /// A viewer.
 #[derive(Debug, Clone)]

@@ -7,15 +7,15 @@ use std::time::Instant;
 use gom_test_support::TestDatabase;
 use serde_json::{Value, json};
 
-use crate::dice::Dice;
 use crate::effects::{self, Became, State};
 use crate::model::{self, Outcome, Rules};
 use crate::requests::Asker;
 use crate::server::Server;
 use crate::sight::Person;
-use crate::world::World;
 use crate::writes::Author;
 use crate::{database, documents, first_seed, kind, must, shops};
+use gom_test_support::dice::Dice;
+use gom_test_support::random::world::World;
 
 /// Documents that share their rows.
 const PER_WORLD: usize = 20;

@@ -6,9 +6,9 @@ use gom_test_support::eventually;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::app::{Place, Stores};
-use crate::world::{OTHER_SELLER, SELLER, customer, knock, seller, shops};
 use crate::{everywhere, renew, stored, subscribe, subscription, unsubscribe, vapid};
+use gom_test_support::place::{Place, Stores};
+use gom_test_support::two_shops::{OTHER_SELLER, SELLER, customer, knock, seller, shops};
 
 everywhere!(
     a_device_is_its_users_until_it_is_unsubscribed,
@@ -97,7 +97,7 @@ async fn a_customer_whose_id_is_a_sellers_subject_gets_no_device_of_the_sellers(
     assert_eq!(reply.code(), (200, "BAD_USER_INPUT"), "{}", reply.body);
     let mut given = named.clone();
     given["extUid"] = json!("SomeCode01");
-    app.ask(create, json!({ "data": given })).await;
+    app.data(create, json!({ "data": given })).await;
     let mut impostor = app.browser();
     assert_eq!(
         impostor.by_phone("SomeCode01", "5500000003").await.body["sub"],

@@ -4,9 +4,9 @@ use gom_test_support::TestDatabase;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::app::{Place, Stores};
-use crate::browser::{Browser, Reply};
-use crate::world::{OTHER_SELLER, SELLER, seller, shops};
+use gom_test_support::browser::{Browser, Reply};
+use gom_test_support::place::{Place, Stores};
+use gom_test_support::two_shops::{OTHER_SELLER, SELLER, seller, shops};
 
 async fn fill(database: &TestDatabase) {
     let rows = format!(

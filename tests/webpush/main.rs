@@ -2,25 +2,15 @@
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
-#[path = "../auth/app.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
-mod app;
-#[path = "../auth/browser.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
-mod browser;
 mod devices;
 mod ledger;
 mod refusals;
 mod renewal;
-#[path = "../auth/world.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
-mod world;
 
+use gom_test_support::browser::{Browser, Reply};
+use gom_test_support::place::{Place, Stores};
 use reqwest::Method;
 use serde_json::{Value, json};
-
-use crate::app::{Place, Stores};
-use crate::browser::{Browser, Reply};
 
 /// Keys of two browsers.
 const KEYS: [(&str, &str); 2] = [

@@ -7,9 +7,9 @@ use gom_server::identity::ServiceTokens;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::app::{Place, Stores};
-use crate::world::{seller, shops};
 use crate::{stored, subscribe, subscription, unsubscribe, vapid};
+use gom_test_support::place::{Place, Stores};
+use gom_test_support::two_shops::{seller, shops};
 
 #[actix_web::test]
 async fn only_logged_in_users_subscribe_devices() {

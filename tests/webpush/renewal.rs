@@ -3,9 +3,9 @@
 use gom_actors::push::VapidKeys;
 use serde_json::{Value, json};
 
-use crate::app::{Place, Stores};
-use crate::world::{OTHER_SELLER, OTHER_USERNAME, PASSWORD, SELLER, seller, shops};
 use crate::{everywhere, renew, stored, subscribe, subscription, vapid};
+use gom_test_support::place::{Place, Stores};
+use gom_test_support::two_shops::{OTHER_SELLER, OTHER_USERNAME, PASSWORD, SELLER, seller, shops};
 
 everywhere!(
     a_changed_subscription_stays_its_users_without_a_session,

@@ -3,8 +3,8 @@
 
 use serde_json::{Value, json};
 
-use crate::app::TestApp;
 use crate::{outcome, serve};
+use gom_test_support::app::TestApp;
 
 const DATAMODEL: &str = r#"
 enum Mood { GOOD BAD }

@@ -3,9 +3,6 @@
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
-#[path = "../http/app.rs"]
-#[allow(dead_code)] // shared with the tests of the HTTP edge, which use all of it
-mod app;
 mod combinations;
 mod matrix;
 mod meeting;
@@ -14,7 +11,7 @@ mod relations;
 
 use std::io::Write as _;
 
-use app::TestApp;
+use gom_test_support::app::TestApp;
 use serde_json::Value;
 
 /// A server for this datamodel, with a database of its own.

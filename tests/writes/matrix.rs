@@ -3,9 +3,9 @@
 use futures::future::join_all;
 use serde_json::Value;
 
-use crate::app::TestApp;
 use crate::relations::{After, End, Kind, Links, UNKNOWN, Write, kinds};
 use crate::{outcome, serve};
+use gom_test_support::app::TestApp;
 
 #[actix_web::test]
 async fn every_relation_keeps_its_promises_under_every_write() {

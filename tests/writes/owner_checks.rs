@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::app::Answer;
 use crate::serve;
+use gom_test_support::app::Answer;
 
 const DATAMODEL: &str = "type Item { id: ID! @id name: String amount: Int }";
 

@@ -8,8 +8,6 @@
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
-#[path = "../../../tests/visibility/dice.rs"]
-mod dice;
 mod log;
 mod oracle;
 mod payloads;
@@ -27,9 +25,9 @@ use serde_json::Value;
 use tokio_postgres::Client;
 use tokio_postgres::types::{Format, IsNull, ToSql, Type};
 
-use crate::dice::Dice;
 use crate::oracle::{Moment, Oracle};
 use crate::world::{Asked, World};
+use gom_test_support::dice::Dice;
 
 const WORLDS: u64 = 30;
 const SUBSCRIPTIONS: usize = 24;

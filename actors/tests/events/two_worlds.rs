@@ -8,9 +8,9 @@ use gom_test_support::TestDatabase;
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
-use crate::dice::Dice;
 use crate::oracle::Moment;
 use crate::world::{Viewer, World, literal, table};
+use gom_test_support::dice::Dice;
 
 const PAIRS: u64 = 40;
 const SUBSCRIPTIONS: usize = 10;

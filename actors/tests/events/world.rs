@@ -14,7 +14,7 @@ use gom_engine::sql::{Physical, PhysicalOptions};
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
-use crate::dice::Dice;
+use gom_test_support::dice::Dice;
 
 pub const SCHEMA: &str = "default$default";
 

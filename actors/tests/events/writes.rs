@@ -5,8 +5,8 @@ use std::fmt::Write;
 use gom_engine::datamodel::RelationStorage;
 use serde_json::json;
 
-use crate::dice::Dice;
 use crate::world::{NAMES, PER_MODEL, World, id, literal, table};
+use gom_test_support::dice::Dice;
 
 impl World {
     /// Anything.

@@ -3,9 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "../../../tests/visibility/dice.rs"]
-#[allow(dead_code)] // shared with another test, which uses all of it
-mod dice;
 mod differential;
 mod mixed;
 mod outages;

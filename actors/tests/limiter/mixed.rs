@@ -8,8 +8,8 @@ use gom_actors::limiter::{LoginLimiter, Verdict};
 use gom_test_support::eventually;
 use tokio_postgres::NoTls;
 
-use crate::dice::Dice;
 use crate::{Kind, Place, limit};
+use gom_test_support::dice::Dice;
 
 const ATTEMPTS: usize = 600;
 const AT_ONCE: usize = 40;

@@ -18,8 +18,8 @@ use tokio_postgres::Client;
 use self::edits::{EDITS, Wanted};
 use self::rows::Rows;
 use super::{Deployment, SCHEMA, attempt, deploy, fill, logged, rows as all_rows};
-use crate::dice::Dice;
-use crate::drafts::Draft;
+use gom_test_support::dice::Dice;
+use gom_test_support::random::drafts::Draft;
 
 const CHAINS: u64 = 4;
 /// Deployments on one database.

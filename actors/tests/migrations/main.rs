@@ -3,10 +3,6 @@
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 mod chance;
-#[path = "../../../tests/visibility/dice.rs"]
-mod dice;
-#[path = "../../../tests/filters/drafts.rs"]
-mod drafts;
 mod ends;
 mod epochs;
 mod foreign;

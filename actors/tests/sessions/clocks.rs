@@ -8,9 +8,9 @@ use std::time::Duration;
 use gom_actors::sessions::{SessionId, Sessions};
 use gom_runtime::clock::ManualClock;
 
-use crate::dice::Dice;
 use crate::one_command::StrictIssuer;
 use crate::{Kind, Place, connected, everywhere, login};
+use gom_test_support::dice::Dice;
 
 everywhere!(nodes_with_clocks_apart_keep_the_same_sessions,);
 

@@ -1,5 +1,10 @@
-//! Real PostgreSQL for the tests, through the same launcher as in production, and real Redis. Knows nothing of Gom's tables.
+//! What tests of the whole workspace share: real PostgreSQL (through the same launcher as in production) and Redis, servers on
+//! them, clients, and randomness that can be repeated.
 //!
+//! - [`app::TestApp`]: a server in the test's process; [`place::Place`]: its stores; [`browser::Browser`]: a client with cookies.
+//! - [`process::Server`]: a server as a process of its own.
+//! - [`two_shops`], [`demo_shop`]: the people and rows of most tests. [`random`]: datamodels and rows of chance.
+//! - [`dice::Dice`]: randomness from a seed.
 //! - [`TestDatabase`]: a fresh database for one test, on a cluster that all test processes of this workspace share. It is
 //!   dropped with the value.
 //! - [`TestCluster`]: a PostgreSQL of the test's very own, to be stopped, killed and frozen.
@@ -10,13 +15,23 @@
 //! The clusters of tests do not flush to disk (`fsync=off`): they are durable against killed processes, not against a power cut.
 //! Failing to get a database is a panic: a test cannot go on without it.
 
+#![allow(clippy::unwrap_used)] // a panic is how a test fails
+
+pub mod app;
+pub mod browser;
 mod database;
+pub mod demo_shop;
+pub mod dice;
 mod keeper;
 mod own;
 mod patience;
+pub mod place;
 mod port;
+pub mod process;
 mod push_service;
+pub mod random;
 mod redis;
+pub mod two_shops;
 
 pub use database::TestDatabase;
 pub use own::TestCluster;

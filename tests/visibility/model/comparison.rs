@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gom_engine::datamodel::ModelId;
 
 use super::{Kept, Key};
-use crate::world::World;
+use gom_test_support::random::world::World;
 
 /// Rows and links as text, without what Gom writes itself. A row whose id nobody could know is called by its values.
 fn shown(world: &World, known: &BTreeSet<Key>, kept: &Kept) -> BTreeMap<String, usize> {

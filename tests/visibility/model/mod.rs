@@ -13,10 +13,10 @@ use gom_engine::schema::OutputMeaning;
 use serde_json::{Map, Value, json};
 
 pub use self::comparison::difference;
-use crate::rows::holds;
 use crate::sight::Sight;
-use crate::world::World;
 use crate::writes::Write;
+use gom_test_support::random::rows::holds;
+use gom_test_support::random::world::World;
 
 /// Nested writes are carried out by kind, whatever the order in the document.
 const KINDS: [&str; 9] = [

@@ -4,8 +4,8 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::rows::{Rows, inline_column};
-use crate::dice::Dice;
-use crate::drafts::{Draft, FieldDraft, Kind};
+use gom_test_support::dice::Dice;
+use gom_test_support::random::drafts::{Draft, FieldDraft, Kind};
 
 /// What is expected of a deployment.
 #[derive(Debug, Clone)]
@@ -158,7 +158,7 @@ impl Wanted {
     fn end(
         &mut self,
         dice: &mut Dice,
-        fits: impl Fn(&crate::drafts::RelationDraft, usize) -> bool,
+        fits: impl Fn(&gom_test_support::random::drafts::RelationDraft, usize) -> bool,
     ) -> Option<(usize, usize)> {
         let relations = self.draft.relations.iter().enumerate();
         let free = relations.filter(|(_, relation)| !self.touched.contains(&relation.key));
@@ -413,8 +413,9 @@ fn remove_model(wanted: &mut Wanted, dice: &mut Dice) -> Option<()> {
         .iter()
         .map(|field| field.key)
         .collect();
-    let of_model =
-        |relation: &crate::drafts::RelationDraft| relation.ends.iter().any(|end| end.model == key);
+    let of_model = |relation: &gom_test_support::random::drafts::RelationDraft| {
+        relation.ends.iter().any(|end| end.model == key)
+    };
     let relations: Vec<usize> = wanted
         .draft
         .relations

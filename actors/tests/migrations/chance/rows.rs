@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio_postgres::Client;
 
-use crate::dice::Dice;
-use crate::drafts::{Draft, End, FieldDraft, IdKind, Kind, ModelDraft, RelationDraft};
 use crate::{SCHEMA, fill};
+use gom_test_support::dice::Dice;
+use gom_test_support::random::drafts::{
+    Draft, End, FieldDraft, IdKind, Kind, ModelDraft, RelationDraft,
+};
 
 /// By keys of the draft, which no rename changes.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn the_metrics_page_shows_every_metric() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/METRICS.md");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/METRICS.md");
         let page = documentation();
         expect_test::expect_file![path].assert_eq(&page);
     }

@@ -5,8 +5,9 @@ use gom_server::identity::{AccountTable, Hasher, NewAccount};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::app::{Place, TestApp};
+use crate::app::TestApp;
 use crate::browser::{Browser, Reply};
+use crate::place::Place;
 
 pub const SELLER: &str = "auth0|seller";
 /// What it is called has all that breaks a token in a browser.
@@ -30,7 +31,7 @@ pub async fn open_shops(app: &TestApp) {
         let customer =
             json!({ "extUid": code, "name1": name, "lastName1": "Núñez", "phone": phone });
         let data = json!({ "extUid": seller, "business": business, "customers": { "create": [customer] } });
-        app.ask(create, json!({ "data": data })).await;
+        app.data(create, json!({ "data": data })).await;
     }
 }
 

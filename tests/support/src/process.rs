@@ -1,13 +1,15 @@
 //! `gom` as a process: started without this machine's settings, stopped by signals, requested over HTTP.
 
 use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use gom_test_support::free_port;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+
+use crate::free_port;
 
 pub const SECRET: &str = "a secret of the operators' tests, long enough";
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -25,8 +27,17 @@ pub fn environment(url: &str) -> Environment {
     ]
 }
 
+/// The program that cargo has built beside the test.
+pub fn program() -> PathBuf {
+    let test = std::env::current_exe().expect("a test has a path");
+    let folder = test.parent().and_then(Path::parent);
+    folder
+        .expect("tests lie in target/PROFILE/deps")
+        .join("gom")
+}
+
 pub fn command(environment: &[(&'static str, String)], arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gom"));
+    let mut command = Command::new(program());
     command.args(arguments).env_clear().stdin(Stdio::null());
     command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command.envs(environment.iter().map(|(name, value)| (name, value)));

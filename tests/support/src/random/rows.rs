@@ -6,11 +6,22 @@ use std::cmp::Ordering;
 use gom_engine::datamodel::{Field, FieldId, FieldKind, Model, ModelId, ScalarType};
 use serde_json::{Value, json};
 
-use crate::requests::Page;
-use crate::world::{TIMES, World};
+use super::world::{TIMES, World};
 
 pub fn cursor(id: &Value) -> String {
     id.as_str().map_or_else(|| id.to_string(), str::to_owned)
+}
+
+/// The arguments of a list.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    pub filter: Value,
+    pub order: Option<(FieldId, bool)>,
+    pub skip: Option<usize>,
+    pub first: Option<usize>,
+    pub last: Option<usize>,
+    pub after: Option<String>,
+    pub before: Option<String>,
 }
 
 /// The rows of a page in order, and whether there are more of them beyond `first` or `last`.

@@ -1,21 +1,29 @@
-//! A server of the test's own, and a client with a method for each endpoint.
+//! A server in the test's process, and a client with a method for each kind of request.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use gom_server::application::Application;
 use gom_server::server::Server;
-use gom_server::settings::{self, Inputs, Purpose};
+use gom_server::settings::{self, Inputs, Purpose, Settings};
 use gom_shop::Shop;
-use gom_test_support::TestDatabase;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 
+use crate::TestDatabase;
+use crate::browser::Browser;
+
+/// What a deployment may take on a busy machine.
+const DEPLOYMENT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The service secret.
 pub const SECRET: &str = "the tests' service secret, long enough";
 
 /// A running server.
 pub struct TestApp {
     pub address: String,
+    pub settings: Settings,
+    /// Of the service role.
     pub token: String,
     client: Client,
     /// Dropped with the server's connections still open, which it throws out.
@@ -60,23 +68,50 @@ impl TestApp {
         Self::build(url, database, settings, &Shop).await
     }
 
+    /// A server with these settings and no others but a free port.
+    pub async fn with(settings: &[(&'static str, &str)]) -> TestApp {
+        let app = Self::serve(settings, &Shop, None).await;
+        // Some have no database, on purpose.
+        let deployed = async {
+            while !app.is_deployed().await {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let _ = tokio::time::timeout(DEPLOYMENT_TIMEOUT, deployed).await;
+        app
+    }
+
     async fn build(
         url: &str,
         database: Option<TestDatabase>,
         settings: &[(&'static str, &str)],
         application: &'static dyn Application,
     ) -> TestApp {
-        let fixed = [
-            ("server.port", "0"),
-            ("server.workers", "1"),
+        let mut all = vec![
             ("database.url", url),
             ("database.deploy", "true"),
             ("service.secret", SECRET),
         ];
-        let arguments = fixed
-            .iter()
-            .chain(settings)
-            .map(|(key, value)| (*key, "the test", (*value).to_owned()))
+        all.extend(settings);
+        let app = Self::serve(&all, application, database).await;
+        if app.database.is_some() {
+            // On a busy machine the deployment may take longer than the server waits for it.
+            crate::eventually("the database is deployed", async || app.is_deployed().await).await;
+        }
+        app
+    }
+
+    /// `settings`: the later the stronger.
+    async fn serve(
+        settings: &[(&'static str, &str)],
+        application: &'static dyn Application,
+        database: Option<TestDatabase>,
+    ) -> TestApp {
+        let mut all = BTreeMap::from([("server.port", "0"), ("server.workers", "1")]);
+        all.extend(settings.iter().copied());
+        let arguments = all
+            .into_iter()
+            .map(|(key, value)| (key, "the test", value.to_owned()))
             .collect();
         let inputs = Inputs {
             keys: application.settings(),
@@ -86,40 +121,53 @@ impl TestApp {
             arguments,
         };
         let loaded = settings::load(&inputs).unwrap_or_else(|error| panic!("{error}"));
-        let server = Server::build(loaded.settings, application).await.unwrap();
+        let settings = loaded.settings;
+        let server = Server::build(settings.clone(), application).await.unwrap();
         let address = format!("http://{}", server.addresses()[0]);
         let token = server
             .tokens()
             .sign(SystemTime::now(), Duration::from_secs(3_600))
             .unwrap();
-        actix_web::rt::spawn(server.run_until_stopped());
-        let app = TestApp {
+        actix::spawn(server.run_until_stopped());
+        TestApp {
             address,
+            settings,
             token,
             client: Client::new(),
             database,
-        };
-        if app.database.is_some() {
-            // On a busy machine the deployment may take longer than the server waits for it.
-            gom_test_support::eventually("the database is deployed", async || {
-                app.is_deployed().await
-            })
-            .await;
         }
-        app
     }
 
     async fn is_deployed(&self) -> bool {
+        let answer = self.request(Method::GET, "/readyz").send().await.unwrap();
+        let text = answer.text().await.unwrap();
+        serde_json::from_str::<Value>(&text).is_ok_and(|body| body["datamodel"]["state"] == "ready")
+    }
+
+    /// The same server, as it is reached at another address.
+    pub fn at(&self, address: String) -> TestApp {
+        TestApp {
+            address,
+            settings: self.settings.clone(),
+            token: self.token.clone(),
+            client: self.client.clone(),
+            database: None,
+        }
+    }
+
+    pub fn browser(&self) -> Browser {
+        Browser::new(&self.address)
+    }
+
+    /// The data that the service role gets; no errors are allowed.
+    pub async fn data(&self, query: &str, variables: Value) -> Value {
         let answer = self
-            .request(Method::GET, "/readyz")
-            .send()
-            .await
-            .unwrap()
-            .text()
-            .await
-            .unwrap();
-        serde_json::from_str::<Value>(&answer)
-            .is_ok_and(|body| body["datamodel"]["state"] == "ready")
+            .post(json!({ "query": query, "variables": variables }).to_string())
+            .await;
+        let mut body = answer.body;
+        assert_eq!(answer.status, StatusCode::OK, "{body}");
+        assert_eq!(body.get("errors"), None, "{query}\n{variables}\n{body}");
+        body["data"].take()
     }
 
     /// The server's database.

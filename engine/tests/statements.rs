@@ -2,7 +2,6 @@
 //! so nothing can be injected and the cache of prepared statements is not flooded.
 
 mod aliases;
-#[path = "../sources/mod.rs"]
 mod sources;
 
 use std::sync::Arc;

@@ -14,10 +14,11 @@ use gom_server::policy;
 use gom_server::settings::{self, Inputs, Purpose, Settings};
 use gom_server::stop::Stop;
 use gom_shop::customer_subject;
-use gom_test_support::TestDatabase;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use tokio_postgres::Client;
+
+use crate::TestDatabase;
 
 pub const PALETAS: &str = "auth0|demo-paletas";
 pub const TACOS: &str = "auth0|demo-tacos";
