@@ -215,7 +215,7 @@ async fn seller_orders(app: &TestApp, browser: &mut Browser, seller: &str) {
     if seller == SELLER {
         let other = customer_uid(app, OTHER_CODE).await;
         let theirs = app
-            .ask(NEW_ORDER, order("Ajeno", OTHER_SELLER, &other))
+            .data(NEW_ORDER, order("Ajeno", OTHER_SELLER, &other))
             .await;
         let place = json!({ "where": { "uid": theirs["createOrder"]["uid"] } });
         assert_eq!(

@@ -53,7 +53,7 @@ async fn share(app: &TestApp) -> (String, [String; 2]) {
     let link = "mutation($code: ID!, $seller: String) {
         updateBp(where: { extUid: $code }, data: { customerOf: { connect: [{ extUid: $seller }] } }) { uid } }";
     let linked = app
-        .ask(link, json!({ "code": CODE, "seller": OTHER_SELLER }))
+        .data(link, json!({ "code": CODE, "seller": OTHER_SELLER }))
         .await;
     let uid = linked["updateBp"]["uid"].as_str().unwrap().to_owned();
     let mut orders = Vec::new();
@@ -167,7 +167,7 @@ async fn what_a_seller_reads_sets_or_guesses_of_a_shared_customer_opens_the_own_
     );
     // 4: an order taken once shows neither of a customer of the other shop's.
     let found = app
-        .ask(
+        .data(
             "query($code: ID!) { bp(where: { extUid: $code }) { uid } }",
             json!({ "code": OTHER_CODE }),
         )

@@ -249,7 +249,7 @@ impl Lab {
     fn compare(&self, model: &DataModel, text: &str, seed: u64, cases: u32) {
         println!("FILTERS_SEED={seed}");
         let mut runner = runner(seed, cases);
-        let world = world::worlds(model)
+        let world = gom_test_support::random::world::worlds(model)
             .new_tree(&mut runner)
             .unwrap()
             .current();

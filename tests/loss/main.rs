@@ -113,7 +113,7 @@ async fn run(trims: bool) {
     let over = Arc::new(AtomicBool::new(false));
     let writing = writers.start(&over, trims);
     let end = Instant::now() + Duration::from_secs(seconds);
-    let mut dice = dice::Dice::new(seed);
+    let mut dice = gom_test_support::dice::Dice::new(seed);
     let mut killed = 0;
     while Instant::now() < end {
         tokio::time::sleep(Duration::from_millis(500 + dice.below(1_000) as u64)).await;
