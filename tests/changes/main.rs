@@ -11,6 +11,7 @@ use std::process::Command;
 
 use cases::{BASE, CASES, Case};
 use gom_test_support::app::TestApp;
+use gom_test_support::eventually;
 use serde_json::Value;
 
 const PAGE: &str = "docs/MIGRATIONS.md";
@@ -91,6 +92,18 @@ impl Said {
     }
 }
 
+/// Waits until the server reads from its database: on a busy machine its first connections take a while.
+async fn reads(app: &TestApp) {
+    eventually("the server has a connection", async || {
+        app.ask("{ users { id } }")
+            .await
+            .body
+            .get("errors")
+            .is_none()
+    })
+    .await;
+}
+
 /// Whether the server with the previous datamodel keeps working.
 async fn goes_on(app: &TestApp) -> String {
     let mut troubles = Vec::new();
@@ -122,6 +135,7 @@ async fn row(
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(BASE.as_bytes()).unwrap();
     let app = TestApp::start_with(&[("datamodel.file", file.path().to_str().unwrap())]).await;
+    reads(&app).await;
     let written = app.ask(ROWS).await.body;
     assert!(written.get("errors").is_none(), "{written}");
     let mut after = BASE.to_owned();
