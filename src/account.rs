@@ -135,8 +135,8 @@ pub(super) fn run(
         place.close().await;
         result
     })?;
-    if settings.auth.provider() == Provider::Auth0 && std::io::stdout().is_terminal() {
-        println!("Accounts are not in use: auth.provider is auth0.");
+    if settings.auth.provider() == Provider::OAuth2 && std::io::stdout().is_terminal() {
+        println!("Accounts are not in use: auth.provider is oauth2.");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `gom push devices`: on which devices a user is told, and an end to it. Shows neither endpoints nor keys.
+//! `gom push devices`: on which devices a user is notified, and how to end it. Shows neither endpoints nor keys.
 
 use std::time::SystemTime;
 

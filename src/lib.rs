@@ -1,4 +1,4 @@
-//! The command line: one file for each command. Commands read settings, call the rooms that do the work, and
+//! The command line: one file for each command. Commands read settings, call the modules that do the work, and
 //! say how it went; the exit status is 0 (done), 1 (failed) or 2 (wrong usage or settings).
 
 mod account;
@@ -56,17 +56,17 @@ enum Command {
     Seed(seed::Arguments),
     /// Sign a service token, which is allowed everything
     Token(token::Arguments),
-    /// Say who may log in with a password that the server itself checks
+    /// Manage the accounts whose passwords the server itself checks
     Account(account::Arguments),
     /// Show who is logged in, and close sessions
     Session(session::Arguments),
-    /// Make the keys of Web Push
+    /// Generate the keys of Web Push
     Vapid(vapid::Arguments),
-    /// Show what push has to do, what became of what was sent, and users' devices
+    /// Show push jobs and deliveries, and users' devices
     Push(push::Arguments),
-    /// Check settings, PostgreSQL, Redis, keys and all else that a server needs, and say what to do
+    /// Check settings, PostgreSQL, Redis, keys and all else that a server needs, and print remedies
     Doctor(doctor::Arguments),
-    /// Ask a running server whether it is well: exit status 0 if it is, 1 if not
+    /// Check the health of a running server: exit status 0 if it is healthy, 1 if not
     Healthcheck(healthcheck::Arguments),
 }
 
@@ -88,19 +88,21 @@ pub(crate) struct SettingsArguments {
 }
 
 impl SettingsArguments {
-    /// Reads the settings, these arguments and `more` (key, flag, text) being the strongest.
+    /// Reads the settings, these arguments and `more` (key, text) being the strongest. Former names are reported on standard
+    /// error; a server logs them.
     fn load(
         self,
         application: &dyn Application,
         purpose: Purpose,
-        more: impl IntoIterator<Item = (&'static str, &'static str, Option<String>)>,
+        more: impl IntoIterator<Item = (&'static str, Option<String>)>,
     ) -> Result<Loaded, SettingsError> {
         let own = [
-            ("datamodel.file", "--datamodel", self.datamodel),
-            ("policy.file", "--policy", self.policy),
-            ("database.url", "--database-url", self.database_url),
+            ("datamodel.file", self.datamodel),
+            ("policy.file", self.policy),
+            ("database.url", self.database_url),
         ];
-        settings::load(&Inputs {
+        let flag = |key| settings::flag_of(key).unwrap_or(key);
+        let loaded = settings::load(&Inputs {
             purpose,
             keys: application.settings(),
             variables: std::env::vars_os().collect(),
@@ -108,9 +110,15 @@ impl SettingsArguments {
             arguments: own
                 .into_iter()
                 .chain(more)
-                .filter_map(|(key, flag, text)| Some((key, flag, text?)))
+                .filter_map(|(key, text)| Some((key, flag(key), text?)))
                 .collect(),
-        })
+        })?;
+        if purpose == Purpose::Tool {
+            for warning in &loaded.warnings {
+                eprintln!("gom: {warning}");
+            }
+        }
+        Ok(loaded)
     }
 }
 
@@ -119,7 +127,7 @@ fn folder(given: OsString) -> Option<PathBuf> {
     Some(PathBuf::from(given)).filter(|path| !path.as_os_str().is_empty())
 }
 
-/// Why a command did not do what it was asked.
+/// Why a command failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The settings cannot be used.
@@ -135,7 +143,7 @@ impl From<SettingsError> for Failure {
 }
 
 impl Failure {
-    /// What is said of it.
+    /// As it is printed.
     pub(crate) fn text(&self) -> String {
         match self {
             Failure::Settings(error) => error.to_string(),
@@ -177,7 +185,7 @@ fn columns<const N: usize>(rows: &[[String; N]]) -> String {
 pub fn run(application: &'static dyn Application) -> ExitCode {
     let cli = Cli::parse();
     if !matches!(cli.command, None | Some(Command::Serve(_))) {
-        // Whoever has read enough, as in `gom config | head`, ends a command, quietly; never the server.
+        // A reader that has read enough, as in `gom config | head`, ends a command, quietly; never the server.
         sigpipe::reset();
     }
     let result = match cli.command {

@@ -1,4 +1,4 @@
-//! A password from whoever runs a command: asked for on a terminal, without showing it, or read from standard
+//! A password for a command: prompted for on a terminal, without showing it, or read from standard
 //! input. Never from the command line, which other users of the machine can see.
 
 use std::fs::{File, OpenOptions};

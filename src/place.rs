@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use gom_actors::database::{Database, DatabaseOptions, Lent};
 use gom_actors::migrations;
-use gom_embedded_postgres::{DATABASE, EmbeddedError, EmbeddedOptions, EmbeddedPostgres, USER};
+use gom_embedded_postgres::{DATABASE, EmbeddedError, EmbeddedPostgres, USER};
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Config;
 
@@ -38,7 +38,7 @@ impl DatabaseArguments {
     pub fn load(
         self,
         application: &'static dyn Application,
-        more: impl IntoIterator<Item = (&'static str, &'static str, Option<String>)>,
+        more: impl IntoIterator<Item = (&'static str, Option<String>)>,
     ) -> Result<(Settings, Duration), Failure> {
         let patience = Duration::from_secs(self.wait.unwrap_or_default());
         let loaded = self.settings.load(application, Purpose::Tool, more)?;
@@ -55,7 +55,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Needs an actix system. Waits for the database as long as `patience`; with none, whoever uses it learns whether it is there.
+    /// Needs an actix system. Waits for the database as long as `patience`; with none, its first use finds out whether it is there.
     ///
     /// # Errors
     /// If the private PostgreSQL cannot be started, the connection string is wrong, or the database does not answer in time.
@@ -154,11 +154,7 @@ impl Place {
 async fn private(
     settings: &Settings,
 ) -> Result<(DatabaseOptions, Option<EmbeddedPostgres>), Failure> {
-    let options = EmbeddedOptions {
-        programs: settings.embedded.programs.clone(),
-        ..EmbeddedOptions::new(&settings.embedded.data_dir)
-    };
-    match EmbeddedPostgres::start(options).await {
+    match EmbeddedPostgres::start(settings.embedded.options()).await {
         Ok(embedded) => Ok((
             DatabaseOptions::new(embedded.connection_config()),
             Some(embedded),

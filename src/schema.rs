@@ -39,7 +39,7 @@ pub(super) fn run(
         text.push_str(EXTENSIONS);
     }
     match std::io::stdout().write_all(text.as_bytes()) {
-        // Whoever reads has seen enough (`gom schema | head`).
+        // The reader has seen enough (`gom schema | head`).
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Failure::because("the schema cannot be written", &error))
         }

@@ -37,7 +37,7 @@ pub(super) fn run(
     let deploy = arguments.deploy.then(|| "true".to_owned());
     let (settings, patience) = arguments
         .database
-        .load(application, [("database.deploy", "--deploy", deploy)])?;
+        .load(application, [("database.deploy", deploy)])?;
     logging::start(&settings.log);
     actix::System::new().block_on(async {
         let place = Place::open(application, &settings, patience).await?;

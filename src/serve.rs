@@ -9,10 +9,13 @@ use gom_server::application::Application;
 use gom_server::logging;
 use gom_server::seed::SeedData;
 use gom_server::server::{Server, StartError};
-use gom_server::settings::{Purpose, ServerRole};
+use gom_server::settings::{Purpose, ServerRole, Settings};
 
 /// How long the token that is printed for the private database is valid.
 const DEVELOPMENT_TOKEN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// As a process's first thread has.
+const STACK_BYTES: usize = 8 * 1024 * 1024;
 
 #[derive(Debug, Args, Default)]
 pub(super) struct Arguments {
@@ -51,64 +54,81 @@ pub(super) fn run(
         application,
         Purpose::Serve,
         [
-            ("server.port", "--port", arguments.port),
-            ("server.role", "--role", arguments.role),
-            ("database.deploy", "--deploy", set(arguments.deploy)),
-            (
-                "graphql.execute_raw",
-                "--execute-raw",
-                set(arguments.execute_raw),
-            ),
+            ("server.port", arguments.port),
+            ("server.role", arguments.role),
+            ("database.deploy", set(arguments.deploy)),
+            ("graphql.execute_raw", set(arguments.execute_raw)),
         ],
     )?;
     logging::start(&loaded.settings.log);
-    let role = loaded.settings.server.role;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
     // Elsewhere standard output is a log, which is kept and read by others.
     let demo = application.seed_data(&loaded.settings);
     let in_development = loaded.environment == "development";
-    let system = actix::System::new();
-    let result = system.block_on(async {
-        let server = match Server::build(loaded.settings, application).await {
-            Ok(server) => server,
-            Err(StartError::Stopped) => return Ok(()),
-            Err(error) => return Err(Failure::because("", &error)),
-        };
-        for address in server.addresses() {
-            match role {
-                ServerRole::Worker => {
-                    println!("gom sends push messages; its state: http://{address}/readyz")
-                }
-                _ => println!("gom serves http://{address}/graphql"),
+    let settings = loaded.settings;
+    // The runtime waits at its end for threads that hang, such as one that resolves a host's name. It belongs to a thread of its
+    // own, for which the process does not wait.
+    let (report, ended) = std::sync::mpsc::channel();
+    std::thread::Builder::new()
+        .name("gom-serve".into())
+        .stack_size(STACK_BYTES)
+        .spawn(move || {
+            let system = actix::System::new();
+            // Nobody listens only if the process ends already.
+            let _ =
+                report.send(system.block_on(serve(settings, application, demo, in_development)));
+        })
+        .map_err(|error| Failure::because("the server's thread cannot start", &error))?;
+    ended
+        .recv()
+        .unwrap_or_else(|_| Err(Failure::Other("the server ended by a panic".into())))
+}
+
+/// Builds the server, prints where it is, and runs it until it is requested to stop.
+async fn serve(
+    settings: Settings,
+    application: &'static dyn Application,
+    demo: Option<Box<dyn SeedData>>,
+    in_development: bool,
+) -> Result<(), Failure> {
+    let role = settings.server.role;
+    let server = match Server::build(settings, application).await {
+        Ok(server) => server,
+        Err(StartError::Stopped) => return Ok(()),
+        Err(error) => return Err(Failure::because("", &error)),
+    };
+    for address in server.addresses() {
+        match role {
+            ServerRole::Worker => {
+                println!("gom sends push messages; its state: http://{address}/readyz")
             }
+            _ => println!("gom serves http://{address}/graphql"),
         }
-        if let Some(embedded) = server.embedded() {
-            println!(
-                "The database is a private one, in {}",
-                embedded.data_dir().display()
-            );
-            if let Some(demo) = &demo {
-                print_demo_logins(&server, &**demo).await;
-            }
-            if in_development {
-                let token = server
-                    .tokens()
-                    .sign(SystemTime::now(), DEVELOPMENT_TOKEN)
-                    .map_err(|error| {
-                        Failure::because("the development token cannot be signed", &error)
-                    })?;
-                println!(
-                    "A development token, valid for a week (`gom token` signs others):\n{token}"
-                );
-            } else {
-                println!("`gom token` signs tokens, which are allowed everything");
-            }
+    }
+    if let Some(embedded) = server.embedded() {
+        println!(
+            "The database is a private one, in {}",
+            embedded.data_dir().display()
+        );
+        if let Some(demo) = &demo {
+            print_demo_logins(&server, &**demo).await;
         }
-        server
-            .run_until_stopped()
-            .await
-            .map_err(|error| Failure::because("the server failed", &error))
-    });
-    // Dropping it would wait for threads that hang, as one does that looks for the address of a host.
-    std::mem::forget(system);
-    result
+        if in_development {
+            let token = server
+                .tokens()
+                .sign(SystemTime::now(), DEVELOPMENT_TOKEN)
+                .map_err(|error| {
+                    Failure::because("the development token cannot be signed", &error)
+                })?;
+            println!("A development token, valid for a week (`gom token` signs others):\n{token}");
+        } else {
+            println!("`gom token` signs tokens, which are allowed everything");
+        }
+    }
+    server
+        .run_until_stopped()
+        .await
+        .map_err(|error| Failure::because("the server failed", &error))
 }

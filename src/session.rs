@@ -1,4 +1,4 @@
-//! `gom session`: who is logged in, and an end to it. With a session end its devices: they are told nothing any more.
+//! `gom session`: who is logged in, and an end to it. With a session end its devices: they receive no more notifications.
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
@@ -9,7 +9,6 @@ use super::Failure;
 use super::devices::devices;
 use super::place::{DatabaseArguments, Place};
 use gom_server::application::Application;
-use gom_server::identity::session_options;
 use gom_server::settings::Settings;
 
 #[derive(Debug, Args)]
@@ -146,7 +145,7 @@ fn not_forgotten(done: &str, subject: &str, error: &DevicesError) -> Failure {
 }
 
 fn sessions(place: &Place, settings: &Settings) -> Result<Sessions, Failure> {
-    Sessions::start(session_options(settings), &place.database)
+    Sessions::start(settings.session_options(), &place.database)
         .map_err(|error| Failure::because("", &error))
 }
 

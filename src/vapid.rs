@@ -29,7 +29,7 @@ fn generate() -> Result<(), gom_actors::push::VapidError> {
     let keys = VapidKeys::generate()?;
     println!("# For the server, and for the pages that subscribe:");
     println!("VAPID_PUBLIC_KEY={}", keys.public_base64url());
-    println!("# For the server alone. Whoever has it can send in its name:");
+    println!("# For the server alone. Anyone who has it can send in its name:");
     println!("VAPID_PRIVATE_KEY={}", keys.private_base64url()?);
     println!("# The same private key as PEM, which is accepted as well:");
     print!("{}", keys.private_pem()?);

@@ -459,13 +459,13 @@ fn the_policy_check_names_roles_and_claims_that_no_token_has() {
     let issuer = check(&[
         ("GOM__AUTH__PROVIDER", "auth0"),
         (
-            "GOM__AUTH__AUTH0__TOKEN_URL",
+            "GOM__AUTH__OAUTH2__TOKEN_URL",
             "https://issuer.example/oauth/token",
         ),
-        ("GOM__AUTH__AUTH0__ISSUER", "https://issuer.example/"),
-        ("GOM__AUTH__AUTH0__AUDIENCE", "shop"),
-        ("GOM__AUTH__AUTH0__CLIENT_ID", "shop"),
-        ("GOM__AUTH__AUTH0__CLIENT_SECRET", "secret"),
+        ("GOM__AUTH__OAUTH2__ISSUER", "https://issuer.example/"),
+        ("GOM__AUTH__OAUTH2__AUDIENCE", "shop"),
+        ("GOM__AUTH__OAUTH2__CLIENT_ID", "shop"),
+        ("GOM__AUTH__OAUTH2__CLIENT_SECRET", "secret"),
     ]);
     assert!(issuer.status.success(), "{issuer:?}");
     let said = text(&issuer.stdout);

@@ -80,6 +80,7 @@ const SERVER: Layers = Layers {
         "deployment",
         "telemetry",
         "graphql",
+        "admission",
         "policy",
         "ledger",
         "metrics",
@@ -89,7 +90,7 @@ const SERVER: Layers = Layers {
         "push",
         "server",
     ],
-    exceptions: &[("socket", "http")],
+    exceptions: &[],
 };
 
 const SHOP: Layers = Layers {

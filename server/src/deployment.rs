@@ -108,7 +108,7 @@ pub type Deploying = Pin<Box<dyn Future<Output = Result<(), MigrateError>>>>;
 
 enum Attempt {
     Done,
-    /// The database was not to be had; why.
+    /// Why the database was unavailable.
     Later(String),
     /// Somebody held a lock for too long; what and why.
     Locked(String),
@@ -203,7 +203,7 @@ impl Deployment {
         let prepared = tokio::select! {
             prepared = self.prepare(&mut client) => prepared,
             () = self.stop.asked() => {
-                // Else the statement in hand would go on, with its locks, until it finds out that nobody waits for it.
+                // Else the statement in flight would go on, with its locks, until it finds out that nobody waits for it.
                 let _ = timeout(CANCEL, cancel.cancel()).await;
                 return Ok(Attempt::Later("the server stops".to_owned()));
             }

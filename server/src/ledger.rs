@@ -1,4 +1,4 @@
-//! The ledger of push over GraphQL: who was told what, and what became of it. A datamodel of its own over views, so that
+//! The ledger of push over GraphQL: who was notified of what, and with what result. A datamodel of its own over views, so that
 //! the application's schema stays what it is; read, never written.
 
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! The server as a library: settings, GraphQL, identity, HTTP and websockets, over the engine (`gom-engine`) and the actors
 //! (`gom-actors`). `docs/ARCHITECTURE.md` is the map.
 
+pub mod admission;
 pub mod application;
 pub mod build_info;
 pub mod datamodel;

@@ -1,13 +1,12 @@
-//! Push, put together from settings: where devices are kept, what sends, what is said.
+//! Push, assembled from settings: where devices are stored, what sends, what composes.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use gom_actors::database::Database;
 use gom_actors::live::Live;
 use gom_actors::push::{
-    ContactError, DeviceStoreChoice, Devices, DevicesOptions, MakeComposer, OTHER_KEYS_KEPT, Push,
-    PushOptions, Sender, SenderError, VapidKeys,
+    ContactError, Devices, DevicesOptions, MakeComposer, OTHER_KEYS_KEPT, Push, Sender,
+    SenderError, VapidKeys,
 };
 use gom_actors::redis::RedisOptionsError;
 use gom_engine::plan::Source as _;
@@ -15,11 +14,8 @@ use gom_engine::plan::Source as _;
 use crate::application::Application;
 use crate::deployment::Deployed;
 use crate::graphql::{Admission, Api, Engine, Sources};
-use crate::identity::{SecretError, obtain_vapid_keys, redis_options, sender_options};
+use crate::identity::{SecretError, obtain_vapid_keys, sender_options};
 use crate::settings::Settings;
-
-/// How often a worker that is not woken, for there is no Redis, looks for jobs: each look is one statement through an index.
-const POLL_APART: Duration = Duration::from_millis(50);
 
 /// Push cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -43,8 +39,7 @@ pub fn devices_options(
     keys: Option<&VapidKeys>,
 ) -> DevicesOptions {
     DevicesOptions {
-        store: redis_options(&settings.redis)
-            .map_or(DeviceStoreChoice::Postgres, DeviceStoreChoice::Redis),
+        store: settings.stores().devices.into(),
         per_user: settings.push.devices_per_user,
         vapid_key: keys.map(VapidKeys::fingerprint),
         other_keys_kept: OTHER_KEYS_KEPT,
@@ -96,21 +91,11 @@ pub async fn start(
         })
     };
     let role = settings.server.role;
-    // Nobody else tells it of jobs.
-    let apart = role.dispatches() && !role.answers() && settings.redis.host.is_none();
-    let poll = settings.push.poll_interval;
-    let options = PushOptions {
-        dispatches: role.dispatches(),
-        schema: settings.database.schema.clone(),
-        lease: settings.push.lease,
-        poll,
-        poll_jobs: if apart { poll.min(POLL_APART) } else { poll },
-        concurrency: settings.push.concurrency,
-        per_origin: settings.push.per_origin,
-        retry: settings.push.retry,
-        attempts: settings.push.attempts,
-        keep_for: settings.push.keep_for,
-    };
+    // Else nobody reports jobs to it.
+    let is_woken = !role.dispatches() || role.answers() || settings.redis.is_configured();
+    let options = settings
+        .push
+        .options(role, &settings.database.schema, is_woken);
     let devices = Devices::start(devices, database)?;
     let dispatches = options.dispatches;
     let push = Push::start(

@@ -38,7 +38,7 @@ pub(super) fn examine(patient: &Patient, report: &mut Report) {
         Some(key) => weigh(&mut found, patient, "app_key", "APP_KEY", key),
         None if own_database && patient.is_public() => found.warning(
             "app_key",
-            "derived from service.secret: whoever changes that logs everybody out",
+            "derived from service.secret: changing that logs everybody out",
             "set APP_KEY, the same on all nodes: `openssl rand -hex 32`",
         ),
         None if own_database => found.ok("app_key", "derived from service.secret"),

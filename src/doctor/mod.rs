@@ -66,7 +66,7 @@ pub(super) fn run(
         long_transaction,
     } = arguments;
     let mut report = Report::default();
-    // What a server would refuse is told; what a tool can do without does not keep it from looking at the rest.
+    // What a server would refuse is reported; what a tool can do without does not keep it from looking at the rest.
     let refused = settings.clone().load(application, Purpose::Serve, []).err();
     let loaded = settings.load(application, Purpose::Tool, []);
     of_settings(refused.as_ref(), &mut report);

@@ -130,7 +130,7 @@ fn of_metrics(patient: &Patient, holder: Holder, found: &mut Subject<'_>) {
         return match &metrics.token {
             Some(_) => found.ok(
                 METRICS,
-                "none: the server's own shows them to whoever has metrics.token",
+                "none: the server's own shows them to requests with metrics.token",
             ),
             None => found.skipped(
                 METRICS,

@@ -11,19 +11,19 @@ use gom_server::settings::Provider;
 
 /// Somebody waits for the answer.
 const TIMEOUT: Duration = Duration::from_secs(3);
-const CHECK: &str = "auth.auth0.jwks_endpoint";
+const CHECK: &str = "auth.oauth2.jwks_endpoint";
 
 pub(super) async fn examine(patient: &Patient, report: &mut Report) {
     let mut found = report.of("logins");
     let auth = &patient.settings.auth;
-    if auth.provider() != Provider::Auth0 {
+    if auth.provider() != Provider::OAuth2 {
         return found.ok("auth.provider", "accounts of our own (`gom account list`)");
     }
     found.ok("auth.provider", "an OAuth 2 token endpoint");
-    let Some(url) = &auth.auth0.jwks_endpoint else {
+    let Some(url) = &auth.oauth2.jwks_endpoint else {
         return found.problem(CHECK, "missing", "set it to the issuer's JSON Web Key Set");
     };
-    match keys(url, auth.auth0.timeout.min(TIMEOUT)).await {
+    match keys(url, auth.oauth2.timeout.min(TIMEOUT)).await {
         Ok(count) => found.ok(CHECK, format!("it answers with {count} keys that can be used")),
         Err(NoKeys::Unusable(reason)) => found.problem(
             CHECK,

@@ -15,7 +15,7 @@ pub(super) fn examine(patient: &Patient, report: &mut Report) {
         ([], _) => found.ok("server.trusted_proxies", "none, and none is needed"),
         (networks, _) if networks.iter().any(|network| network.prefix_len() == 0) => found.problem(
             "server.trusted_proxies",
-            "everybody's X-Forwarded-For is believed: whoever tries passwords has a new address each time",
+            "everybody's X-Forwarded-For is believed: a client that guesses passwords has a new address each time",
             "list only the networks of your own proxies",
         ),
         (networks, _) => found.ok("server.trusted_proxies", format!("{} networks", networks.len())),

@@ -53,7 +53,7 @@ pub(super) async fn examine(client: &Client, schema: &str, sends: bool, report: 
     if troubled > 0 {
         found.warning(
             "failed jobs",
-            format!("{troubled} failed and are tried again"),
+            format!("{troubled} failed and are retried"),
             "`gom push status` shows why",
         );
     }

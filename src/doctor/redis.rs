@@ -8,7 +8,6 @@ use redis::aio::MultiplexedConnection;
 
 use super::Patient;
 use super::report::{Report, Subject};
-use gom_server::identity::redis_options;
 
 const OLDEST_VERSION: u64 = 5;
 /// Looks of which the middle one counts.
@@ -17,7 +16,7 @@ const SLOW: Duration = Duration::from_millis(10);
 
 pub(super) async fn examine(patient: &Patient, report: &mut Report) {
     let mut found = report.of("redis");
-    let Some(options) = redis_options(&patient.settings.redis) else {
+    let Some(options) = patient.settings.redis.options() else {
         return found.skipped(
             "reachable",
             "none is configured (redis.host): PostgreSQL keeps sessions, limits and devices",
@@ -179,7 +178,7 @@ fn of_info(info: &HashMap<String, String>, unsaved: bool, found: &mut Subject<'_
     } else {
         found.warning(
             "persistence",
-            "what it has is not on disk: after a restart everybody has to log in, and devices are told nothing",
+            "what it has is not on disk: after a restart everybody has to log in, and devices receive nothing",
             "CONFIG SET appendonly yes, and the same in its configuration file",
         );
     }

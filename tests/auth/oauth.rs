@@ -80,19 +80,19 @@ impl OAuth {
     /// The settings that make a server use this endpoint.
     pub fn settings(&self) -> Vec<(&'static str, String)> {
         vec![
-            ("auth.provider", "auth0".into()),
+            ("auth.provider", "oauth2".into()),
             (
-                "auth.auth0.token_url",
+                "auth.oauth2.token_url",
                 format!("{}/oauth/token", self.address),
             ),
             (
-                "auth.auth0.jwks_endpoint",
+                "auth.oauth2.jwks_endpoint",
                 format!("{}/jwks.json", self.address),
             ),
-            ("auth.auth0.issuer", format!("{}/", self.address)),
-            ("auth.auth0.client_id", CLIENT.into()),
-            ("auth.auth0.client_secret", "the client's secret".into()),
-            ("auth.auth0.audience", AUDIENCE.into()),
+            ("auth.oauth2.issuer", format!("{}/", self.address)),
+            ("auth.oauth2.client_id", CLIENT.into()),
+            ("auth.oauth2.client_secret", "the client's secret".into()),
+            ("auth.oauth2.audience", AUDIENCE.into()),
         ]
     }
 

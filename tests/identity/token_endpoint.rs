@@ -196,7 +196,7 @@ async fn configuration_errors_of_the_endpoint_are_for_the_operator() {
         other => panic!("{other:?}"),
     };
     let issuer = Issuer::start();
-    let wrong_client = World::at_with(&issuer, &[("auth.auth0.client_secret", "another")]).await;
+    let wrong_client = World::at_with(&issuer, &[("auth.oauth2.client_secret", "another")]).await;
     assert!(message(login(&wrong_client).await.unwrap_err()).contains("invalid_client"));
 
     let world = World::at(&issuer).await;
@@ -208,7 +208,7 @@ async fn configuration_errors_of_the_endpoint_are_for_the_operator() {
     issuer.tokens(Mood::Well);
 
     *issuer.state.access_token.lock().unwrap() = Some("opaque".into());
-    assert!(message(login(&world).await.unwrap_err()).contains("auth.auth0.audience"));
+    assert!(message(login(&world).await.unwrap_err()).contains("auth.oauth2.audience"));
     *issuer.state.access_token.lock().unwrap() =
         Some(issuer.state.access_token_for(&Signer::other_rsa("first")));
     assert!(message(login(&world).await.unwrap_err()).contains("invalid signature"));

@@ -96,14 +96,14 @@ impl World {
         );
         let timeout = TIMEOUT.as_millis().to_string();
         let mut all = vec![
-            ("auth.provider", "auth0"),
-            ("auth.auth0.token_url", token.as_str()),
-            ("auth.auth0.jwks_endpoint", keys.as_str()),
-            ("auth.auth0.issuer", ISSUER),
-            ("auth.auth0.audience", AUDIENCE),
-            ("auth.auth0.client_id", CLIENT),
-            ("auth.auth0.client_secret", CLIENT_SECRET),
-            ("auth.auth0.timeout", timeout.as_str()),
+            ("auth.provider", "oauth2"),
+            ("auth.oauth2.token_url", token.as_str()),
+            ("auth.oauth2.jwks_endpoint", keys.as_str()),
+            ("auth.oauth2.issuer", ISSUER),
+            ("auth.oauth2.audience", AUDIENCE),
+            ("auth.oauth2.client_id", CLIENT),
+            ("auth.oauth2.client_secret", CLIENT_SECRET),
+            ("auth.oauth2.timeout", timeout.as_str()),
         ];
         all.extend_from_slice(more);
         Self::start_with(&all).await

@@ -129,11 +129,11 @@ async fn public_metrics_are_reported() {
 fn with_issuer(environment: &mut Environment, port: u16) {
     for (name, value) in [
         ("AUTH0_CLIENT_ID", "client"),
-        ("GOM__AUTH__AUTH0__TOKEN_URL", "http://127.0.0.1:9/token"),
-        ("GOM__AUTH__AUTH0__ISSUER", "https://issuer.example/"),
-        ("GOM__AUTH__AUTH0__AUDIENCE", "https://gql.example"),
+        ("GOM__AUTH__OAUTH2__TOKEN_URL", "http://127.0.0.1:9/token"),
+        ("GOM__AUTH__OAUTH2__ISSUER", "https://issuer.example/"),
+        ("GOM__AUTH__OAUTH2__AUDIENCE", "https://gql.example"),
         (
-            "GOM__AUTH__AUTH0__JWKS_ENDPOINT",
+            "GOM__AUTH__OAUTH2__JWKS_ENDPOINT",
             &format!("http://127.0.0.1:{port}/jwks"),
         ),
     ] {
@@ -148,18 +148,18 @@ async fn the_issuers_keys_are_fetched() {
     with_issuer(&mut environment, port);
     let report = doctor(&environment, &[]);
     assert_eq!(report.code, 1);
-    report.says("auth.auth0.jwks_endpoint", "problem", "does not answer");
+    report.says("auth.oauth2.jwks_endpoint", "problem", "does not answer");
     answer(TcpListener::bind(("127.0.0.1", port)).unwrap(), |_| KEYS);
-    doctor(&environment, &[]).says("auth.auth0.jwks_endpoint", "ok", "2 keys");
+    doctor(&environment, &[]).says("auth.oauth2.jwks_endpoint", "ok", "2 keys");
     // Keys with which no server can check anything.
     let useless = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut other = environment.clone();
     with_issuer(&mut other, useless.local_addr().unwrap().port());
     answer(useless, |_| USELESS);
-    doctor(&other, &[]).says("auth.auth0.jwks_endpoint", "problem", "RS256 or ES256");
+    doctor(&other, &[]).says("auth.oauth2.jwks_endpoint", "problem", "RS256 or ES256");
     // The server connects to this machine without a proxy.
     set(&mut environment, "http_proxy", "http://127.0.0.1:9");
-    doctor(&environment, &[]).says("auth.auth0.jwks_endpoint", "ok", "2 keys");
+    doctor(&environment, &[]).says("auth.oauth2.jwks_endpoint", "ok", "2 keys");
 }
 
 #[tokio::test]
@@ -176,5 +176,5 @@ async fn redirects_of_the_issuer_are_not_followed() {
     });
     let report = doctor(&environment, &[]);
     assert_eq!(report.code, 1);
-    report.says("auth.auth0.jwks_endpoint", "problem", "it answers 302");
+    report.says("auth.oauth2.jwks_endpoint", "problem", "it answers 302");
 }

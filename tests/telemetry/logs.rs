@@ -38,7 +38,7 @@ async fn a_client_that_disconnects_before_its_answer_is_logged() {
     );
     // The client's connection is closed by this runtime.
     tokio::time::sleep(Duration::from_millis(100)).await;
-    let line = app.lines("given up before its answer").remove(0);
+    let line = app.lines("cancelled before its answer").remove(0);
     assert_eq!(
         (&line["status"], &line["route"]),
         (&499.into(), &"/graphql".into()),

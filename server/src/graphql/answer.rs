@@ -75,7 +75,7 @@ impl Answer {
         matches!(self.data, Data::Refused)
     }
 
-    /// Nothing was done, for want of the database, of time or of a turn: the same may be asked again.
+    /// Nothing was done, because the database was unavailable, the deadline passed or no turn came: the request may be retried.
     pub fn may_be_repeated(&self) -> bool {
         let nothing = match &self.data {
             Data::Refused | Data::Null => true,

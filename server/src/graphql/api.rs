@@ -43,7 +43,7 @@ pub struct Api {
     pub engine: Arc<Engine>,
     pub database: LocalDatabase,
     pub live: LocalLive,
-    /// Told of writes that may leave jobs.
+    /// Woken after writes that may leave jobs.
     pub push: Option<Push>,
     pub deployed: Deployed,
     pub admission: Admission,

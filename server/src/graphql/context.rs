@@ -34,7 +34,7 @@ pub(super) enum Plan {
 
 type Plans = Vec<Option<Result<Plan, ApiError>>>;
 
-/// What is made before an operation has its turn, because it may take long: whoever waits for a thread keeps no turn from the
+/// What is made before an operation has its turn, because it may take long: an operation that waits for a thread keeps no turn from the
 /// user's other operations, and what is refused then has done nothing.
 #[derive(Default)]
 pub(super) struct Ahead {

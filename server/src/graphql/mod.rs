@@ -1,4 +1,4 @@
-//! What the API is asked and what it answers, between the edge (HTTP, later sockets) and the engine with its
+//! What the API is asked and what it answers, between the transports (HTTP, websockets) and the engine with its
 //! actors. Knows no HTTP.
 
 mod answer;

@@ -1,4 +1,4 @@
-//! What is told of every request: its line in the log, and its place in the metrics.
+//! What is recorded of every request: its line in the log, and its place in the metrics.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -18,7 +18,7 @@ use crate::telemetry::plain_name;
 /// The status of what had no answer, as nginx has it.
 const GONE_AWAY: u16 = 499;
 
-/// What handlers find out about their request.
+/// What handlers record about their request.
 #[derive(Debug, Default)]
 pub struct RequestContext {
     route: Cell<Option<Route>>,
@@ -74,7 +74,7 @@ impl RequestContext {
     }
 }
 
-/// A request in hand: counted and told once, however it ends.
+/// A request in flight: counted and logged once, however it ends.
 pub struct InFlight {
     method: metrics::Method,
     /// What its path says.
@@ -82,7 +82,7 @@ pub struct InFlight {
     id: RequestId,
     noted: Rc<RequestContext>,
     began: Instant,
-    told: bool,
+    logged: bool,
     _level: Level,
 }
 
@@ -100,36 +100,36 @@ impl InFlight {
             id,
             noted,
             began: Instant::now(),
-            told: false,
+            logged: false,
             _level,
         }
     }
 
     pub fn answered(mut self, status: StatusCode) {
-        self.told = true;
-        tell(&self, status.as_u16(), "answered");
+        self.logged = true;
+        log(&self, status.as_u16(), "answered");
     }
 }
 
 impl Drop for InFlight {
-    /// Not answered: what was in hand was dropped with its connection, which the client or the end of the server has closed.
+    /// Not answered: it was dropped with its connection, which the client or the end of the server has closed.
     fn drop(&mut self) {
-        if self.told {
+        if self.logged {
             return;
         }
         if std::thread::panicking() {
-            tell(
+            log(
                 self,
                 StatusCode::INTERNAL_SERVER_ERROR.as_u16(),
                 "ended by a panic",
             );
         } else {
-            tell(self, GONE_AWAY, "given up before its answer");
+            log(self, GONE_AWAY, "cancelled before its answer");
         }
     }
 }
 
-fn tell(request: &InFlight, status: u16, message: &'static str) {
+fn log(request: &InFlight, status: u16, message: &'static str) {
     let (noted, took) = (&*request.noted, request.began.elapsed());
     let route = noted.route.get().unwrap_or(request.route);
     HTTP_REQUESTS.one((route, request.method, class_of(status)));
@@ -165,7 +165,7 @@ fn tell(request: &InFlight, status: u16, message: &'static str) {
     }
 }
 
-/// The id by which a viewer is told.
+/// The id by which a viewer is logged.
 pub fn name_of(viewer: &Viewer) -> &str {
     viewer
         .user()

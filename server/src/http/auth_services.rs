@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use gom_actors::database::Database;
-use gom_actors::limiter::{Limit, LimiterOptions, LimiterStoreChoice, LoginLimiter};
+use gom_actors::limiter::LoginLimiter;
 use gom_actors::redis::RedisOptionsError;
 use gom_actors::sessions::Sessions;
 use gom_engine::policy::{Policy, Role};
@@ -14,10 +14,8 @@ use super::cookies::Attributes;
 use super::origin::Origins;
 use super::site_cookies::{CookieNames, SiteCookies};
 use crate::graphql::Engine;
-use crate::identity::{
-    AppKeys, Identity, IdentityError, Roles, SecretError, TokenKind, redis_options, session_options,
-};
-use crate::settings::{LoginLimit, Settings};
+use crate::identity::{AppKeys, Identity, IdentityError, Roles, SecretError, TokenKind};
+use crate::settings::Settings;
 
 #[derive(Clone)]
 pub struct AuthServices {
@@ -69,17 +67,9 @@ impl AuthServices {
             .iter()
             .map(permissions)
             .collect();
-        let limits = LimiterOptions {
-            consecutive: limit(settings.login_limiter.consecutive_fails),
-            slow: limit(settings.login_limiter.slow_brute),
-            account: limit(settings.login_limiter.account),
-            right: limit(settings.login_limiter.right_logins),
-            store: redis_options(&settings.redis)
-                .map_or(LimiterStoreChoice::Postgres, LimiterStoreChoice::Redis),
-        };
         Ok(AuthServices {
-            sessions: Sessions::start(session_options(settings), database)?,
-            limiter: LoginLimiter::start(limits, database)?,
+            sessions: Sessions::start(settings.session_options(), database)?,
+            limiter: LoginLimiter::start(settings.limiter_options(), database)?,
             proxies: TrustedProxies::new(settings.server.trusted_proxies.clone()),
             origins: Arc::new(Origins::new(
                 settings.server.origins.iter().cloned(),
@@ -93,19 +83,6 @@ impl AuthServices {
 
 fn permissions(role: &Role) -> (String, Vec<String>) {
     (role.name.clone(), role.permissions.clone())
-}
-
-fn limit(settings: LoginLimit) -> Limit {
-    let LoginLimit {
-        points,
-        duration,
-        block_duration,
-    } = settings;
-    Limit {
-        points,
-        duration,
-        block_duration,
-    }
 }
 
 fn site_cookies(settings: &Settings, keys: AppKeys) -> SiteCookies {

@@ -1,4 +1,4 @@
-//! Files that are built in: named after their content where they are kept for ever, sent compressed to whom accepts it,
+//! Files that are built in: named after their content where they are cached without end, sent compressed to clients that accept it,
 //! and not at all to whom has them.
 
 use std::borrow::Cow;
@@ -147,7 +147,7 @@ fn unpack(packed: &[u8]) -> Bytes {
     Bytes::from(bytes)
 }
 
-/// Whoever says nothing of encodings gets none.
+/// A request without `Accept-Encoding` gets none.
 fn accepts_gzip(request: &HttpRequest) -> bool {
     if !request.headers().contains_key(header::ACCEPT_ENCODING) {
         return false;

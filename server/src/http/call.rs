@@ -1,4 +1,4 @@
-//! The extractor of the GraphQL endpoint: whoever holds a [`Call`] holds requests from a known viewer, within
+//! The extractor of the GraphQL endpoint: a [`Call`] is requests from an authenticated viewer, within
 //! the limits of size and number, with a deadline. Looks into no document.
 
 use std::fmt;
@@ -18,7 +18,6 @@ use super::State;
 use super::access::RequestContext;
 use super::documents::{self, Asked};
 use super::media_type::{MediaType, is_plain_text};
-use super::outgoing::{reader, too_much_asked};
 use super::refusal::{Refusal, is_known};
 use super::request_id::RequestId;
 use super::rest_error::RestError;
@@ -124,9 +123,9 @@ async fn extract(request: &HttpRequest, payload: Payload) -> Result<Call, CallEr
         return Err(Refusal::too_large(request, section, limits.body_bytes).into());
     }
 
-    let asked = state.asked.account(&reader(&viewer));
+    let asked = state.requests.account(&viewer);
     if let Err(full) = asked.check() {
-        return Err(Refusal::not_taken_in(request, too_much_asked(state, &viewer, full)).into());
+        return Err(Refusal::not_taken_in(request, state.requests.refusal(&viewer, full)).into());
     }
     let mut held = asked.charge(request.query_string().len());
     let read = if by_get {
@@ -151,7 +150,7 @@ async fn extract(request: &HttpRequest, payload: Payload) -> Result<Call, CallEr
             }
             Err(NotCollected::Full(full)) => {
                 return Err(
-                    Refusal::not_taken_in(request, too_much_asked(state, &viewer, full)).into(),
+                    Refusal::not_taken_in(request, state.requests.refusal(&viewer, full)).into(),
                 );
             }
             Err(NotCollected::Payload(error)) => {

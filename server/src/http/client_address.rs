@@ -1,4 +1,4 @@
-//! From which address a request comes: the socket's, or what trusted proxies say. Whoever is not a trusted
+//! From which address a request comes: the socket's, or what trusted proxies say. A client that is no trusted
 //! proxy may write into `X-Forwarded-For` what it likes; it is not read.
 
 use std::fmt;
@@ -153,7 +153,7 @@ mod tests {
             (proxies, "10.1.2.3", &["10.0.0.1, 10.0.0.2"], "10.0.0.1"),
             (proxies, "10.1.2.3", &[], "10.1.2.3"),
             (proxies, "10.1.2.3", &[""], "10.1.2.3"),
-            (proxies, "10.1.2.3", &["6.6.6.6, nonsense"], "10.1.2.3"),
+            (proxies, "10.1.2.3", &["6.6.6.6, malformed"], "10.1.2.3"),
             (proxies, "10.1.2.3", &["198.51.100.1:5000"], "198.51.100.1"),
             (
                 proxies,

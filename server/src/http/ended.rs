@@ -31,7 +31,7 @@ async fn forget_for_long(push: Push, refused: Refused) {
             tracing::warn!(
                 user,
                 cause,
-                "devices of a session that has ended are still told"
+                "devices of a session that has ended still receive notifications"
             );
             return;
         }

@@ -18,9 +18,10 @@ use super::access::RequestContext;
 use super::call::Call;
 use super::media_type::{self, MediaType};
 use super::openapi::{ALLOW, Answer as Described, Caller, Operation, SET_COOKIE, Tag, reference};
-use super::outgoing::{self, reader};
+use super::outgoing;
 use super::refusal::Refusal;
 use super::sse;
+use crate::admission::reader;
 use crate::graphql::{self, Answer, Api, Data};
 use crate::socket::OwnSocket;
 use crate::telemetry::{observe_operation, outcome_of};
@@ -97,7 +98,7 @@ fn asked(operation: Operation) -> Operation {
         )
         .answer(impatient())
         .answer(Described::error(503, &["Service Unavailable"], "Sessions do not answer."))
-        .answer(answered(Described::new(503, "Nothing was done, for want of the database, of time, of a thread for large requests, or of room for what waits (`server.waiting_bytes`, `server.request_bytes`)."), &several))
+        .answer(answered(Described::new(503, "Nothing was done, because the database, time, a thread for large requests, or room for what waits was lacking (`server.waiting_bytes`, `server.request_bytes`)."), &several))
 }
 
 fn answered(answer: Described, schema: &Value) -> Described {
@@ -269,7 +270,7 @@ fn left_out(answer: &Answer, section: &str, limit: u64) -> Answer {
     }
 }
 
-/// 503 if nothing was done for want of the database or of time, 429 for all else that the caller has in flight; 400 for a refused document where the media
+/// 503 if nothing was done because the database was unavailable or the deadline passed, 429 for all else that the caller has in flight; 400 for a refused document where the media
 /// type says so; else 200, errors or not: they are in the body.
 fn status(answers: &[Answer], batched: bool, media: MediaType) -> StatusCode {
     if answers.iter().all(Answer::may_be_repeated) {

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::openapi::{Answer, Operation, Tag};
 use crate::deployment::Deployed;
-use crate::settings::ServerRole;
+use crate::settings::{ServerRole, StoreBackend, Stores};
 use crate::stop::Stop;
 
 /// The state of a change feed that works, and does not get the changes of all tables.
@@ -36,8 +36,8 @@ pub struct HealthChecks {
     pub push: Push,
     /// Of those who log in; nothing where nobody can.
     pub logins: Option<(Sessions, LoginLimiter)>,
-    /// Sessions, login limits and devices are in Redis; else in the database.
-    pub redis: bool,
+    /// What stores sessions, login attempts and devices.
+    pub stores: Stores,
     pub stop: Stop,
 }
 
@@ -147,7 +147,7 @@ pub async fn healthz(request: HttpRequest, checks: Data<HealthChecks>) -> HttpRe
         .json(json!({ "status": status }))
 }
 
-/// 200 if everything is there without which this role's work fails; else 503, also once the server was told to stop.
+/// 200 if everything is there without which this role's work fails; else 503, also once the server was requested to stop.
 pub async fn readyz(checks: Data<HealthChecks>) -> HttpResponse {
     let mut report = Report {
         ready: true,
@@ -258,20 +258,28 @@ impl HealthChecks {
             true,
         );
 
-        let store = if self.redis { "redis" } else { "postgres" };
+        let (of_sessions, of_limiter, of_devices) = (
+            self.stores.sessions.kind(),
+            self.stores.login_limiter.kind(),
+            self.stores.devices.kind(),
+        );
         if let Some((sessions, limiter)) = &self.logins {
             // Users are refused without Redis; a proxy finds a node that reaches it, if there is one. A database without
             // the tables of sessions can still be served to the service.
-            report.add_status("sessions", sessions.status(), self.redis);
-            report.note("sessions", "in", store);
+            report.add_status(
+                "sessions",
+                sessions.status(),
+                of_sessions == StoreBackend::Redis,
+            );
+            report.note("sessions", "in", of_sessions.name());
             // Meanwhile this process counts in its memory.
             report.add_status("loginLimiter", limiter.status(), false);
-            report.note("loginLimiter", "in", store);
+            report.note("loginLimiter", "in", of_limiter.name());
         }
         let worker = !self.role.answers();
         // Where requests are answered, messages wait and requests do not.
         report.add_status("devices", self.push.devices_status(), worker);
-        report.note("devices", "in", store);
+        report.note("devices", "in", of_devices.name());
         // Subscribers keep their cursors; queries and writes do without.
         let (feed, unlogged) = (self.live.status(), self.deployed.unlogged().len());
         let condition = match feed.condition {

@@ -1,4 +1,4 @@
-//! A small JSON object as body or query: its size, and what its fields hold. All that is wrong is said at once.
+//! A small JSON object as body or query: its size, and what its fields hold. All problems are reported together.
 
 use std::time::Duration;
 

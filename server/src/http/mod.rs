@@ -40,6 +40,7 @@ mod viewer;
 mod webpush;
 mod welcome;
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,9 +52,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{Error, HttpRequest, HttpResponse, ResponseError};
-use gom_actors::database::Database;
 use gom_actors::push::Push;
-use gom_actors::resume::{Positions, ResumeOptions};
 use gom_runtime::waiting::Waiting;
 use gom_telemetry::metrics::{MAX_APPLICATION_ROUTES, Route};
 
@@ -67,9 +66,7 @@ pub use health::HealthChecks;
 pub use json_body::Fields;
 pub use metrics::{InlineMetrics, Metrics, MetricsServer};
 pub use origin::Origins;
-pub use outgoing::{admission, asked, reader, too_much_asked, waiting};
 pub use page::without_slash;
-pub use renewal::{NotRenewed, renewing};
 pub use request_id::identify;
 pub use rest_error::RestError;
 pub use site_cookies::carry;
@@ -79,10 +76,11 @@ pub use welcome::Welcome;
 use openapi::Description;
 pub use webpush::Renewals;
 
+use crate::admission::{HeldRequests, limits_of};
 use crate::graphql::Api;
 use crate::identity::{ServiceTokens, Viewer};
 use crate::settings::{self, AllLimits, Limits, Sockets};
-use crate::socket::{ConnectionLimiter, LocalSockets};
+use crate::socket::{ConnectionLimiter, LocalSockets, SocketServices};
 
 /// How answers are sent.
 #[derive(Debug, Clone, Copy)]
@@ -109,37 +107,23 @@ pub struct State {
     /// What connections may take that outlive an answer.
     pub bounds: Arc<Sockets>,
     pub connections: ConnectionLimiter,
-    /// Of subscriptions of clients without cursors; nothing if they are not kept.
-    pub positions: Option<Positions>,
     pub sockets: LocalSockets,
+    /// What websockets use.
+    pub socket_services: Rc<SocketServices>,
     /// What waits for clients.
     pub waiting: Waiting,
     /// What requests make the process hold.
-    pub asked: Waiting,
+    pub requests: HeldRequests,
     /// How much may wait, and for how long.
     pub sending: Sending,
     /// GraphiQL, if it is shown.
     pub console: Option<Arc<Console>>,
-    /// How much the page at the root tells.
+    /// How much the page at the root shows.
     pub welcome: Welcome,
     /// What the application adds.
     pub additions: Arc<Additions>,
     /// The description of all endpoints, if it is served.
     pub description: Option<Arc<Description>>,
-}
-
-/// The positions of subscriptions of clients without cursors, unless they are not to be kept.
-pub fn positions(settings: &settings::Settings, database: &Database) -> Option<Positions> {
-    let remember_for = settings.live.remember_for;
-    let most_of_session = settings
-        .sockets
-        .operations
-        .saturating_mul(settings.sockets.per_user);
-    let options = ResumeOptions {
-        remember_for,
-        most_of_session,
-    };
-    (!remember_for.is_zero()).then(|| Positions::start(database, options))
 }
 
 impl Sending {
@@ -156,13 +140,6 @@ impl State {
     /// The viewer's limits, and where they are set.
     pub fn limits_of(&self, viewer: &Viewer) -> (&'static str, &Limits) {
         limits_of(&self.limits, viewer)
-    }
-}
-
-fn limits_of<'a>(limits: &'a AllLimits, viewer: &Viewer) -> (&'static str, &'a Limits) {
-    match viewer {
-        Viewer::Service => ("limits.service", &limits.service),
-        Viewer::User(_) => ("limits", &limits.everyone),
     }
 }
 

@@ -14,95 +14,18 @@ use std::time::Duration;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::rt;
 use actix_web::web::Bytes;
-use gom_engine::error::{ApiError, ErrorKind};
-use gom_runtime::waiting::{Full, Holding, Reader, Waiting, WaitingBounds};
+use gom_runtime::waiting::{Holding, Waiting};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use super::State;
-use crate::graphql::Admission;
+use crate::admission::reader;
 use crate::identity::Viewer;
-use crate::settings::AllLimits;
 use crate::socket::OwnSocket;
 
 /// An answer is handed on in pieces of this size, as far as the socket takes them. One that is no larger is gone at
 /// once, and is not counted.
 const PIECE: usize = 32 * 1024;
-
-/// What may wait for clients; `server`: in all.
-pub fn waiting(limits: &AllLimits, server: usize) -> Waiting {
-    Waiting::new(WaitingBounds {
-        service: limits.service.waiting_bytes,
-        user: limits.everyone.waiting_bytes,
-        all: server,
-    })
-}
-
-/// What requests may make the process hold; `server`: in all.
-pub fn asked(limits: &AllLimits, server: usize) -> Waiting {
-    Waiting::new(WaitingBounds {
-        service: limits.service.request_bytes,
-        user: limits.everyone.request_bytes,
-        all: server,
-    })
-}
-
-/// Why a request is not taken in.
-pub fn too_much_asked(state: &State, viewer: &Viewer, full: Full) -> ApiError {
-    match full {
-        Full::Reader => {
-            let (section, limits) = state.limits_of(viewer);
-            ApiError::new(
-                ErrorKind::TooManyRequests,
-                format!(
-                    "Requests of yours arrive, wait, are carried out, or go on as subscriptions; the limit is {} bytes \
-                     ({section}.request_bytes). Nothing was done. Try again when some have ended.",
-                    limits.request_bytes
-                ),
-            )
-        }
-        Full::All => ApiError::new(
-            ErrorKind::Unavailable,
-            format!(
-                "Too many requests arrive or go on; the limit is {} bytes (server.request_bytes). Nothing was done. Try again.",
-                state.sending.request_bytes
-            ),
-        ),
-    }
-}
-
-/// As whom a viewer reads.
-pub fn reader(viewer: &Viewer) -> Reader {
-    viewer.user().map_or(Reader::Service, |user| {
-        Reader::User(user.subject.as_str().into())
-    })
-}
-
-/// What operations are judged by, when they come and when their turn has come. `server`: how much may wait in all.
-pub fn admission(waiting: &Waiting, limits: &Arc<AllLimits>, server: usize) -> Admission {
-    let (waiting, limits) = (waiting.clone(), Arc::clone(limits));
-    Admission::by(move |viewer| {
-        let (section, of_viewer) = super::limits_of(&limits, viewer);
-        waiting.admit(&reader(viewer)).map_err(|full| match full {
-            Full::Reader => ApiError::new(
-                ErrorKind::TooManyRequests,
-                format!(
-                    "Earlier answers and events wait to be read; the limit is {} bytes ({section}.waiting_bytes). Nothing was \
-                     done. Read them, and try again.",
-                    of_viewer.waiting_bytes
-                ),
-            ),
-            Full::All => ApiError::new(
-                ErrorKind::Unavailable,
-                format!(
-                    "Too much waits to be read, for you as much as for anybody; the limit is {server} bytes \
-                     (server.waiting_bytes). Nothing was done. Read it, and try again."
-                ),
-            ),
-        })
-    })
-}
 
 /// The body of an answer. `timeout`: how long the client may take nothing of it.
 pub fn body(
@@ -115,9 +38,15 @@ pub fn body(
     if bytes.len() <= PIECE {
         return BoxBody::new(bytes);
     }
-    let told = Arc::new(Notify::new());
-    let holding = waiting.account(&reader(viewer)).hold(bytes.len(), &told);
-    BoxBody::new(Outgoing::new(bytes.into(), holding, told, socket, timeout))
+    let notice = Arc::new(Notify::new());
+    let holding = waiting.account(&reader(viewer)).hold(bytes.len(), &notice);
+    BoxBody::new(Outgoing::new(
+        bytes.into(),
+        holding,
+        notice,
+        socket,
+        timeout,
+    ))
 }
 
 struct Outgoing {
@@ -135,11 +64,11 @@ struct Rest {
 }
 
 impl Outgoing {
-    /// `told`: that it is cut off because more waits than may.
+    /// `notice`: that it is cut off because more waits than may.
     fn new(
         bytes: Bytes,
         holding: Holding,
-        told: Arc<Notify>,
+        notice: Arc<Notify>,
         socket: Option<OwnSocket>,
         timeout: Duration,
     ) -> Self {
@@ -154,8 +83,9 @@ impl Outgoing {
         // While the socket takes nothing, nobody asks the body for anything: it cannot look at the clock itself.
         let watch = rt::spawn(async move {
             while let Some(due) = watched.upgrade().map(|rest| rest.taken.get() + timeout) {
-                let told = timeout_at(due, told.notified()).await.is_ok();
-                let is_due = |rest: &Rc<Rest>| told || rest.taken.get() + timeout <= Instant::now();
+                let notice = timeout_at(due, notice.notified()).await.is_ok();
+                let is_due =
+                    |rest: &Rc<Rest>| notice || rest.taken.get() + timeout <= Instant::now();
                 if let Some(rest) = watched.upgrade().filter(is_due) {
                     return rest.cut();
                 }
@@ -217,6 +147,8 @@ impl Drop for Outgoing {
 
 #[cfg(test)]
 mod tests {
+    use gom_runtime::waiting::{Full, WaitingBounds};
+
     use super::*;
 
     const TIMEOUT: Duration = Duration::from_millis(50);

@@ -13,22 +13,13 @@ use tokio::time::{sleep, timeout};
 use super::State;
 use super::session::{NotLoggedIn, renew_for_connection};
 use crate::identity::User;
-use crate::socket::{Outbox, OwnTask};
+use crate::socket::{NotRenewed, Outbox, OwnTask};
 
 /// A token is renewed a fifth to two fifths of its time before its end, and no sooner than twice this.
 const MAX_LEAD: Duration = Duration::from_secs(30);
 /// Between the first two attempts, while a store or the issuer does not answer. It doubles with each.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(8);
-
-/// Why a connection does not go on. Its token has ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NotRenewed {
-    /// The session is over, or its token is not renewed: the user has to log in.
-    Over,
-    /// Neither could be found out.
-    Unavailable,
-}
 
 /// [`renewed`], of which the outbox finds out in any case: the connection may be stuck in a write.
 pub fn renewing(

@@ -76,7 +76,7 @@ pub async fn identify<B: MessageBody>(
         let in_flight = InFlight::begin(&method, route, id.clone(), noted);
         let mut response = match next.call(request).await {
             Ok(response) => response,
-            // Of a middleware's: whoever asked is answered without its handler.
+            // Of a middleware: the request is answered without its handler.
             Err(error) => {
                 in_flight.answered(error.as_response_error().status_code());
                 return Err(error);

@@ -102,7 +102,7 @@ impl RestError {
         }
     }
 
-    /// Nothing was decided, for want of a store or of an issuer: the same may be asked again, after a second
+    /// Nothing was decided, because a store or an issuer was unavailable: the request may be retried, after a second
     /// if nothing else is known.
     pub fn unavailable(
         message: impl Into<Cow<'static, str>>,
@@ -177,7 +177,7 @@ impl ResponseError for RestError {
     }
 }
 
-/// Rounded up: whoever comes back then comes back late enough.
+/// Rounded up: a client that retries then retries late enough.
 fn whole_seconds(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }

@@ -30,7 +30,7 @@ pub struct LoggedIn {
 pub enum NotLoggedIn {
     /// Not, or not any more.
     No(Cow<'static, str>),
-    /// It cannot be told: nobody is logged out for that.
+    /// It is not known: nobody is logged out for that.
     Unknown(RestError),
 }
 
@@ -173,7 +173,7 @@ fn refresher(edge: &AuthServices, session: &Session) -> Result<Box<dyn Refresher
         .ok_or_else(expired)
 }
 
-/// Gets a new token from whoever issued the expired one. However many requests ask together, it is asked once.
+/// Gets a new token from the issuer of the expired one. However many requests need it together, there is one refresh.
 async fn renew(
     request: &HttpRequest,
     state: &State,

@@ -143,7 +143,7 @@ impl SiteCookies {
     /// stored.
     pub fn prepare(&self, request: &HttpRequest) {
         let id = self.id_of(request).unwrap_or_else(SessionId::new);
-        // Always anew: the browser keeps it from now on, and it is signed with the key in use.
+        // At every login and refresh: the browser keeps it from now on, and it is signed with the key in use.
         self.give_id(request, &id);
         if self.has_csrf_cookie(request, &id) {
             show_csrf_token(request, csrf::token(&self.keys, &id));

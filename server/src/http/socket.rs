@@ -1,5 +1,7 @@
 //! The handshake of a websocket: who asks, from which page, whether there is room, and which protocol is spoken.
 
+use std::rc::Rc;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::web::{Data, Payload};
@@ -10,11 +12,12 @@ use gom_telemetry::metrics::Route;
 
 use super::State;
 use super::access::RequestContext;
+use super::renewal::renewing;
 use super::request_id::RequestId;
 use super::rest_error::RestError;
 use super::viewer::{ViewerError, check_site, time_left, viewer};
 use crate::identity::Viewer;
-use crate::socket::{Handshake, OwnSocket, Protocol, open};
+use crate::socket::{Handshake, OwnSocket, Protocol, Renew, open};
 
 /// Whether a request asks for a websocket.
 pub fn is_asked_for(headers: &HeaderMap) -> bool {
@@ -86,7 +89,10 @@ async fn shake_hands(
         address: address.into(),
         socket: request.conn_data::<OwnSocket>().copied(),
     };
-    Ok(open(response.take(), payload, state, handshake))
+    let services = Rc::clone(&state.socket_services);
+    let renew: Renew =
+        Rc::new(move |session, until, outbox| renewing(state.clone(), session, until, outbox));
+    Ok(open(response.take(), payload, &services, renew, handshake))
 }
 
 /// Who the headers say it is; nobody, if they are no good.

@@ -25,14 +25,14 @@ use tokio::time::Instant;
 use super::State;
 use super::access::RequestContext;
 use super::call::Call;
-use super::outgoing::reader;
-use super::renewal::{NotRenewed, renewing};
+use super::renewal::renewing;
 use super::request_id::RequestId;
 use super::rest_error::RestError;
 use super::viewer::{check_site, time_left};
+use crate::admission::reader;
 use crate::graphql::{Answer, Next, Outlet, Running, Started, start, write_answer};
 use crate::identity::{Cursors, User, Viewer};
-use crate::socket::{Entry, Outbox, OwnSocket, OwnTask, Place};
+use crate::socket::{CloseCode, Entry, NotRenewed, Outbox, OwnSocket, OwnTask, Place};
 
 pub const CONTENT_TYPE: &str = "text/event-stream";
 const LAST_EVENT_ID: &str = "last-event-id";
@@ -60,14 +60,14 @@ pub async fn stream(
         .map_err(|crowded| RestError::crowded(crowded.to_string()))?;
     let socket = request.conn_data::<OwnSocket>().copied();
     let account = state.waiting.account(&reader(&call.viewer));
-    let told = state.sockets.told();
+    let notice = state.sockets.notice();
     let outbox = Outbox::new(
         bounds.queue_messages,
         bounds.queue_bytes,
         |_, _| None,
         socket,
         &account,
-        told,
+        notice,
     );
     let session = state.edge.cookies.id_of(request).filter(|_| user.is_some());
     let entry = state.sockets.enter(&outbox, session.clone());
@@ -152,7 +152,7 @@ fn last_event_id(request: &HttpRequest, cursors: &Cursors) -> Result<Option<Curs
     if value.as_bytes().trim_ascii().is_empty() {
         return Ok(None);
     }
-    // What is no text is no cursor: to begin anew would lose events in silence.
+    // What is no text is no cursor: to begin from now would lose events in silence.
     cursors
         .open(String::from_utf8_lossy(value.as_bytes()).trim())
         .map(Some)
@@ -186,7 +186,7 @@ impl Events {
         {
             self.is_at(position);
         }
-        self.outbox.close(0, "");
+        self.outbox.close(CloseCode::Stream, "");
     }
 
     fn answer(&self, answer: &Answer) {
@@ -244,7 +244,7 @@ impl Outlet for Events {
     fn end(&self, error: ApiError) {
         if error.kind == ErrorKind::Unavailable {
             // Without an end, clients come back by themselves, with the last cursor.
-            return self.outbox.close(0, "");
+            return self.outbox.close(CloseCode::Stream, "");
         }
         self.answer(&Answer::refused(vec![error]));
     }

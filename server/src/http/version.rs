@@ -30,10 +30,10 @@ pub fn describe() -> Operation {
         "version",
         "Which program this is, and what it was built and started for",
     )
-    .answer(Answer::new(200, "Null is what the build was not told.").json(body))
+    .answer(Answer::new(200, "Null: the build was not given it.").json(body))
 }
 
-/// Answers always. `datamodel` is a digest of its text: nodes that serve different ones can be told apart.
+/// Answers always. `datamodel` is a digest of its text: nodes that serve different ones can be distinguished.
 pub async fn version(checks: Data<HealthChecks>) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((CACHE_CONTROL, "no-store"))

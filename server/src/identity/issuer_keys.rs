@@ -175,7 +175,7 @@ impl IssuerKeys {
             Err(reason) => {
                 tracing::warn!(
                     reason,
-                    "the issuer's keys (auth.auth0.jwks_endpoint) cannot be fetched"
+                    "the issuer's keys (auth.oauth2.jwks_endpoint) cannot be fetched"
                 );
                 false
             }

@@ -9,7 +9,6 @@ mod kept_secret;
 mod login;
 mod service_secret;
 mod service_token;
-mod session_options;
 mod token;
 mod token_endpoint;
 mod token_kind;
@@ -42,7 +41,6 @@ pub use kept_secret::SecretError;
 pub use login::{Login, LoginError};
 pub use service_secret::obtain_service_secret;
 pub use service_token::{InvalidToken, ServiceTokens};
-pub use session_options::{redis_options, session_options};
 use token::with_times;
 pub use token::{ACCOUNT_CLAIMS, AccessToken, TokenError, TokenTooLarge};
 use token_endpoint::TokenEndpoint;
@@ -112,24 +110,24 @@ impl Identity {
         database: &Database,
         pace: KeyPace,
     ) -> Result<Self, IdentityError> {
-        let auth0 = &settings.auth.auth0;
+        let oauth2 = &settings.auth.oauth2;
         let outside = |key, url: Option<&String>, max_bytes| {
             let client = url
-                .map(|url| UpstreamClient::new(url, auth0.timeout, max_bytes))
+                .map(|url| UpstreamClient::new(url, oauth2.timeout, max_bytes))
                 .transpose();
             client.map_err(|cause| IdentityError::Client { key, cause })
         };
         let jwks = outside(
-            "auth.auth0.jwks_endpoint",
-            auth0.jwks_endpoint.as_ref(),
+            "auth.oauth2.jwks_endpoint",
+            oauth2.jwks_endpoint.as_ref(),
             MAX_KEY_SET_BYTES,
         )?;
         let tokens = outside(
-            "auth.auth0.token_url",
-            auth0.token_url.as_ref(),
+            "auth.oauth2.token_url",
+            oauth2.token_url.as_ref(),
             token_endpoint::MAX_ANSWER_BYTES,
         )?;
-        let foreign = match (jwks, &auth0.issuer, &auth0.audience) {
+        let foreign = match (jwks, &oauth2.issuer, &oauth2.audience) {
             (Some(jwks), Some(issuer), Some(audience)) => Some(Foreign::new(
                 Arc::new(IssuerKeys::new(jwks, pace)),
                 issuer,
@@ -145,7 +143,7 @@ impl Identity {
             keys: keys.clone(),
             accounts: Accounts::new(settings, keys.clone(), roles, database),
             token_endpoint: tokens
-                .and_then(|outside| TokenEndpoint::new(auth0, outside, Arc::clone(&verifier))),
+                .and_then(|outside| TokenEndpoint::new(oauth2, outside, Arc::clone(&verifier))),
             verifier,
         })))
     }
@@ -175,10 +173,10 @@ impl Identity {
     ) -> Result<Login, LoginError> {
         match (self.0.provider, &self.0.token_endpoint) {
             (Provider::Accounts, _) => self.0.accounts.password(username, password).await,
-            (Provider::Auth0, Some(endpoint)) => endpoint.password(username, password).await,
+            (Provider::OAuth2, Some(endpoint)) => endpoint.password(username, password).await,
             // The settings are checked before a server starts.
-            (Provider::Auth0, None) => Err(LoginError::Misconfigured(
-                "auth.auth0 is not complete".into(),
+            (Provider::OAuth2, None) => Err(LoginError::Misconfigured(
+                "auth.oauth2 is not complete".into(),
             )),
         }
     }

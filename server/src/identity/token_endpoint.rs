@@ -1,4 +1,4 @@
-//! The provider `auth0`: an OAuth 2 token endpoint with the resource owner's password grant and the refresh
+//! The provider `oauth2`: an OAuth 2 token endpoint with the resource owner's password grant and the refresh
 //! grant (RFC 6749, 4.3 and 6).
 
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::login::{Login, LoginError};
 use super::token::{AccessToken, TokenError};
 use super::upstream_client::{Answer, UpstreamClient};
 use super::verifier::Verifier;
-use crate::settings::{Auth0, Secret};
+use crate::settings::{OAuth2, Secret};
 
 /// More than any answer with three tokens is long.
 pub(super) const MAX_ANSWER_BYTES: usize = 128 * 1024;
@@ -81,7 +81,11 @@ impl From<NotGranted> for LoginError {
 
 impl TokenEndpoint {
     /// `None` if the settings name no endpoint.
-    pub fn new(settings: &Auth0, outside: UpstreamClient, verifier: Arc<Verifier>) -> Option<Self> {
+    pub fn new(
+        settings: &OAuth2,
+        outside: UpstreamClient,
+        verifier: Arc<Verifier>,
+    ) -> Option<Self> {
         Some(TokenEndpoint {
             outside,
             client_id: settings.client_id.clone()?,
@@ -152,7 +156,7 @@ impl TokenEndpoint {
     async fn ask(&self, grant: &[(&str, &str)], room: &Semaphore) -> Result<Granted, NotGranted> {
         let (Ok(_own), Ok(_room)) = (room.try_acquire(), self.room.try_acquire()) else {
             tracing::warn!(
-                "too many logins or refreshes wait for the token endpoint (auth.auth0.token_url)"
+                "too many logins or refreshes wait for the token endpoint (auth.oauth2.token_url)"
             );
             return Err(NotGranted::Unavailable { retry: RETRY });
         };
@@ -176,7 +180,7 @@ impl TokenEndpoint {
             Some(Err(too_large)) => return Err(NotGranted::Misconfigured(too_large.to_string())),
             None => {
                 let cause = "the token endpoint gives access tokens that are no JSON Web Tokens: correct \
-                             auth.auth0.audience, or the API's settings at the issuer";
+                             auth.oauth2.audience, or the API's settings at the issuer";
                 return Err(NotGranted::Misconfigured(cause.into()));
             }
         };
@@ -189,7 +193,7 @@ impl TokenEndpoint {
             Err(TokenError::Unavailable) => Err(NotGranted::Unavailable { retry: RETRY }),
             Err(error) => Err(NotGranted::Misconfigured(format!(
                 "the token endpoint gives access tokens that are not accepted ({error}): compare \
-                 auth.auth0.issuer, audience and jwks_endpoint with the issuer's, and let it put the list \
+                 auth.oauth2.issuer, audience and jwks_endpoint with the issuer's, and let it put the list \
                  `permissions` into the token"
             ))),
         }
@@ -223,7 +227,7 @@ impl TokenEndpoint {
 fn unavailable(reason: &str, retry: Duration) -> NotGranted {
     tracing::warn!(
         reason,
-        "the token endpoint (auth.auth0.token_url) gives no usable answer"
+        "the token endpoint (auth.oauth2.token_url) gives no usable answer"
     );
     NotGranted::Unavailable { retry }
 }
@@ -283,7 +287,7 @@ fn misconfigured(
 ) -> NotGranted {
     let description: String = error_description.chars().take(200).collect();
     NotGranted::Misconfigured(format!(
-        "the token endpoint refuses the client: {error:?} ({description:?}); compare auth.auth0 with the application's \
+        "the token endpoint refuses the client: {error:?} ({description:?}); compare auth.oauth2 with the application's \
          settings at the issuer"
     ))
 }

@@ -35,7 +35,7 @@ pub fn explain(asked: Explained<'_>) -> Result<String, ApiError> {
             .entry(name)
             .or_insert_with(|| format!("${name}").into());
     }
-    // Permissions are told, not asked for: the statements are to be seen in any case.
+    // Permissions are shown, not required: the statements are to be seen in any case.
     let permissions = Permissions::of([format!("role:{}", asked.role.name).as_str(), "manage:all"]);
     let rights = asked.planner.rights(asked.policy, permissions, &claims)?;
     let access = Access::Limited(&rights);

@@ -63,7 +63,7 @@ fn names_itself(role: &str, permissions: &[String]) -> bool {
 pub fn unreachable(policy: &Policy, settings: &Settings, kinds: &[TokenKind]) -> Vec<String> {
     let elsewhere = match settings.auth.provider() {
         Provider::Accounts => "",
-        Provider::Auth0 => ", unless your issuer adds it",
+        Provider::OAuth2 => ", unless your issuer adds it",
     };
     policy
         .roles()

@@ -57,9 +57,9 @@ pub enum StartError {
     #[error("the server cannot start")]
     Io(#[from] io::Error),
     /// A signal to stop came meanwhile.
-    #[error("the server was told to stop while it started")]
+    #[error("the server was requested to stop while it started")]
     Stopped,
-    /// What was in hand was not waited for.
+    /// It did not wait for what was in flight.
     #[error("a second signal was received: shut down without draining")]
     ForcedShutdown,
 }

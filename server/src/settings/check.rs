@@ -3,7 +3,9 @@
 use gom_actors::database::DatabaseOptions;
 use gom_actors::push::{VapidError, VapidKeys};
 
-use super::access::{Provider, SameSite};
+use super::auth::Provider;
+use super::cookies::SameSite;
+use super::redis::StoreBackend;
 use super::strength::MIN_SECRET_CHARACTERS;
 use super::{Problem, Purpose, Settings, weakness};
 
@@ -46,6 +48,27 @@ pub(super) fn check(
     push_keys(settings, &mut found);
     metrics_token(settings, &mut found);
     request_sizes(settings, &mut found);
+    stores(settings, &mut found);
+}
+
+/// What is to be stored in Redis needs one.
+fn stores(settings: &Settings, found: &mut Findings<'_>) {
+    let chosen = [
+        ("sessions.store", settings.sessions.store),
+        ("login_limiter.store", settings.login_limiter.store),
+        ("push.devices_store", settings.push.devices_store),
+    ];
+    for (key, _) in chosen
+        .into_iter()
+        .filter(|(_, store)| *store == Some(StoreBackend::Redis))
+        .filter(|_| !settings.redis.is_configured())
+    {
+        found.add(
+            key,
+            "\"redis\" is chosen, and redis.host is not set",
+            "set redis.host (REDIS_HOST), or choose \"postgres\"",
+        );
+    }
 }
 
 /// A body that may be sent has to fit into what all requests together may have.
@@ -181,29 +204,29 @@ fn weak_service_secret(settings: &Settings, environment: &str, found: &mut Findi
 }
 
 fn token_endpoint(settings: &Settings, found: &mut Findings<'_>) {
-    if settings.auth.provider() != Provider::Auth0 {
+    if settings.auth.provider() != Provider::OAuth2 {
         return;
     }
-    let auth0 = &settings.auth.auth0;
+    let oauth2 = &settings.auth.oauth2;
     for (key, value) in [
-        ("auth.auth0.token_url", &auth0.token_url),
-        ("auth.auth0.issuer", &auth0.issuer),
-        ("auth.auth0.client_id", &auth0.client_id),
-        ("auth.auth0.audience", &auth0.audience),
-        ("auth.auth0.jwks_endpoint", &auth0.jwks_endpoint),
+        ("auth.oauth2.token_url", &oauth2.token_url),
+        ("auth.oauth2.issuer", &oauth2.issuer),
+        ("auth.oauth2.client_id", &oauth2.client_id),
+        ("auth.oauth2.audience", &oauth2.audience),
+        ("auth.oauth2.jwks_endpoint", &oauth2.jwks_endpoint),
     ] {
         if value.is_none() {
             found.add(
                 key,
-                "missing: passwords are checked by a token endpoint (auth.provider is auth0, or auth.auth0.client_id is set)",
+                "missing: passwords are checked by a token endpoint (auth.provider is oauth2, or auth.oauth2.client_id is set)",
                 "set it, or set auth.provider to \"accounts\"",
             );
         }
     }
-    if auth0.audience.is_some() && auth0.audience == auth0.client_id {
+    if oauth2.audience.is_some() && oauth2.audience == oauth2.client_id {
         found.add(
-            "auth.auth0.audience",
-            "the same as auth.auth0.client_id: an id token could not be told from an access token",
+            "auth.oauth2.audience",
+            "the same as auth.oauth2.client_id: an id token could not be distinguished from an access token",
             "give the API an audience of its own at the issuer, and set it here",
         );
     }
@@ -236,9 +259,9 @@ fn cookies(settings: &Settings, found: &mut Findings<'_>) {
             );
         }
     }
-    if settings.session.max_lifetime < session.max_age {
+    if settings.sessions.max_lifetime < session.max_age {
         found.add(
-            "session.max_lifetime",
+            "sessions.max_lifetime",
             "shorter than session.options.max_age, the time that an unused session lives",
             "make it at least as long",
         );
@@ -285,7 +308,7 @@ fn push_keys(settings: &Settings, found: &mut Findings<'_>) {
     if vapid.subject.is_none() {
         found.add(
             "push.vapid.subject",
-            "missing: push services want to know whom to write to about this server",
+            "missing: push services require a contact address",
             "set VAPID_SUBJECT to a mailto: address or an https: URL",
         );
     }

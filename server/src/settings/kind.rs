@@ -1,5 +1,7 @@
 //! The kinds of values that a setting may have: what is accepted, and how it reads when it is not.
 
+use std::time::Duration;
+
 use config::{Value, ValueKind};
 use gom_actors::database::DatabaseOptions;
 use gom_actors::push::Contact;
@@ -141,6 +143,32 @@ impl Kind {
             other => Err(self.refuse(&shown(other))),
         });
         Ok(list(checked.collect::<Result<Vec<_>, _>>()?))
+    }
+
+    /// The value of a key that was set nowhere, where its field takes one.
+    pub fn unset(self) -> Option<ValueKind> {
+        matches!(self, Kind::Networks | Kind::Origins | Kind::Hosts).then(|| list([]))
+    }
+
+    /// A value as the settings' structs read it: durations carry their unit.
+    pub fn as_field(self, value: ValueKind) -> ValueKind {
+        let duration = match (self, &value) {
+            (Kind::Milliseconds { .. }, ValueKind::I64(n)) => {
+                u64::try_from(*n).map(Duration::from_millis)
+            }
+            (Kind::Seconds { .. }, ValueKind::I64(n)) => u64::try_from(*n).map(Duration::from_secs),
+            _ => return value,
+        };
+        // Bounds of durations are not negative.
+        let duration = duration.unwrap_or_default();
+        let parts = [
+            ("secs".to_owned(), Value::new(None, duration.as_secs())),
+            (
+                "nanos".to_owned(),
+                Value::new(None, duration.subsec_nanos()),
+            ),
+        ];
+        ValueKind::Table(parts.into_iter().collect())
     }
 
     /// Whether values must not be shown as they are.

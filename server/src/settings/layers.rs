@@ -11,12 +11,14 @@ use toml::de::{DeTable, DeValue};
 
 use super::problem::Problem;
 use super::source::Source;
-use super::table::{Key, Table};
+use super::table::{self, Key, Table};
 
 /// A value that a layer gives to a key.
 #[derive(Clone)]
 struct Entry {
     key: &'static Key,
+    /// The key's path, or the former one that was written.
+    written: &'static str,
     value: ValueKind,
     source: Source,
 }
@@ -26,6 +28,8 @@ struct Entry {
 pub struct Layer {
     entries: Vec<Entry>,
     pub problems: Vec<Problem>,
+    /// Former names that were accepted, with their new ones.
+    pub warnings: Vec<String>,
 }
 
 impl fmt::Debug for Layer {
@@ -103,7 +107,8 @@ impl Layer {
         };
         let mut known = Vec::new();
         for key in keys.keys() {
-            for name in key.all_variables() {
+            let names = key.all_variables().map(|name| (key.path, name));
+            for (path, name) in names.chain(key.former_variables()) {
                 let file_name = format!("{name}_FILE");
                 match (get(&name), get(&file_name)) {
                     (Some(_), Some(_)) => layer.problems.push(Problem {
@@ -115,11 +120,13 @@ impl Layer {
                     (Some(value), None) => {
                         let source = Source::Variable(name.clone());
                         match value.to_str() {
-                            Some(text) => layer.add_text(key, key.path, text, source),
+                            Some(text) => layer.add_text(key, path, text, source),
                             None => layer.refuse(key.path, source, "not UTF-8", "give UTF-8 text"),
                         }
                     }
-                    (None, Some(path)) => layer.add_secret_file(key, &file_name, Path::new(path)),
+                    (None, Some(file)) => {
+                        layer.add_secret_file(key, path, &file_name, Path::new(file));
+                    }
                     (None, None) => {}
                 }
                 known.extend([name, file_name]);
@@ -161,13 +168,6 @@ impl Layer {
         layer
     }
 
-    /// The layer without the values of some keys.
-    pub fn without(&self, keys: &[Key]) -> Layer {
-        let mut rest = self.clone();
-        rest.entries.retain(|entry| !keys.contains(entry.key));
-        rest
-    }
-
     fn add_table(
         &mut self,
         keys: &Table,
@@ -193,6 +193,11 @@ impl Layer {
                 (DeValue::Table(table), None) => self.add_table(keys, file, &path, table, line),
                 (_, None) => self.unknown(keys, &path, source, String::from),
                 (value, Some(key)) => match typed(value) {
+                    Ok(ValueKind::String(word)) => {
+                        let word = self.present_word(key, &word, &source).to_owned();
+                        let value = key.kind.check(ValueKind::String(word));
+                        self.add(key, &path, value, source);
+                    }
                     Ok(value) => self.add(key, &path, key.kind.check(value), source),
                     Err(what) => {
                         let remedy = format!("give {}", key.kind.expectation());
@@ -203,12 +208,18 @@ impl Layer {
         }
     }
 
-    fn add_secret_file(&mut self, key: &'static Key, variable: &str, path: &Path) {
+    fn add_secret_file(
+        &mut self,
+        key: &'static Key,
+        path: &'static str,
+        variable: &str,
+        file: &Path,
+    ) {
         let source = Source::FileOfVariable {
             variable: variable.into(),
-            path: path.into(),
+            path: file.into(),
         };
-        match std::fs::read_to_string(path) {
+        match std::fs::read_to_string(file) {
             Ok(mut text) => {
                 // What `echo secret > file` and most editors append is not part of the secret.
                 if text.ends_with('\n') {
@@ -225,7 +236,7 @@ impl Layer {
                         "write the value into the file",
                     );
                 } else {
-                    self.add_text(key, key.path, &text, source);
+                    self.add_text(key, path, &text, source);
                 }
             }
             Err(error) => {
@@ -241,7 +252,8 @@ impl Layer {
     }
 
     fn add_text(&mut self, key: &'static Key, path: &str, text: &str, source: Source) {
-        self.add(key, path, key.kind.read_text(text), source);
+        let value = key.kind.read_text(self.present_word(key, text, &source));
+        self.add(key, path, value, source);
     }
 
     fn add(
@@ -253,19 +265,48 @@ impl Layer {
     ) {
         match value {
             Ok(value) => {
-                // Two names of one key are a contradiction within a file, and an order in the environment.
-                let earlier = self.entries.iter().find(|entry| entry.key == key);
+                let former = table::former(key, path);
+                let written = former.unwrap_or(key.path);
+                if let Some(former) = former {
+                    self.warnings.push(format!(
+                        "{former} ({source}) is called {} now: rename it",
+                        key.path
+                    ));
+                }
+                // Two spellings of one key are a contradiction within a file, and an order in the environment.
+                let earlier = self
+                    .entries
+                    .iter()
+                    .find(|entry| entry.key == key && entry.written == written);
                 match (earlier, &source) {
                     (Some(earlier), Source::File { .. }) => {
                         let message =
                             format!("the same setting stands at {} already", earlier.source);
                         self.refuse(path, source, &message, "keep one of them");
                     }
-                    _ => self.entries.push(Entry { key, value, source }),
+                    _ => self.entries.push(Entry {
+                        key,
+                        written,
+                        value,
+                        source,
+                    }),
                 }
             }
             Err(refusal) => self.refuse(path, source, &refusal.message, &refusal.remedy),
         }
+    }
+
+    /// The word that replaces the one written, if that is a former one.
+    fn present_word<'a>(&mut self, key: &'static Key, word: &'a str, source: &Source) -> &'a str {
+        let replaced = key.former_words.iter().find(|(former, _)| *former == word);
+        let Some((former, present)) = replaced else {
+            return word;
+        };
+        self.warnings.push(format!(
+            "{} = \"{former}\" ({source}) is called \"{present}\" now: rename it",
+            key.path
+        ));
+        present
     }
 
     fn refuse(&mut self, path: &str, source: Source, message: &str, remedy: &str) {
@@ -290,6 +331,32 @@ impl Layer {
         };
         self.refuse(path, source, "unknown key", &remedy);
     }
+}
+
+/// Settings that the operator gives under a former name and under another: which of them is meant, nobody can say.
+pub fn contradictions(layers: &[Layer]) -> Vec<Problem> {
+    let given: Vec<&Entry> = layers
+        .iter()
+        .flat_map(|layer| &layer.entries)
+        .filter(|entry| entry.source != Source::Default && !entry.source.is_built_in())
+        .collect();
+    let former = given.iter().filter(|entry| entry.written != entry.key.path);
+    former
+        .filter_map(|entry| {
+            let other = given
+                .iter()
+                .find(|other| other.key == entry.key && other.written != entry.written)?;
+            Some(Problem {
+                key: entry.written.into(),
+                source: Some(entry.source.clone()),
+                message: format!(
+                    "both {} and {} are set, and are the same setting; {} is set by {}",
+                    entry.written, other.written, other.written, other.source
+                ),
+                remedy: format!("keep {}", entry.key.path),
+            })
+        })
+        .collect()
 }
 
 /// A TOML value as the `config` crate's; the name of its type where no setting has such values.

@@ -1,18 +1,31 @@
-//! What the operator decides: read once, at start, from defaults, files, the environment and the command
-//! line, in this order. The table in `keys.rs` says which keys there are; nothing else reads configuration.
+//! What the operator decides: read once, at start, from defaults, files, the environment and the command line, in this order.
+//! Each section's file declares its settings (`section!`), and fills the options of what it configures; nothing else reads
+//! configuration.
 
-mod access;
 mod address;
 mod application;
+mod auth;
 mod check;
-mod keys;
+mod cookies;
+mod database;
+mod files;
+mod graphql;
+mod key;
 mod kind;
 mod layers;
 mod limits;
+mod live;
+mod log;
+mod login_limiter;
+mod metrics;
 mod problem;
 mod push;
+mod redis;
 mod report;
 mod secret;
+mod server;
+mod sessions;
+mod sockets;
 mod source;
 mod strength;
 mod table;
@@ -20,296 +33,80 @@ mod table;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use gom_actors::database::{DatabaseOptions, UrlError};
+use config::{Value, ValueKind};
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 
-pub use access::{
-    AccessToken, AccessTokenCookie, Accounts, Auth, Auth0, Csrf, CsrfCookie, Local, LoginLimit,
-    LoginLimiter, Provider, Redis, SameSite, Session, SessionCookie,
+pub use self::application::ApplicationSettings;
+pub use self::auth::{Accounts, Auth, Local, OAuth2, Provider, Service};
+pub use self::cookies::{
+    AccessToken, AccessTokenCookie, Csrf, CsrfCookie, SameSite, Session, SessionCookie,
 };
+pub use self::database::Database;
+pub use self::files::{DatamodelFiles, Embedded, PolicyFile};
+pub use self::graphql::{Cache, Graphql};
+pub use self::key::Key;
+pub use self::kind::Kind;
+pub use self::limits::{AllLimits, Limits};
+pub use self::live::Live;
+pub use self::log::{Log, LogFormat};
+pub use self::login_limiter::{LoginLimit, LoginLimiter};
+pub use self::metrics::Metrics;
+pub use self::problem::{Problem, SettingsError};
+pub use self::push::{Push, Vapid};
+pub use self::redis::{Backend, Redis, StoreBackend, Stores};
+pub use self::report::{Effective, documentation, secret_files};
+pub use self::secret::Secret;
+pub use self::server::{Server, ServerRole};
+pub use self::sessions::Sessions;
+pub use self::sockets::Sockets;
+pub use self::source::Source;
+pub use self::strength::weakness;
 pub(crate) use address::is_local;
-pub use application::ApplicationSettings;
-pub use kind::Kind;
+use key::{SECRET, section};
 use layers::Layer;
-pub use limits::{AllLimits, Limits};
-pub use problem::{Problem, SettingsError};
-pub use push::{Push, Vapid};
-pub use report::{Effective, documentation, secret_files};
-pub use secret::Secret;
-pub use source::Source;
-pub use strength::weakness;
-pub use table::Key;
 use table::Table;
 
-/// All settings, checked. Times in files and variables are milliseconds.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Settings {
-    pub server: Server,
-    pub database: Database,
-    pub embedded: Embedded,
-    #[serde(default)]
-    pub service: Service,
-    #[serde(default)]
-    pub datamodel: DatamodelFiles,
-    #[serde(default)]
-    pub policy: FileChoice,
-    pub graphql: Graphql,
-    pub limits: AllLimits,
-    pub cache: Cache,
-    pub live: Live,
-    pub sockets: Sockets,
-    pub log: Log,
-    /// Unset: see [`crate::identity::AppKeys::obtain`].
-    pub app_key: Option<Secret>,
-    pub app_key_previous: Option<Secret>,
-    pub redis: Redis,
-    pub auth: Auth,
-    pub session: Session,
-    pub access_token: AccessToken,
-    pub csrf: Csrf,
-    pub login_limiter: LoginLimiter,
-    pub push: Push,
-    pub metrics: Metrics,
-    /// Of the keys that the application declares.
-    #[serde(skip)]
-    pub application: ApplicationSettings,
-}
+/// An application declares its keys itself.
+const NO_KEYS: &[Key] = &[];
 
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Server {
-    pub host: String,
-    /// 0: any free port.
-    pub port: u16,
-    /// 0: one for each core.
-    pub workers: usize,
-    #[serde(default)]
-    pub role: ServerRole,
-    #[serde(deserialize_with = "milliseconds")]
-    pub shutdown_timeout: Duration,
-    #[serde(deserialize_with = "milliseconds")]
-    pub drain_delay: Duration,
-    /// How long a client may take nothing of its answer.
-    #[serde(deserialize_with = "milliseconds")]
-    pub send_timeout: Duration,
-    /// Of the requests that are held.
-    pub request_bytes: usize,
-    /// Of what waits for all clients.
-    pub waiting_bytes: usize,
-    /// Whose word on the client's address is taken.
-    #[serde(default, deserialize_with = "networks")]
-    pub trusted_proxies: Vec<IpNet>,
-    /// As browsers write them, beside the server's own.
-    #[serde(default)]
-    pub origins: Vec<String>,
-    /// Before the name of each cookie.
-    pub cookie_prefix: Option<String>,
-    pub welcome: bool,
-    pub openapi: bool,
-}
-
-/// What a process does of all that there is to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ServerRole {
-    #[default]
-    All,
-    /// Answers requests and holds sockets; what is to be sent waits for a worker.
-    Api,
-    /// Sends; answers nobody but those who look after it.
-    Worker,
-}
-
-impl ServerRole {
-    /// As it is written in settings.
-    pub fn name(self) -> &'static str {
-        match self {
-            ServerRole::All => "all",
-            ServerRole::Api => "api",
-            ServerRole::Worker => "worker",
-        }
+section! {
+    /// All settings, checked.
+    pub struct Settings at "" {
+        /// The keys of cookies and of the tokens that the server itself issues are derived from it; 32 characters
+        /// or more, the same on all nodes. Unset: made at first start and kept beside the private database; with
+        /// `database.url`, derived from `service.secret`.
+        pub app_key: Option<Secret> = SECRET.variables(&["APP_KEY"]),
+        /// The `app_key` before this one: what it signed is still accepted, so that changing the key logs nobody
+        /// out.
+        pub app_key_previous: Option<Secret> = SECRET.variables(&["APP_KEY_PREVIOUS"]),
+    } with {
+        pub server: Server,
+        pub database: Database,
+        pub embedded: Embedded,
+        pub service: Service,
+        pub datamodel: DatamodelFiles,
+        pub policy: PolicyFile,
+        pub graphql: Graphql,
+        pub limits: AllLimits,
+        pub cache: Cache,
+        pub live: Live,
+        pub sockets: Sockets,
+        pub log: Log,
+        pub redis: Redis,
+        pub auth: Auth,
+        pub session: Session,
+        pub sessions: Sessions,
+        pub access_token: AccessToken,
+        pub csrf: Csrf,
+        pub login_limiter: LoginLimiter,
+        pub push: Push,
+        pub metrics: Metrics,
+        /// Of the keys that the application declares.
+        #[serde(skip)]
+        pub application: ApplicationSettings = NO_KEYS,
     }
-
-    /// Whether it answers the API's requests.
-    pub fn answers(self) -> bool {
-        self != ServerRole::Worker
-    }
-
-    /// Whether it carries out push jobs.
-    pub fn dispatches(self) -> bool {
-        self != ServerRole::Api
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Database {
-    /// Unset: a private PostgreSQL.
-    pub url: Option<Secret>,
-    /// Goes with a URL that has none.
-    pub password: Option<Secret>,
-    pub schema: String,
-    /// Of the process, for requests.
-    pub max_connections: usize,
-    /// For each worker.
-    pub read_connections: usize,
-    /// For each worker.
-    pub write_connections: usize,
-    /// Requests of one worker.
-    pub max_in_hand: usize,
-    /// Requests of one worker.
-    pub max_waiting: usize,
-    /// Prepared statements for each connection.
-    pub statement_cache: usize,
-    /// Bytes of SQL of these.
-    pub statement_cache_bytes: usize,
-    /// Bytes of SQL of one of these.
-    pub statement_bytes: usize,
-    pub retries: u32,
-    #[serde(deserialize_with = "milliseconds")]
-    pub statement_timeout: Duration,
-    #[serde(deserialize_with = "milliseconds")]
-    pub connect_timeout: Duration,
-    deploy: Option<bool>,
-}
-
-impl Database {
-    /// How the configured database is reached; nothing if there is to be a private one.
-    ///
-    /// # Errors
-    /// If the URL is none.
-    pub fn configured(&self) -> Result<Option<DatabaseOptions>, UrlError> {
-        let Some(url) = &self.url else {
-            return Ok(None);
-        };
-        let mut options = DatabaseOptions::from_url(url.expose())?;
-        if let Some(password) = &self.password {
-            options.server.password(password.expose());
-        }
-        Ok(Some(options))
-    }
-
-    /// Whether the database is brought to the datamodel before serving: by default only a private one.
-    pub fn deploy(&self) -> bool {
-        self.deploy.unwrap_or(self.url.is_none())
-    }
-}
-
-/// What websockets and event streams may take.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sockets {
-    #[serde(deserialize_with = "milliseconds")]
-    pub init_timeout: Duration,
-    pub message_bytes: usize,
-    pub operations: usize,
-    pub per_user: usize,
-    pub per_address: usize,
-    pub total: usize,
-    pub queue_messages: usize,
-    pub queue_bytes: usize,
-    #[serde(deserialize_with = "milliseconds")]
-    pub stall_timeout: Duration,
-    #[serde(deserialize_with = "milliseconds")]
-    pub heartbeat: Duration,
-}
-
-/// How changes are followed.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Live {
-    #[serde(deserialize_with = "milliseconds")]
-    pub poll_interval: Duration,
-    #[serde(deserialize_with = "milliseconds")]
-    pub keep_for: Duration,
-    /// Changes.
-    pub keep: u64,
-    /// Zero: not at all.
-    #[serde(deserialize_with = "milliseconds")]
-    pub remember_for: Duration,
-    #[serde(deserialize_with = "milliseconds")]
-    pub user_budget: Duration,
-    #[serde(deserialize_with = "milliseconds")]
-    pub max_lag: Duration,
-}
-
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Embedded {
-    pub data_dir: PathBuf,
-    pub programs: Option<PathBuf>,
-    pub demo: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Service {
-    pub secret: Option<Secret>,
-    /// Whether tokens must have `exp` and a role.
-    pub require_claims: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DatamodelFiles {
-    pub file: Option<PathBuf>,
-    pub renames: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FileChoice {
-    pub file: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Graphql {
-    pub introspection: bool,
-    pub console: bool,
-    pub execute_raw: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Cache {
-    pub document_bytes: usize,
-}
-
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Log {
-    pub level: String,
-    pub format: LogFormat,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    Pretty,
-    Json,
-}
-
-/// Where metrics are served; with neither port nor token, nowhere.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Metrics {
-    pub host: String,
-    /// 0: any free port.
-    pub port: Option<u16>,
-    pub token: Option<Secret>,
-}
-
-fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    u64::deserialize(deserializer).map(Duration::from_millis)
-}
-
-fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    u64::deserialize(deserializer).map(Duration::from_secs)
 }
 
 fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
@@ -336,7 +133,7 @@ pub struct Inputs {
     pub variables: BTreeMap<OsString, OsString>,
     /// `--config`; unset: `./config`, and the files that are built in where one is not there.
     pub directory: Option<PathBuf>,
-    /// Key, flag, text.
+    /// Key, flag, text ([`flag_of`]).
     pub arguments: Vec<(&'static str, &'static str, String)>,
 }
 
@@ -344,6 +141,8 @@ pub struct Inputs {
 #[derive(Debug)]
 pub struct Loaded {
     pub settings: Settings,
+    /// Former names that were accepted, with those that replace them: to be logged once.
+    pub warnings: Vec<String>,
     pub environment: String,
     pub effective: Vec<Effective>,
 }
@@ -405,7 +204,7 @@ fn read(inputs: &Inputs) -> Result<(Loaded, Vec<Problem>), SettingsError> {
     let table = Table::with(inputs.keys);
     let mut all = vec![Layer::defaults(&table)];
     if inputs.directory.is_none() && !own_file {
-        let path = format!("(built in) config/{environment}.toml");
+        let path = format!("{}config/{environment}.toml", source::BUILT_IN);
         all.push(Layer::toml(&table, Path::new(&path), built_in));
     }
     all.extend(
@@ -416,31 +215,65 @@ fn read(inputs: &Inputs) -> Result<(Loaded, Vec<Problem>), SettingsError> {
     all.push(Layer::environment(&table, &inputs.variables));
     all.push(Layer::arguments(&table, &inputs.arguments));
 
-    let (mut everything, mut own) = (config::Config::builder(), config::Config::builder());
+    let mut builder = config::Config::builder();
+    let mut warnings = Vec::new();
+    problems.append(&mut layers::contradictions(&all));
     for mut layer in all {
         problems.append(&mut layer.problems);
-        own = own.add_source(layer.without(inputs.keys));
-        everything = everything.add_source(layer);
+        warnings.append(&mut layer.warnings);
+        builder = builder.add_source(layer);
     }
-    let built = everything
+    let merged = builder
         .build()
-        .and_then(|everything| Ok((everything, own.build()?)));
-    let (everything, own) = built.map_err(|error| unexpected(problems.clone(), &error))?;
-    let effective = report::effective(&table, &everything);
-    // Refused values are missing here, so their keys' weaker values stand in: enough to look for the rest.
-    let mut settings: Settings = own
-        .try_deserialize()
         .map_err(|error| unexpected(problems.clone(), &error))?;
-    settings.application = ApplicationSettings::read(inputs.keys, &everything);
+    let effective = report::effective(&table, &merged);
+    // Refused values are missing here, so their keys' weaker values stand in: enough to look for the rest.
+    let mut settings = Settings::deserialize(as_fields(&merged))
+        .map_err(|error| unexpected(problems.clone(), &error))?;
+    settings.application = ApplicationSettings::read(inputs.keys, &merged);
     check::check(&settings, inputs.purpose, environment, &mut problems);
     Ok((
         Loaded {
             settings,
+            warnings,
             environment: environment.to_owned(),
             effective,
         },
         problems,
     ))
+}
+
+/// The merged values as the structs of the sections read them.
+fn as_fields(merged: &config::Config) -> Value {
+    let mut root = config::Map::new();
+    for key in table::own() {
+        let found = report::value_of(merged, key.path)
+            .map(|value| value.kind.clone())
+            .or_else(|| key.kind.unset());
+        let value = found.map_or(ValueKind::Nil, |value| key.kind.as_field(value));
+        let path: Vec<&str> = key.path.split('.').collect();
+        place(&mut root, &path, value);
+    }
+    Value::new(None, ValueKind::Table(root))
+}
+
+fn place(table: &mut config::Map<String, Value>, path: &[&str], value: ValueKind) {
+    let [name, rest @ ..] = path else { return };
+    if rest.is_empty() {
+        table.insert((*name).to_owned(), Value::new(None, value));
+        return;
+    }
+    let section = table
+        .entry((*name).to_owned())
+        .or_insert_with(|| Value::new(None, ValueKind::Table(config::Map::new())));
+    if let ValueKind::Table(section) = &mut section.kind {
+        place(section, rest, value);
+    }
+}
+
+/// The flag of commands that sets a key of the server's own.
+pub fn flag_of(path: &str) -> Option<&'static str> {
+    table::own().find(|key| key.path == path)?.flag
 }
 
 /// The name in `GOM_ENV` and the file that is built in for it.

@@ -1,4 +1,4 @@
-//! What may be wrong with the settings, told all at once.
+//! What may be wrong with the settings, reported together.
 
 use std::fmt;
 

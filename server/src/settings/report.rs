@@ -21,13 +21,7 @@ pub(super) fn effective(table: &Table, merged: &config::Config) -> Vec<Effective
     table
         .keys()
         .map(|key| {
-            let found =
-                key.path
-                    .split('.')
-                    .try_fold(&merged.cache, |value, part| match &value.kind {
-                        config::ValueKind::Table(table) => table.get(part),
-                        _ => None,
-                    });
+            let found = value_of(merged, key.path);
             Effective {
                 key: key.path,
                 value: found.map(|value| masked(key.kind, &value.kind)),
@@ -40,6 +34,14 @@ pub(super) fn effective(table: &Table, merged: &config::Config) -> Vec<Effective
         .collect()
 }
 
+pub(super) fn value_of<'a>(merged: &'a config::Config, path: &str) -> Option<&'a config::Value> {
+    path.split('.')
+        .try_fold(&merged.cache, |value, part| match &value.kind {
+            config::ValueKind::Table(table) => table.get(part),
+            _ => None,
+        })
+}
+
 /// The files that variables name for secrets, with the keys that they are for. `keys`: those that the application declares.
 pub fn secret_files(
     keys: &'static [Key],
@@ -50,7 +52,9 @@ pub fn secret_files(
         .keys()
         .filter(|key| matches!(key.kind, Kind::Secret | Kind::DatabaseUrl));
     let named = secret.flat_map(|key| {
+        let former = key.former_variables().map(|(_, name)| name);
         key.all_variables()
+            .chain(former)
             .map(move |name| (key.path, format!("{name}_FILE")))
     });
     let found = |(key, name): (&str, String)| {
@@ -71,26 +75,37 @@ pub fn documentation(application: &'static [Key]) -> String {
             section = first;
             let _ = write!(
                 page,
-                "\n### {section}\n\n| key | value | default | variables |\n|---|---|---|---|\n"
+                "\n### {section}\n\n| key | value | default | variables and flags |\n|---|---|---|---|\n"
             );
         }
         let default = key
             .default
             .map_or("unset".into(), |text| format!("`{text}`"));
-        let variables: Vec<String> = key
+        let places: Vec<String> = key
             .all_variables()
+            .chain(key.flag.map(str::to_owned))
             .map(|name| format!("`{name}`"))
             .collect();
         let alias = key
             .alias
             .map_or(String::new(), |path| format!(" In files also `{path}`."));
+        let former: String = key
+            .former
+            .iter()
+            .map(|path| format!(" Formerly `{path}`."))
+            .chain(
+                key.former_words
+                    .iter()
+                    .map(|(former, present)| format!(" `{present}` was formerly `{former}`.")),
+            )
+            .collect();
         let _ = writeln!(
             page,
-            "| `{}` | {} {}.{alias} | {default} | {} |",
+            "| `{}` | {} {}.{alias}{former} | {default} | {} |",
             key.path,
             key.description,
             capitalised(&key.kind.expectation()),
-            variables.join(", "),
+            places.join(", "),
         );
     }
     page
@@ -123,9 +138,15 @@ Durations are in milliseconds unless they say seconds. Lists are written as list
 variables. Unknown keys, values that a key does not take and missing secrets stop the start, with one message
 that lists everything that is wrong, where it stands, and what to do about it.
 
+A key that was renamed is accepted under its former name, in files, variables and flags, with a warning at start that names
+the new one. Both names at once are an error.
+
+What stores sessions, login attempts and devices is chosen by `sessions.store`, `login_limiter.store` and
+`push.devices_store`: `redis` or `postgres`. By default Redis stores them if `redis.host` is set, else PostgreSQL.
+
 `gom config` prints the settings in use, secrets masked, and where each came from.
 
-This page is made from the table in `server/src/settings/keys/` and of the keys that the application declares;
+This page is made from the declarations in `server/src/settings/` and of the keys that the application declares;
 a test keeps them equal (`UPDATE_EXPECT=1 cargo test --workspace --lib configuration_page` rewrites it).
 
 ## Keys

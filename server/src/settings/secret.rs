@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
-/// A secret text. `Debug` masks it, and there is no `Display`: whoever needs the text asks for it by name.
+/// A secret text. `Debug` masks it, and there is no `Display`: code that needs the text calls `expose`.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);

@@ -18,6 +18,15 @@ pub enum Source {
     Argument(&'static str),
 }
 
+/// Before the path of a file that is built into the program.
+pub(super) const BUILT_IN: &str = "(built in) ";
+
+impl Source {
+    pub(super) fn is_built_in(&self) -> bool {
+        matches!(self, Source::File { path, .. } if path.to_string_lossy().starts_with(BUILT_IN))
+    }
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

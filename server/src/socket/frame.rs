@@ -2,6 +2,8 @@
 
 use actix_web::web::Bytes;
 
+use super::close_code::CloseCode;
+
 const TEXT: u8 = 0x81;
 const CLOSE: u8 = 0x88;
 const PING: u8 = 0x89;
@@ -22,12 +24,18 @@ pub fn pong(payload: &[u8]) -> Bytes {
     frame(PONG, &[&payload[..payload.len().min(MAX_CONTROL_BYTES)]])
 }
 
-pub fn close(code: u16, reason: &str) -> Bytes {
+pub fn close(code: CloseCode, reason: &str) -> Bytes {
     let mut end = reason.len().min(MAX_CONTROL_BYTES - 2);
     while !reason.is_char_boundary(end) {
         end -= 1;
     }
-    frame(CLOSE, &[&code.to_be_bytes(), &reason.as_bytes()[..end]])
+    frame(
+        CLOSE,
+        &[
+            &code.number().unwrap_or_default().to_be_bytes(),
+            &reason.as_bytes()[..end],
+        ],
+    )
 }
 
 fn frame(kind: u8, parts: &[&[u8]]) -> Bytes {
@@ -66,12 +74,12 @@ mod tests {
         assert_eq!(ping(b""), &b"\x89\0"[..]);
         assert_eq!(ping(b"12"), &b"\x89\x0212"[..]);
         assert_eq!(pong(b"hi"), &b"\x8a\x02hi"[..]);
-        assert_eq!(close(1000, "bye"), &b"\x88\x05\x03\xe8bye"[..]);
+        assert_eq!(close(CloseCode::Normal, "bye"), &b"\x88\x05\x03\xe8bye"[..]);
     }
 
     #[test]
     fn a_long_reason_is_cut_between_characters() {
-        let frame = close(4400, &"é".repeat(100));
+        let frame = close(CloseCode::BadRequest, &"é".repeat(100));
         assert_eq!(frame[1], 124);
         assert!(std::str::from_utf8(&frame[4..]).is_ok());
     }

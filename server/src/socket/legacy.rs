@@ -7,13 +7,11 @@ use std::rc::Rc;
 use gom_engine::error::{ApiError, ErrorKind};
 use serde_json::{Map, Value, json};
 
+use super::close_code::CloseCode;
 use super::machine::{self, EarlyStarts, Effect, Id, Message};
 use super::payload;
 use crate::graphql::{Answer, write_answer};
 
-/// What the original closes with when it lets nobody in. The client comes back after any of them.
-pub(super) const REFUSED: u16 = 1011;
-const NORMAL: u16 = 1000;
 const EXPIRED: &str = "jwt expired";
 
 #[derive(Debug)]
@@ -22,7 +20,7 @@ enum State {
     /// What was started before there was an ack.
     Asking(EarlyStarts),
     Ready,
-    /// The session's token has ended and is not renewed. The client would come back for ever, and be refused: so it stays, and
+    /// The session's token has ended and is not renewed. The client would reconnect without end, and be refused: so it stays, and
     /// each of its operations is refused.
     Over,
 }
@@ -60,7 +58,7 @@ impl Legacy {
                 Some(id) => self.stop(id),
                 None => vec![error("null", "Invalid id!")],
             },
-            Some("connection_terminate") => vec![Effect::Close(NORMAL, String::new())],
+            Some("connection_terminate") => vec![Effect::Close(CloseCode::Normal, String::new())],
             _ => vec![error(
                 id(&message).as_deref().unwrap_or("null"),
                 "Invalid message type!",
@@ -234,7 +232,7 @@ fn ack() -> Vec<Effect> {
 fn refuse(reason: &str) -> Vec<Effect> {
     vec![
         connection_error(reason),
-        Effect::Close(REFUSED, reason.to_owned()),
+        Effect::Close(CloseCode::Refused, reason.to_owned()),
     ]
 }
 

@@ -1,4 +1,4 @@
-//! The connections of one worker that outlive an answer: told when the server stops, and ended within a second when their
+//! The connections of one worker that outlive an answer: closed when the server stops, and ended within a second when their
 //! sessions are closed, on whichever node.
 
 use std::cell::{Cell, RefCell};
@@ -12,14 +12,12 @@ use gom_actors::sessions::{SessionId, Sessions};
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
+use super::close_code::CloseCode;
 use super::frame;
 use super::outbox::Outbox;
 
 /// Between two looks at the sessions. With the look itself, a closed one is found within a second.
 const LOOK: Duration = Duration::from_millis(350);
-/// The server goes away; another takes over.
-const GOING_AWAY: u16 = 1012;
-const FORBIDDEN: u16 = 4403;
 
 #[derive(Clone)]
 pub struct LocalSockets(Rc<Open>);
@@ -34,7 +32,7 @@ struct Open {
     /// The server stops.
     stopping: Cell<bool>,
     /// Signalled when one of them is to end because too much waits in all.
-    told: Arc<Notify>,
+    notice: Arc<Notify>,
     last: RefCell<Option<Encoded>>,
 }
 
@@ -66,7 +64,7 @@ impl LocalSockets {
         mut stopping: watch::Receiver<bool>,
     ) -> Self {
         let open = Rc::new(Open::default());
-        let [of_sessions, of_stop, of_told] = [(); 3].map(|()| Rc::downgrade(&open));
+        let [of_sessions, of_stop, of_notice] = [(); 3].map(|()| Rc::downgrade(&open));
         actix_web::rt::spawn(async move {
             loop {
                 sleep(LOOK).await;
@@ -87,22 +85,22 @@ impl LocalSockets {
                 open.end_all();
             }
         });
-        let told = Arc::clone(&open.told);
+        let notice = Arc::clone(&open.notice);
         actix_web::rt::spawn(async move {
             loop {
-                told.notified().await;
-                let Some(open) = of_told.upgrade() else {
+                notice.notified().await;
+                let Some(open) = of_notice.upgrade() else {
                     return;
                 };
-                open.each(|outbox| outbox.cut_if_told());
+                open.each(|outbox| outbox.cut_if_notified());
             }
         });
         LocalSockets(open)
     }
 
-    /// By which a connection is told to end because too much waits in all.
-    pub fn told(&self) -> &Arc<Notify> {
-        &self.0.told
+    /// Signalled when a connection has to end because too much waits in all.
+    pub fn notice(&self) -> &Arc<Notify> {
+        &self.0.notice
     }
 
     /// `session`: with which it ends.
@@ -172,7 +170,7 @@ impl Open {
             .values()
             .filter(|(_, session)| session.as_ref().is_some_and(|s| closed.contains(&s)));
         for outbox in of_closed.filter_map(|(outbox, _)| outbox.upgrade()) {
-            outbox.close(FORBIDDEN, "the session was closed");
+            outbox.close(CloseCode::Forbidden, "the session was closed");
         }
     }
 
@@ -192,7 +190,7 @@ impl Open {
 
 fn go_away(outbox: &Rc<Outbox>) {
     outbox.close(
-        GOING_AWAY,
+        CloseCode::Restarting,
         "the server is restarting: come back with the last cursor",
     );
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use gom_engine::error::ApiError;
 use serde_json::{Map, Value};
 
+use super::close_code::CloseCode;
 use super::legacy::Legacy;
 use super::oldest::Oldest;
 use super::transport_ws::TransportWs;
@@ -65,7 +66,7 @@ pub enum Effect {
     Start(Id, Box<Start>),
     Stop(Id),
     /// Nothing follows but the close frame.
-    Close(u16, String),
+    Close(CloseCode, String),
 }
 
 /// An operation as it was asked for.

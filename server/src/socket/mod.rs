@@ -2,6 +2,7 @@
 //! asked over them is answered by `graphql::live`.
 
 mod actor;
+mod close_code;
 mod connection_limiter;
 mod frame;
 mod legacy;
@@ -15,11 +16,14 @@ mod own_task;
 mod payload;
 mod receipts;
 mod sending;
+mod services;
 mod transport_ws;
 
 pub use actor::{Handshake, open};
+pub use close_code::CloseCode;
 pub use connection_limiter::{ConnectionLimiter, Place};
 pub use local::{Entry, LocalSockets};
 pub use machine::Protocol;
 pub use outbox::{Outbox, OwnSocket};
 pub use own_task::OwnTask;
+pub use services::{NotRenewed, Renew, SocketServices, positions};

@@ -8,12 +8,11 @@ use std::rc::Rc;
 use gom_engine::error::ApiError;
 use serde_json::{Map, Value, json};
 
-use super::legacy::{REFUSED, id};
+use super::close_code::CloseCode;
+use super::legacy::id;
 use super::machine::{self, EarlyStarts, Effect, Id, Message};
 use super::payload;
 use crate::graphql::{Answer, write_answer, write_errors};
-
-const FORBIDDEN: u16 = 4403;
 
 #[derive(Debug)]
 enum State {
@@ -120,7 +119,7 @@ impl Oldest {
 
     pub fn expired(&mut self) -> Vec<Effect> {
         vec![Effect::Close(
-            FORBIDDEN,
+            CloseCode::Forbidden,
             "the token has expired: connect again".to_owned(),
         )]
     }
@@ -191,7 +190,7 @@ fn refuse(reason: &str) -> Vec<Effect> {
     let failure = json!({ "type": "init_fail", "payload": { "error": reason } });
     vec![
         Effect::Send(failure.to_string()),
-        Effect::Close(REFUSED, reason.to_owned()),
+        Effect::Close(CloseCode::Refused, reason.to_owned()),
     ]
 }
 

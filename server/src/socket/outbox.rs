@@ -15,13 +15,12 @@ use gom_runtime::waiting::{Account, Holding};
 use gom_telemetry::metrics::{CONNECTIONS_CLOSED, Closed};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
+use super::close_code::CloseCode;
+
 /// A client has this long to read why it is closed.
 const GRACE: Duration = Duration::from_secs(5);
 /// A connection that is not stuck ends within this by itself.
 const OWN_TIMER: Duration = Duration::from_secs(1);
-const FORBIDDEN: u16 = 4403;
-/// The close code for a client that is too slow: it may come back at once.
-const TOO_SLOW: u16 = 1013;
 const TOO_SLOW_REASON: &str =
     "too slow: come back with the cursor of the last event that you have received";
 /// Bytes that are handed to the connection at a time: so it shows whether its client reads, however large a message is.
@@ -38,7 +37,7 @@ const ANSWERS: usize = 4;
 pub struct OwnSocket(pub RawFd);
 
 /// Makes the bytes that say why nothing follows, if there are such in the protocol.
-pub type LastWords = fn(u16, &str) -> Option<Bytes>;
+pub type LastWords = fn(CloseCode, &str) -> Option<Bytes>;
 
 /// How far the client has ended its side of a websocket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +68,7 @@ pub struct Outbox {
     /// Of those answers.
     held: Cell<usize>,
     /// Signalled when it is to end because too much waits.
-    told: Arc<Notify>,
+    notice: Arc<Notify>,
 }
 
 #[derive(Default)]
@@ -108,14 +107,14 @@ impl Drop for Held {
 }
 
 impl Outbox {
-    /// `account`: of whom what waits is counted for; `told`: is signalled when this connection or another is to end because of it.
+    /// `account`: of whom what waits is counted for; `notice`: is signalled when this connection or another is to end because of it.
     pub fn new(
         max_messages: usize,
         max_bytes: usize,
         last_words: LastWords,
         socket: Option<OwnSocket>,
         account: &Arc<Account>,
-        told: &Arc<Notify>,
+        notice: &Arc<Notify>,
     ) -> Rc<Self> {
         if let Some(OwnSocket(socket)) = socket {
             // SAFETY: the connection whose socket it is calls this while it is open.
@@ -137,16 +136,16 @@ impl Outbox {
             polled: Cell::new(Instant::now()),
             room: Rc::default(),
             answers: Arc::new(Semaphore::new(ANSWERS)),
-            holding: RefCell::new(account.hold(0, told)),
+            holding: RefCell::new(account.hold(0, notice)),
             held: Cell::new(0),
-            told: Arc::clone(told),
+            notice: Arc::clone(notice),
         })
     }
 
     /// The client has authenticated: what waits counts for its user from now on.
     pub fn belongs_to(&self, account: &Arc<Account>) {
         let bytes = self.queue.borrow().kept + self.held.get();
-        let holding = account.hold(bytes, &self.told);
+        let holding = account.hold(bytes, &self.notice);
         self.holding.replace(holding);
     }
 
@@ -221,9 +220,9 @@ impl Outbox {
         }
         if queue.replies >= self.max_messages || queue.reply_bytes >= self.max_bytes {
             drop(queue);
-            // What waits is still sent, so that whoever comes back gets further each time.
+            // What waits is still sent, so that a client that reconnects gets further each time.
             tracing::debug!("a client reads too slowly and is closed");
-            return self.shut(TOO_SLOW, TOO_SLOW_REASON, Some(Closed::Slow));
+            return self.shut(CloseCode::TryAgain, TOO_SLOW_REASON, Some(Closed::Slow));
         }
         self.add(&mut queue, bytes, true);
         queue.wake();
@@ -238,17 +237,17 @@ impl Outbox {
         self.room.notify_waiters();
     }
 
-    /// Nothing follows what is waiting but these words; then the connection ends, read or not.
-    pub fn close(self: &Rc<Self>, code: u16, reason: &str) {
-        self.shut(code, reason, Some(cause(code)));
+    /// Nothing follows what is waiting but the close frame; then the connection ends, read or not.
+    pub fn close(self: &Rc<Self>, code: CloseCode, reason: &str) {
+        self.shut(code, reason, Some(code.counted()));
     }
 
     /// The same for a client that has asked for it.
-    pub fn answer_close(self: &Rc<Self>, code: u16) {
+    pub fn answer_close(self: &Rc<Self>, code: CloseCode) {
         self.shut(code, "", None);
     }
 
-    fn shut(self: &Rc<Self>, code: u16, reason: &str, cause: Option<Closed>) {
+    fn shut(self: &Rc<Self>, code: CloseCode, reason: &str, cause: Option<Closed>) {
         let mut queue = self.queue.borrow_mut();
         if queue.over {
             return;
@@ -264,7 +263,7 @@ impl Outbox {
         drop(queue);
         self.room.notify_waiters();
         // Anyone who may come back is cut off only if it stops reading: see `cut_if_stalled`.
-        if !matches!(code, 0 | TOO_SLOW) && self.socket.get().is_some() {
+        if !code.may_come_back() && self.socket.get().is_some() {
             let outbox = Rc::clone(self);
             actix_web::rt::spawn(async move {
                 tokio::time::sleep(GRACE).await;
@@ -294,7 +293,7 @@ impl Outbox {
         }
     }
 
-    /// Until then the client may be sent something; `None`: for ever, or no rights are left.
+    /// Until then the client may be sent something; `None`: without end, or no rights are left.
     pub fn may_send_until(&self, end: Option<Instant>) {
         self.rights_end.set(end);
     }
@@ -306,14 +305,14 @@ impl Outbox {
             return;
         };
         if !self.is_over() && expired > OWN_TIMER {
-            self.close(FORBIDDEN, "the token has expired: connect again");
+            self.close(CloseCode::Forbidden, "the token has expired: connect again");
         } else if expired > OWN_TIMER + GRACE {
             self.cut();
         }
     }
 
     /// Ends the connection if too much waits in all, and it was chosen to make room.
-    pub fn cut_if_told(&self) {
+    pub fn cut_if_notified(&self) {
         if self.holding.borrow().is_ended() && self.socket.get().is_some() {
             self.cut_slow();
         }
@@ -403,16 +402,6 @@ impl Outbox {
         } else {
             Poll::Pending
         }
-    }
-}
-
-/// What the metrics say of a close code; event streams have 0.
-fn cause(code: u16) -> Closed {
-    match code {
-        0 | 1013 => Closed::Again,
-        1012 => Closed::Stopping,
-        4401 | 4403 => Closed::Forbidden,
-        _ => Closed::Protocol,
     }
 }
 

@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use actix::{Addr, Message};
-use actix_web::web::Data;
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use gom_actors::live::Room;
@@ -13,11 +12,12 @@ use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::events::Cursor;
 
 use super::actor::Socket;
+use super::close_code::CloseCode;
 use super::machine::Id;
 use super::memory::Memory;
 use super::outbox::Outbox;
+use super::services::SocketServices;
 use crate::graphql::{Next, Outlet};
-use crate::http::State;
 
 /// An operation has ended by itself.
 #[derive(Message)]
@@ -31,14 +31,14 @@ pub(super) struct Failed {
 /// Where an operation's answers go: past the actor, which would only pass them on.
 pub(super) struct ToSocket {
     pub outbox: Rc<Outbox>,
-    pub state: Data<State>,
+    pub services: Rc<SocketServices>,
     pub before: Rc<str>,
     pub after: &'static str,
     pub socket: Addr<Socket>,
     pub id: Id,
     pub number: u64,
     pub request_id: String,
-    /// After which it goes on if it is started anew: all before is in the outbox.
+    /// After which it goes on if it is restarted: all before is in the outbox.
     pub delivered: Cell<Option<Cursor>>,
     /// It is being carried out, or goes on.
     pub begun: Cell<bool>,
@@ -96,7 +96,7 @@ impl Outlet for ToSocket {
             self.delivered.set(next.cursor);
         }
         let frame = self
-            .state
+            .services
             .sockets
             .frame(&self.before, &next.payload, self.after);
         self.outbox.send([frame]);
@@ -115,7 +115,7 @@ impl Outlet for ToSocket {
         if self.socket.try_send(failed).is_err() {
             // It does not get to its mailbox, or is gone: the client finds out when it comes back.
             self.outbox.close(
-                1013,
+                CloseCode::TryAgain,
                 "too slow: come back with the cursor of the last event that you have received",
             );
         }

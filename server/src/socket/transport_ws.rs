@@ -6,16 +6,10 @@ use std::rc::Rc;
 use gom_engine::error::ApiError;
 use serde_json::{Map, Value, json};
 
+use super::close_code::CloseCode;
 use super::machine::{self, Effect, Id, Message};
 use super::payload;
 use crate::graphql::{Answer, write_answer, write_errors};
-
-const BAD_REQUEST: u16 = 4400;
-const UNAUTHORIZED: u16 = 4401;
-const FORBIDDEN: u16 = 4403;
-const INIT_TIMEOUT: u16 = 4408;
-const SUBSCRIBER_EXISTS: u16 = 4409;
-const TOO_MANY_INITS: u16 = 4429;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -45,7 +39,10 @@ impl TransportWs {
 
     pub fn receive(&mut self, message: Message, bytes: usize) -> Vec<Effect> {
         let Some(message) = message else {
-            return close(BAD_REQUEST, "Invalid message: it is no JSON object");
+            return close(
+                CloseCode::BadRequest,
+                "Invalid message: it is no JSON object",
+            );
         };
         let payload = message.get("payload");
         match message.get("type").and_then(Value::as_str) {
@@ -57,22 +54,28 @@ impl TransportWs {
                 Some(id) if self.running.remove(&id) => vec![Effect::Stop(id)],
                 // Both sides may complete at the same time.
                 Some(_) => Vec::new(),
-                None => close(BAD_REQUEST, "Invalid message: complete needs an id"),
+                None => close(
+                    CloseCode::BadRequest,
+                    "Invalid message: complete needs an id",
+                ),
             },
-            Some(_) => close(BAD_REQUEST, "Invalid message: its type is unknown"),
-            None => close(BAD_REQUEST, "Invalid message: it has no type"),
+            Some(_) => close(
+                CloseCode::BadRequest,
+                "Invalid message: its type is unknown",
+            ),
+            None => close(CloseCode::BadRequest, "Invalid message: it has no type"),
         }
     }
 
     fn init(&mut self, payload: Option<&Value>) -> Vec<Effect> {
         if !matches!(payload, None | Some(Value::Null | Value::Object(_))) {
             return close(
-                BAD_REQUEST,
+                CloseCode::BadRequest,
                 "Invalid message: the payload of connection_init is no object",
             );
         }
         if self.state != State::Waiting {
-            return close(TOO_MANY_INITS, "Too many initialisation requests");
+            return close(CloseCode::TooManyInits, "Too many initialisation requests");
         }
         self.state = State::Asking;
         vec![Effect::Authenticate(payload::bearer(payload))]
@@ -91,22 +94,22 @@ impl TransportWs {
 
     fn subscribe(&mut self, message: &Map<String, Value>, bytes: usize) -> Vec<Effect> {
         if self.state != State::Ready {
-            return close(UNAUTHORIZED, "Unauthorized");
+            return close(CloseCode::Unauthorized, "Unauthorized");
         }
         let Some(id) = id(message) else {
             return close(
-                BAD_REQUEST,
+                CloseCode::BadRequest,
                 "Invalid message: subscribe needs an id, a text of up to 256 bytes",
             );
         };
         if self.running.contains(&id) {
             return close(
-                SUBSCRIBER_EXISTS,
+                CloseCode::SubscriberExists,
                 &format!("Subscriber for {} already exists", plain(&id)),
             );
         }
         match payload::start(message.get("payload"), bytes) {
-            Err(reason) => close(BAD_REQUEST, &format!("Invalid message: {reason}")),
+            Err(reason) => close(CloseCode::BadRequest, &format!("Invalid message: {reason}")),
             Ok(Err(error)) => vec![error_message(&id, &[error], &self.request)],
             Ok(Ok(_)) if self.running.len() >= self.most => {
                 vec![error_message(
@@ -124,7 +127,7 @@ impl TransportWs {
 
     pub fn authenticated(&mut self, known: bool, head: Option<&str>) -> Vec<Effect> {
         if !known {
-            return close(FORBIDDEN, "Forbidden");
+            return close(CloseCode::Forbidden, "Forbidden");
         }
         if self.state == State::Ready {
             return Vec::new();
@@ -138,12 +141,12 @@ impl TransportWs {
     }
 
     pub fn expired(&mut self) -> Vec<Effect> {
-        close(FORBIDDEN, "the token has expired: connect again")
+        close(CloseCode::Forbidden, "the token has expired: connect again")
     }
 
     pub fn init_is_late(&mut self) -> Vec<Effect> {
         match self.state {
-            State::Waiting => close(INIT_TIMEOUT, "Connection initialisation timeout"),
+            State::Waiting => close(CloseCode::InitTimeout, "Connection initialisation timeout"),
             State::Asking | State::Ready => Vec::new(),
         }
     }
@@ -202,6 +205,6 @@ fn send(text: Vec<u8>) -> Effect {
     Effect::Send(machine::into_text(text))
 }
 
-fn close(code: u16, reason: &str) -> Vec<Effect> {
+fn close(code: CloseCode, reason: &str) -> Vec<Effect> {
     vec![Effect::Close(code, reason.to_owned())]
 }

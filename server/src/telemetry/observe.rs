@@ -6,7 +6,7 @@ use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::request::{OperationKind, Prepared};
 use gom_telemetry::metrics::{OPERATION_DURATION, OPERATIONS, Operation, Outcome};
 
-/// Characters of an operation's name that are told.
+/// Characters of an operation's name that are logged.
 const NAME: usize = 64;
 
 pub fn observe_operation(kind: Operation, errors: &[ApiError], took: Duration) {
@@ -23,7 +23,7 @@ pub fn kind_of(prepared: &Prepared) -> Operation {
     }
 }
 
-/// What is said of an answer with these errors.
+/// The outcome of an answer with these errors.
 pub fn outcome_of(errors: &[ApiError]) -> Outcome {
     let Some(error) = errors.first() else {
         return Outcome::Ok;
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_names_are_told() {
+    fn only_names_are_logged() {
         assert_eq!(plain_name("CreateOrder_2"), Some("CreateOrder_2"));
         for text in ["5512345678 María", "5512345678", "", "María"] {
             assert_eq!(plain_name(text), None, "{text}");

@@ -165,7 +165,7 @@ pub fn parent_of(headers: &HeaderMap) -> Context {
     TraceContextPropagator::new().extract_with_context(&Context::new(), &Headers(headers))
 }
 
-/// Sends from the server's runtime; whoever waits may be on a thread without one.
+/// Sends from the server's runtime; the caller may be on a thread without one.
 #[derive(Debug)]
 struct OnRuntime {
     client: reqwest::Client,

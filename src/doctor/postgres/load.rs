@@ -35,7 +35,7 @@ pub(super) async fn examine(
 ) -> Result<(), Error> {
     transactions(client, patient, found).await?;
     connections(client, patient, found).await?;
-    // Told of already where there is no change log.
+    // Reported already where there is no change log.
     if let Ok(row) = client.query_one(UNSTAMPED, &[&(BACKLOG + 1)]).await {
         match row.get::<_, i64>(0) {
             waiting if waiting > BACKLOG => found.warning(
@@ -52,7 +52,7 @@ pub(super) async fn examine(
     Ok(())
 }
 
-/// Their changes are told of when they end, and until then nothing that they might see is cleaned up.
+/// Their changes are delivered when they end, and until then nothing that they might see is cleaned up.
 async fn transactions(
     client: &Client,
     patient: &Patient,

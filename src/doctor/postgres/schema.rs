@@ -6,8 +6,8 @@ use tokio_postgres::{Client, Error};
 
 use super::{Patient, Subject};
 
-/// Steps that are told by name.
-const TOLD: usize = 3;
+/// Steps that are listed by name.
+const MAX_NAMED: usize = 3;
 const APPLY: &str = "`gom migrate plan` shows them, `gom migrate apply` does them (or start one server with --deploy)";
 
 const TRIGGERS: &str = "select format('%s on %I.%I', t.tgname, n.nspname, c.relname), t.tgenabled::text
@@ -95,10 +95,10 @@ fn report_steps(steps: &[MigrationStep], datamodel: &str, found: &mut Subject<'_
     }
     let mut text: Vec<&str> = steps
         .iter()
-        .take(TOLD)
+        .take(MAX_NAMED)
         .map(|step| step.description.as_str())
         .collect();
-    if steps.len() > TOLD {
+    if steps.len() > MAX_NAMED {
         text.push("…");
     }
     let word = if steps.len() == 1 {

@@ -128,7 +128,7 @@ metrics! {
     DatabaseRetries DATABASE_RETRIES: Counter<(Work, Retry)>,
         "gom_database_retries", None, "How often one was begun again.";
     DatabaseInHand DATABASE_IN_FLIGHT: Gauge<()>,
-        "gom_database_in_flight", None, "Reads and programs in flight (database.max_in_hand for each worker).";
+        "gom_database_in_flight", None, "Reads and programs in flight (database.max_in_flight for each worker).";
     DatabaseWaiting DATABASE_WAITING: Gauge<()>,
         "gom_database_waiting", None, "Those of them that wait for a leased connection (database.max_waiting).";
     DatabaseLeased DATABASE_LEASED: Gauge<()>,

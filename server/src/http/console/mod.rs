@@ -74,7 +74,7 @@ pub fn has_document(request: &GuardContext<'_>) -> bool {
     has_query(request.head().uri.query().unwrap_or_default())
 }
 
-/// A document in the address is a request to the API, whoever sends it.
+/// A document in the address is a request to the API, from any client.
 fn has_query(parameters: &str) -> bool {
     parameters
         .split('&')

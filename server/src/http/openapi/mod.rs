@@ -180,7 +180,7 @@ Every answer names its request by `Request-Id`.
 
 **Browsers** have the cookies of a session: `session-id` (over https `__Host-session-id` as well), `session-token` and `csrf-token`. `GET /auth/ping` hands out a session \
 that is not logged in, with its CSRF token; `POST /auth/login` makes it one that is. What changes something needs the \
-header `X-Csrf-Token`, and a page of this server's. A refusal for the token's sake (`EBADCSRFTOKEN`) sets it anew: the \
+header `X-Csrf-Token`, and a page of this server's. A refusal for the token's sake (`EBADCSRFTOKEN`) sets a new one: the \
 same can be sent again. Pages of `server.origins` find the token in the header `X-Csrf-Token` of such answers and of \
 `/auth/ping`, and get CORS headers on every path. `jwt_error` means that nobody is logged in.
 

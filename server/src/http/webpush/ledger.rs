@@ -10,7 +10,7 @@ use crate::http::openapi::{Operation, Tag};
 use crate::ledger;
 
 pub fn operation() -> Operation {
-    let operation = Operation::new(Tag::Push, "pushLedger", "Who was told what, by GraphQL")
+    let operation = Operation::new(Tag::Push, "pushLedger", "Who was notified of what, by GraphQL")
         .text("A datamodel of its own, read by the rules of `/graphql`: a service sees all, a user what concerns the user. Introspection describes it.");
     described(operation).answer(refused(
         403,

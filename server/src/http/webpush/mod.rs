@@ -47,7 +47,7 @@ pub fn schemas() -> Value {
     subscription::schemas()
 }
 
-/// Whether anybody can be told anything on this device.
+/// Whether notifications can reach this device.
 ///
 /// # Errors
 /// Why not.

@@ -1,4 +1,4 @@
-//! `POST /webpush/renew`: a browser's subscription was replaced by another, which is told from now on what the old one was.
+//! `POST /webpush/renew`: a browser's subscription was replaced by another, which receives the notifications from now on.
 //!
 //! Service workers send it when their push service changes the subscription (`pushsubscriptionchange`), pages when they find
 //! another one than they sent last: both may have no session. As for `unsubscribe`, the old subscription's secret proves it, and
@@ -18,13 +18,13 @@ use crate::http::openapi::{self, Answer, Operation, Tag};
 use crate::http::rest_error::RestError;
 
 pub fn operation() -> Operation {
-    Operation::new(Tag::Push, "renewDevice", "The user is told on a browser's new subscription instead of the old one")
-        .text("Whoever has both subscriptions whole may do it, without a session. Doing it again changes nothing.")
+    Operation::new(Tag::Push, "renewDevice", "A browser's new subscription receives the user's notifications instead of the old one")
+        .text("A client that has both subscriptions whole may do it, without a session. Doing it again changes nothing.")
         .body("What `PushSubscription.toJSON()` gave before, and what it gives now.", openapi::reference("PushRenewal"))
         .answer(
             Answer::new(
                 201,
-                "Whether the new one is told now. If not, there was no such old one (one with other keys counts as none): \
+                "Whether the new one receives notifications now. If not, there was no such old one (one with other keys counts as none): \
                  subscribe when somebody is logged in.",
             )
             .json(json!({ "type": "boolean" })),
@@ -34,7 +34,7 @@ pub fn operation() -> Operation {
         .answer(Answer::error(503, &["Service Unavailable"], "Devices do not answer."))
 }
 
-/// Answers whether the new subscription is told now.
+/// Answers whether the new subscription receives notifications now.
 pub async fn handle(
     request: HttpRequest,
     state: Data<State>,

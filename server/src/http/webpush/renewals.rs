@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use quick_cache::sync::Cache;
 
 const WINDOW: Duration = Duration::from_secs(60);
-/// Networks whose tries are remembered. Of more, those that came last: the others begin anew.
+/// Networks whose tries are remembered. Of more, those that came last: the others begin again.
 const NETWORKS: usize = 65_536;
 
 /// Tries in the present minute, by network. Of this process: each counts for itself.

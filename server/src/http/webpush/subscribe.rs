@@ -1,4 +1,4 @@
-//! `POST /webpush/subscribe`: from now on the browser's user is told on this device.
+//! `POST /webpush/subscribe`: from now on this device receives the notifications of the browser's user.
 
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
@@ -18,7 +18,7 @@ use crate::http::session;
 use crate::http::viewer::{ViewerError, viewer};
 
 pub fn operation() -> Operation {
-    Operation::new(Tag::Push, "subscribeDevice", "From now on the user is told on this device")
+    Operation::new(Tag::Push, "subscribeDevice", "From now on this device receives the user's notifications")
         .text("A device has one user: the one who subscribed it last. It is forgotten when the session is closed. Of a user's devices, the oldest is forgotten where there are too many.")
         .by(&[Caller::SessionWithCsrf])
         .body("What `PushSubscription.toJSON()` gives.", openapi::reference("PushSubscription"))
@@ -82,7 +82,7 @@ async fn subscribe(
             "the subscription {OTHER_KEY}"
         )]));
     }
-    // Whoever closes a session forgets its devices: those that were there. This one may have come a moment later.
+    // Closing a session forgets its devices: those that were there. This one may have come a moment later.
     let living = state.edge.sessions.living(std::slice::from_ref(id)).await;
     if !matches!(living.as_deref(), Ok([true])) {
         state

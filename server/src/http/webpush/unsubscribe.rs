@@ -1,6 +1,6 @@
-//! `POST /webpush/unsubscribe`: nobody is told on this device any more.
+//! `POST /webpush/unsubscribe`: this device receives no more notifications.
 //!
-//! Browsers send it when the login page opens, mostly without a session. Whoever has the whole subscription, with the secret
+//! Browsers send it when the login page opens, mostly without a session. A client that has the whole subscription, with the secret
 //! that only the browser and we know, may end it. Cookies count for nothing here, so that there is no request to forge.
 
 use actix_web::web::{Data, Payload};
@@ -14,8 +14,8 @@ use crate::http::openapi::{self, Answer, Operation, Tag};
 use crate::http::rest_error::RestError;
 
 pub fn operation() -> Operation {
-    Operation::new(Tag::Push, "unsubscribeDevice", "Nobody is told on this device any more")
-        .text("Whoever has the whole subscription, with the secret that only the browser and the server know, may end it.")
+    Operation::new(Tag::Push, "unsubscribeDevice", "This device receives no more notifications")
+        .text("A client that has the whole subscription, with the secret that only the browser and the server know, may end it.")
         .body("What `PushSubscription.toJSON()` gives.", openapi::reference("PushSubscription"))
         .answer(
             Answer::new(201, "Whether there was such a subscription. One with other keys counts as none.")

@@ -40,7 +40,7 @@ static POLICY: LazyLock<String> = LazyLock::new(|| {
 static ICON: LazyLock<File> =
     LazyLock::new(|| File::plain("favicon.svg", "image/svg+xml", include_str!("../icon.svg")));
 
-/// How much is told.
+/// How much is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Welcome {
     Full,
@@ -103,7 +103,7 @@ pub async fn welcome(
         .insert_header((CACHE_CONTROL, "no-store"))
         .insert_header((VARY, "Accept"));
     if !wants_page(request.headers()) {
-        return response.json(told(state.welcome, standing, &links));
+        return response.json(described(state.welcome, standing, &links));
     }
     response.insert_header((CONTENT_TYPE, "text/html; charset=utf-8"));
     let mut response = response.body(page(state.welcome, standing, &links));
@@ -124,7 +124,7 @@ async fn standing(checks: &HealthChecks) -> ServiceStatus {
     if checks.stop.is_asked() {
         return ServiceStatus {
             ready: false,
-            reason: "The server has been told to stop.",
+            reason: "The server has been requested to stop.",
         };
     }
     let Some((name, state)) = checks.lacking().await else {
@@ -139,7 +139,7 @@ async fn standing(checks: &HealthChecks) -> ServiceStatus {
             "The database takes no writes at the moment; reads are answered."
         }
         ("database", "out_of_connections") => "The database gives no further connections.",
-        ("database", _) => "The database does not answer. It is tried again all the time.",
+        ("database", _) => "The database does not answer. The connection is retried all the time.",
         ("datamodel", _) => "The database is being brought to the datamodel.",
         ("sessions", _) => {
             "The store of sessions does not answer: users wait, services are answered."
@@ -182,7 +182,7 @@ fn links(state: &State) -> Vec<Link> {
         .collect()
 }
 
-fn told(welcome: Welcome, standing: ServiceStatus, links: &[Link]) -> Value {
+fn described(welcome: Welcome, standing: ServiceStatus, links: &[Link]) -> Value {
     let status = if standing.ready { "ready" } else { "not ready" };
     if welcome == Welcome::Brief {
         return json!({ "name": NAME, "status": status });
@@ -281,7 +281,7 @@ mod tests {
             "{brief}"
         );
         assert_eq!(
-            told(Welcome::Brief, READY, &links),
+            described(Welcome::Brief, READY, &links),
             json!({ "name": "gom", "status": "ready" })
         );
         let full = page(Welcome::Full, READY, &links);

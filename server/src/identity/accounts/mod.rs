@@ -48,7 +48,7 @@ impl Accounts {
             roles,
             local: settings.auth.local.clone(),
             expiration: settings.auth.accounts.expiration,
-            longest_session: settings.session.max_lifetime,
+            longest_session: settings.sessions.max_lifetime,
         }
     }
 

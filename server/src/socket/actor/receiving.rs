@@ -7,19 +7,15 @@ use std::time::Instant;
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, StreamHandler, WrapFuture};
 use actix_http::ws::Item;
 use actix_web::web::BytesMut;
-use actix_web_actors::ws::{self, CloseCode, ProtocolError};
+use actix_web_actors::ws::{self, ProtocolError};
 
+use super::super::close_code::CloseCode;
 use super::super::frame;
 use super::super::machine;
 use super::super::outbox::ClientSide;
 use super::super::own_task::OwnTask;
-use super::{Socket, TRY_AGAIN};
+use super::Socket;
 use crate::graphql::is_large;
-
-const TOO_BIG: u16 = 1009;
-const BAD_PROTOCOL: u16 = 1002;
-const BAD_DATA: u16 = 1003;
-const BAD_TEXT: u16 = 1007;
 
 impl StreamHandler<Result<ws::Message, ProtocolError>> for Socket {
     fn handle(&mut self, message: Result<ws::Message, ProtocolError>, ctx: &mut Self::Context) {
@@ -30,18 +26,20 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for Socket {
             Ok(ws::Message::Ping(payload)) => self.outbox.reply(frame::pong(&payload)),
             Ok(ws::Message::Pong(payload)) => self.receipt(&payload),
             Ok(ws::Message::Nop) => {}
-            Ok(ws::Message::Binary(_)) => self.end(BAD_DATA, "messages are texts"),
+            Ok(ws::Message::Binary(_)) => self.end(CloseCode::BadData, "messages are texts"),
             Ok(ws::Message::Close(reason)) => {
                 let on_purpose = reason
                     .as_ref()
                     .is_some_and(|reason| is_on_purpose(reason.code.into()));
-                let code = reason.map_or(CloseCode::Normal, |reason| reason.code);
+                let code = reason.map_or(CloseCode::Normal, |reason| {
+                    CloseCode::Client(reason.code.into())
+                });
                 if !self.outbox.is_over() && on_purpose {
                     self.forget_all();
                 }
                 self.running.clear();
                 self.outbox.client_ended(ClientSide::Closed);
-                self.outbox.answer_close(code.into());
+                self.outbox.answer_close(code);
             }
             Err(error) => {
                 self.outbox.client_ended(ClientSide::Unreadable);
@@ -59,14 +57,14 @@ impl Socket {
     fn refuse_frame(&mut self, error: &ProtocolError, ctx: &mut <Self as Actor>::Context) {
         match error {
             ProtocolError::Overflow => {
-                let most = self.state.bounds.message_bytes;
+                let most = self.services.bounds.message_bytes;
                 self.end(
-                    TOO_BIG,
+                    CloseCode::TooBig,
                     &format!("a message may have {most} bytes (sockets.message_bytes)"),
                 );
             }
             ProtocolError::Io(error) if is_bad_text(error) => {
-                self.end(BAD_TEXT, "that is not UTF-8");
+                self.end(CloseCode::BadText, "that is not UTF-8");
                 ctx.stop();
             }
             // The client is gone: there is nobody to close it for.
@@ -74,9 +72,9 @@ impl Socket {
             ProtocolError::BadOpCode
             | ProtocolError::UnmaskedFrame
             | ProtocolError::MaskedFrame => {
-                self.end(BAD_PROTOCOL, "that is no websocket frame");
+                self.end(CloseCode::BadProtocol, "that is no websocket frame");
             }
-            error => self.end(BAD_PROTOCOL, &error.to_string()),
+            error => self.end(CloseCode::BadProtocol, &error.to_string()),
         }
     }
 
@@ -105,14 +103,14 @@ impl Socket {
         bytes: usize,
         ctx: &mut <Self as Actor>::Context,
     ) {
-        let api = &self.state.api;
+        let api = &self.services.api;
         let (user, patience) = match &self.viewer {
             Some(viewer) => (
                 viewer.user().map(|user| user.subject.clone()),
                 api.engine.limits_of(viewer).deadline,
             ),
             // All of whom nothing is known share a line.
-            None => (Some(String::new()), self.state.bounds.init_timeout),
+            None => (Some(String::new()), self.services.bounds.init_timeout),
         };
         let (engine, deadline) = (
             Arc::clone(&api.engine),
@@ -137,7 +135,7 @@ impl Socket {
                     }
                     Some(Ok(_)) | None => {}
                     Some(Err(_)) => socket.end(
-                        TRY_AGAIN,
+                        CloseCode::TryAgain,
                         "a large message was not read in time, for others before it: try again",
                     ),
                 }),
@@ -150,15 +148,15 @@ impl Socket {
                 self.partial.clear();
                 (part, false)
             }
-            Item::FirstBinary(_) => return self.end(BAD_DATA, "messages are texts"),
+            Item::FirstBinary(_) => return self.end(CloseCode::BadData, "messages are texts"),
             Item::Continue(part) => (part, false),
             Item::Last(part) => (part, true),
         };
-        let most = self.state.bounds.message_bytes;
+        let most = self.services.bounds.message_bytes;
         if self.partial.len() + part.len() > most {
             self.partial = BytesMut::new();
             return self.end(
-                TOO_BIG,
+                CloseCode::TooBig,
                 &format!("a message may have {most} bytes (sockets.message_bytes)"),
             );
         }
@@ -167,7 +165,7 @@ impl Socket {
             let whole = std::mem::take(&mut self.partial);
             match String::from_utf8(whole.into()) {
                 Ok(text) => self.receive(text, ctx),
-                Err(_) => self.end(BAD_TEXT, "that is not UTF-8"),
+                Err(_) => self.end(CloseCode::BadText, "that is not UTF-8"),
             }
         }
     }

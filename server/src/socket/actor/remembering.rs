@@ -9,6 +9,7 @@ use actix::{Actor, AsyncContext};
 use gom_actors::resume::RESUME_INTERVAL;
 use gom_engine::events::Cursor;
 
+use super::super::close_code::CloseCode;
 use super::super::frame;
 use super::super::machine::{Id, Start};
 use super::super::memory::Memory;
@@ -41,7 +42,7 @@ impl Socket {
         }
         if !self.asks_for_receipts {
             self.asks_for_receipts = true;
-            self.state.api.live.live().tell_level();
+            self.services.api.live.live().tell_level();
             ctx.run_interval(RESUME_INTERVAL, |socket, _| socket.ask_for_receipt());
         }
         Some(Rc::new(Memory::new(
@@ -97,7 +98,7 @@ impl Socket {
     /// Ends the socket a while later, each at another time: a client that is accepted and closed at once comes back at once.
     pub(super) fn end_soon(
         &mut self,
-        code: u16,
+        code: CloseCode,
         reason: &'static str,
         ctx: &mut <Self as Actor>::Context,
     ) {

@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, WrapFuture};
 
+use super::super::close_code::CloseCode;
 use super::super::machine::{Id, Start};
-use super::{Operation, Socket, TRY_AGAIN};
-use crate::http::{NotRenewed, reader, renewing};
+use super::super::services::NotRenewed;
+use super::{Operation, Socket};
+use crate::admission::reader;
 use crate::identity::{User, Viewer};
-
-const FORBIDDEN: u16 = 4403;
 
 impl Socket {
     /// Nobody goes on beyond the end of the token.
@@ -25,7 +25,7 @@ impl Socket {
             (&self.session, self.viewer.as_ref().and_then(Viewer::user))
         {
             let outbox = Rc::clone(&self.outbox);
-            let renewing = renewing(self.state.clone(), session.clone(), user.expires, outbox);
+            let renewing = (self.renew)(session.clone(), user.expires, outbox);
             let renewing = renewing
                 .into_actor(self)
                 .map(|renewal, socket, ctx| match renewal {
@@ -33,7 +33,7 @@ impl Socket {
                     Some(Err(NotRenewed::Over)) => socket.expire(ctx),
                     Some(Err(NotRenewed::Unavailable)) => {
                         socket.end(
-                            TRY_AGAIN,
+                            CloseCode::TryAgain,
                             "the token has expired, and cannot be renewed at the moment",
                         );
                     }
@@ -49,7 +49,7 @@ impl Socket {
     fn expire(&mut self, ctx: &mut <Self as Actor>::Context) {
         if self.viewer.as_ref().is_some_and(Viewer::is_service) {
             // Its client comes back with another token.
-            return self.end(FORBIDDEN, "the token has expired: connect again");
+            return self.end(CloseCode::Forbidden, "the token has expired: connect again");
         }
         // An acknowledgement that is still awaited, or a start, must not give the rights back.
         (self.known, self.viewer, self.until) = (false, None, None);
@@ -76,7 +76,7 @@ impl Socket {
         if !same {
             self.place.borrow_mut().belongs_to(&user.subject);
             self.outbox
-                .belongs_to(&self.state.waiting.account(&reader(&viewer)));
+                .belongs_to(&self.services.waiting.account(&reader(&viewer)));
         }
         self.viewer = Some(viewer);
         self.expire_later(ctx);
@@ -89,17 +89,19 @@ impl Socket {
             .iter()
             .filter(|(_, operation)| operation.running.is_some());
         let running: Vec<Id> = running.map(|(id, _)| Rc::clone(id)).collect();
-        running.into_iter().for_each(|id| self.go_on_anew(id, ctx));
+        running
+            .into_iter()
+            .for_each(|id| self.restart_from_position(id, ctx));
     }
 
     /// Restarts an operation after what it has been served: the last event of a quiet one may be older than what is kept.
-    pub(super) fn go_on_anew(&mut self, id: Id, ctx: &mut <Self as Actor>::Context) {
+    pub(super) fn restart_from_position(&mut self, id: Id, ctx: &mut <Self as Actor>::Context) {
         let Some(operation) = self.running.get(&id) else {
             return;
         };
         let number = operation.number;
         let Some(position) = operation.position() else {
-            return self.start_anew(id, ctx);
+            return self.restart(id, ctx);
         };
         let located = position.into_actor(self).map(move |position, socket, ctx| {
             let Some(operation) = socket.running.get(&id).filter(|one| one.number == number) else {
@@ -110,18 +112,18 @@ impl Socket {
                 // From now on is not from where it stands.
                 None if operation.outlet.delivered.get().is_none() => {
                     return socket.end(
-                        TRY_AGAIN,
+                        CloseCode::TryAgain,
                         "where a subscription stands cannot be found out: try again",
                     );
                 }
                 None => {}
             }
-            socket.start_anew(id, ctx);
+            socket.restart(id, ctx);
         });
         ctx.spawn(located);
     }
 
-    fn start_anew(&mut self, id: Id, ctx: &mut <Self as Actor>::Context) {
+    fn restart(&mut self, id: Id, ctx: &mut <Self as Actor>::Context) {
         let Some(operation) = self.running.get(&id) else {
             return;
         };
@@ -129,7 +131,7 @@ impl Socket {
             .outlet
             .delivered
             .get()
-            .map(|cursor| self.state.api.engine.cursors.seal(cursor));
+            .map(|cursor| self.services.api.engine.cursors.seal(cursor));
         let start = Start {
             request: Arc::clone(&operation.request),
             bytes: operation.bytes,
@@ -140,7 +142,7 @@ impl Socket {
         self.running.remove(&id);
         self.launch(Rc::clone(&id), start, memory, ctx);
         if let Some(operation) = self.running.get_mut(&id) {
-            operation.anew = true;
+            operation.restarted = true;
         }
     }
 }

@@ -17,8 +17,8 @@ fn outbox(max_messages: usize, max_bytes: usize, socket: Option<OwnSocket>) -> R
     )
 }
 
-fn words(code: u16, _: &str) -> Option<Bytes> {
-    Some(code.to_string().into())
+fn words(code: CloseCode, _: &str) -> Option<Bytes> {
+    Some(code.number()?.to_string().into())
 }
 
 fn all(outbox: &Outbox) -> Vec<Bytes> {
@@ -69,7 +69,7 @@ async fn an_answer_and_its_end_are_sent_whatever_their_size() {
 }
 
 #[actix_web::test]
-async fn whoever_has_much_to_send_waits_until_its_client_has_read() {
+async fn a_sender_of_much_waits_until_its_client_has_read() {
     let outbox = outbox(10, 100_000, None);
     assert!(outbox.room().is_none());
     outbox.send([vec![b'a'; 150_000].into()]);
@@ -180,21 +180,21 @@ async fn where_too_much_waits_in_all_the_connection_that_holds_most_is_cut_off()
         user: 1_000,
         all: 1_000,
     });
-    let told = Arc::new(Notify::new());
+    let notice = Arc::new(Notify::new());
     let pairs = [(); 2].map(|()| std::os::unix::net::UnixStream::pair().unwrap());
     let connect = |n: usize, name: &str| {
         let socket = OwnSocket(std::os::fd::AsRawFd::as_raw_fd(&pairs[n].0));
         let account = waiting.account(&Reader::User(name.into()));
-        Outbox::new(10, 1_000, words, Some(socket), &account, &told)
+        Outbox::new(10, 1_000, words, Some(socket), &account, &notice)
     };
     let (slow, quick) = (connect(0, "slow"), connect(1, "quick"));
     slow.send([vec![b'a'; 900].into()]);
     quick.send([vec![b'a'; 99].into()]);
-    assert!(told.notified().now_or_never().is_none());
+    assert!(notice.notified().now_or_never().is_none());
     quick.send([Bytes::from_static(b"a")]);
-    assert!(told.notified().now_or_never().is_some());
-    quick.cut_if_told();
-    slow.cut_if_told();
+    assert!(notice.notified().now_or_never().is_some());
+    quick.cut_if_notified();
+    slow.cut_if_notified();
     assert!(slow.is_over() && !quick.is_over());
     assert_eq!(waiting.bytes(), 100, "its memory is free at once");
     assert!(
@@ -207,8 +207,8 @@ async fn where_too_much_waits_in_all_the_connection_that_holds_most_is_cut_off()
 async fn what_was_put_in_before_the_end_is_still_sent_and_nothing_after() {
     let outbox = outbox(10, 1_000, None);
     outbox.send([Bytes::from_static(b"1")]);
-    outbox.close(1012, "");
-    outbox.close(4403, "");
+    outbox.close(CloseCode::Restarting, "");
+    outbox.close(CloseCode::Forbidden, "");
     outbox.send([Bytes::from_static(b"2")]);
     assert_eq!(all(&outbox), ["1", "1012"]);
 }

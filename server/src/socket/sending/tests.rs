@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::super::close_code::CloseCode;
 use super::super::frame;
 use super::super::outbox::OwnSocket;
 use super::*;
@@ -36,7 +37,7 @@ impl Stream for Closes {
         match Pin::new(&mut self.payload).poll_next(cx) {
             Poll::Ready(Some(Ok(_))) => {
                 self.outbox.client_ended(ClientSide::Closed);
-                self.outbox.answer_close(1000);
+                self.outbox.answer_close(CloseCode::Normal);
                 Poll::Pending
             }
             Poll::Ready(_) => Poll::Ready(None),
@@ -51,7 +52,7 @@ async fn open(request: HttpRequest, payload: Payload) -> actix_web::HttpResponse
     let socket = request.conn_data::<OwnSocket>().copied();
     let outbox = Outbox::new(10, 1_000, words, socket, &account, &Arc::default());
     if request.path() == "/server-closes" {
-        outbox.close(1000, "");
+        outbox.close(CloseCode::Normal, "");
     }
     let frames = Closes {
         payload,

@@ -1,0 +1,55 @@
+//! What each field contributes to the answer of its operation.
+
+use gom_engine::error::{ApiError, PathSegment};
+use gom_engine::request::SelectedField;
+
+use crate::graphql::{Answer, Data, Fragment};
+
+/// One field's part of the answer. No fragment: null has spread to the whole.
+pub(super) struct Part {
+    pub(super) fragment: Option<Fragment>,
+    pub(super) errors: Vec<ApiError>,
+}
+
+impl Part {
+    pub(super) fn bytes(&self) -> usize {
+        self.fragment
+            .as_ref()
+            .map_or(0, |fragment| fragment.as_bytes().len())
+    }
+}
+
+/// An error of a field without a place of its own is at the field.
+pub(super) fn located(field: &SelectedField, mut error: ApiError) -> ApiError {
+    if error.path.is_empty() {
+        error.path.push(PathSegment::Key(field.key.clone()));
+    }
+    if error.locations.is_empty() {
+        error.locations.push(field.position);
+    }
+    error
+}
+
+pub(super) fn add(
+    data: &mut Option<Vec<(String, Fragment)>>,
+    errors: &mut Vec<ApiError>,
+    field: &SelectedField,
+    part: Part,
+) {
+    errors.extend(part.errors);
+    match part.fragment {
+        Some(fragment) => {
+            if let Some(data) = data {
+                data.push((field.key.clone(), fragment));
+            }
+        }
+        None => *data = None,
+    }
+}
+
+pub(super) fn answer(data: Option<Vec<(String, Fragment)>>, errors: Vec<ApiError>) -> Answer {
+    Answer {
+        data: data.map_or(Data::Null, Data::Fields),
+        errors,
+    }
+}

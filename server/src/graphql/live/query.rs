@@ -1,0 +1,205 @@
+//! Live queries: answered, and again whenever a change may have made the answer another.
+
+use std::cell::Cell;
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::web::Bytes;
+use aws_lc_rs::digest::{Digest, SHA256, digest};
+use futures::FutureExt;
+use gom_actors::live::{Delivered, Interest, LiveError, Sink, Watched};
+use gom_engine::error::ApiError;
+use gom_engine::events::Cursor;
+use gom_engine::plan::Rights;
+use gom_engine::request::Variables;
+use gom_telemetry::metrics::{EVENTS, Lasting, SUBSCRIPTIONS};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+
+use super::change_log::check_logged;
+use super::outlet::{Next, Outlet, Running, end, log_internal};
+use super::{Asked, owner};
+use crate::graphql::wire::write_answer;
+use crate::graphql::{Api, Request, execute};
+
+/// Changes within this time are answered together.
+const TOGETHER: Duration = Duration::from_millis(10);
+/// The pause before a live query that could not be answered is retried.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// Answers a query, and again whenever a change touches what it has read and the answer differs. One answer is
+/// made at a time.
+pub(super) fn run_live_query(
+    api: &Api,
+    Asked {
+        request,
+        prepared,
+        viewer,
+        ..
+    }: Asked<'_>,
+    (rights, variables): (Option<Arc<Rights>>, &Variables),
+    outlet: Rc<dyn Outlet>,
+) -> Result<Running, ApiError> {
+    let engine = &api.engine;
+    let models = engine
+        .planner
+        .watched(&prepared.operation, variables, rights.as_deref());
+    check_logged(api, models.iter().copied())?;
+    let watched = models
+        .into_iter()
+        .map(|model| Watched { model, key: None })
+        .collect();
+    let touched = Rc::new(Touched {
+        outlet: Rc::clone(&outlet),
+        again: Notify::new(),
+        over: Cell::new(false),
+    });
+    let (touch, sink) = (
+        Interest::Touch(watched),
+        Rc::clone(&touched) as Rc<dyn Sink>,
+    );
+    let ticket = api.live.subscribe(owner(viewer), touch, None, sink);
+    // It stays for as long as the query: without what nobody asks for.
+    let is_declared = |name: &str| {
+        prepared
+            .operation
+            .variables
+            .iter()
+            .any(|declared| declared.name == name)
+    };
+    let mut lasting = Request::clone(request);
+    lasting.variables.retain(|name, _| is_declared(name));
+    let (api, request, viewer) = (api.clone(), Arc::new(lasting), viewer.clone());
+    let patience = engine.limits_of(&viewer).deadline;
+    let answering = actix_web::rt::spawn(async move {
+        // What is committed after the first answer must not be missed: the query is registered with the hub before it is answered.
+        touched.again.notified().await;
+        let mut last = None;
+        while !touched.over.get() {
+            // Others of this connection may have filled it while this one waited for its turn.
+            let turn = loop {
+                if let Some(room) = outlet.room() {
+                    room.await;
+                }
+                let turn = api.live.answer_turn(&owner(&viewer)).await;
+                if outlet.room().is_none() {
+                    break turn;
+                }
+            };
+            let began = Instant::now();
+            let deadline = Instant::now() + patience;
+            let executing = execute(&api, Arc::clone(&request), viewer.clone(), true, deadline);
+            let Some(Some(answer)) = or_end(outlet.as_ref(), executing).await else {
+                return;
+            };
+            drop(turn);
+            if answer.may_be_repeated() {
+                // The database is away or too busy: what was shown stays until it is not.
+                sleep(AGAIN).await;
+                continue;
+            }
+            let mut payload = Vec::new();
+            log_internal(outlet.as_ref(), &answer.errors);
+            write_answer(&mut payload, &answer, outlet.request_id());
+            let payload = Bytes::from(payload);
+            // Answers may be large, and are many: what was shown is kept as a digest.
+            let shown = digest(&SHA256, &payload);
+            if last
+                .as_ref()
+                .is_none_or(|last: &Digest| last.as_ref() != shown.as_ref())
+            {
+                last = Some(shown);
+                EVENTS.one(Lasting::Live);
+                outlet.next(Next {
+                    payload,
+                    cursor: None,
+                });
+            }
+            let took = began.elapsed();
+            touched.again.notified().await;
+            // A query that takes long takes no more than half of the time.
+            sleep(took.max(TOGETHER)).await;
+        }
+    });
+    Ok(Running {
+        ticket,
+        _counted: SUBSCRIPTIONS.level(Lasting::Live),
+        answering: Some(answering),
+    })
+}
+
+/// What a live query has read was touched.
+struct Touched {
+    outlet: Rc<dyn Outlet>,
+    again: Notify,
+    over: Cell<bool>,
+}
+
+impl Sink for Touched {
+    fn noted(&self, _: Cursor) {
+        self.again.notify_one();
+    }
+
+    fn event(&self, _: &Delivered) {
+        self.again.notify_one();
+    }
+
+    fn ended(&self, reason: LiveError) {
+        self.over.set(true);
+        self.again.notify_one();
+        end(self.outlet.as_ref(), &reason);
+    }
+}
+
+/// What is awaited; nothing if it panics: then the operation ends with an error, instead of never answering.
+async fn or_end<T>(outlet: &dyn Outlet, awaited: impl Future<Output = T>) -> Option<T> {
+    match AssertUnwindSafe(awaited).catch_unwind().await {
+        Ok(done) => Some(done),
+        // The panic's own message has been logged where it happened.
+        Err(_) => {
+            end(outlet, &LiveError::Failed("a panic".into()));
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use gom_actors::live::Room;
+    use gom_engine::error::ErrorKind;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Ends(RefCell<Vec<ApiError>>);
+
+    impl Outlet for Ends {
+        fn request_id(&self) -> &'static str {
+            "r"
+        }
+        fn next(&self, _: Next) {}
+        fn room(&self) -> Option<Room> {
+            None
+        }
+        fn end(&self, error: ApiError) {
+            self.0.borrow_mut().push(error);
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_live_query_whose_answer_panics_ends_with_an_error() {
+        let ends = Ends::default();
+        assert_eq!(or_end(&ends, async { 1 }).await, Some(1));
+        assert!(ends.0.borrow().is_empty());
+        assert_eq!(
+            or_end::<()>(&ends, async { panic!("a test wants a panic") }).await,
+            None
+        );
+        let kinds: Vec<ErrorKind> = ends.0.borrow().iter().map(|error| error.kind).collect();
+        assert_eq!(kinds, [ErrorKind::Internal]);
+    }
+}
