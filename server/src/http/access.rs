@@ -172,27 +172,6 @@ pub fn name_of(viewer: &Viewer) -> &str {
         .map_or("service", |user| user.subject.as_str())
 }
 
-/// The route of a path, with or without a slash at its end.
-pub fn route_of(path: &str) -> Route {
-    match path.trim_end_matches('/') {
-        "" => Route::Root,
-        "/graphql" => Route::Graphql,
-        "/auth/ping" => Route::Ping,
-        "/auth/login" => Route::Login,
-        "/auth/logout" => Route::Logout,
-        "/webpush/subscribe" | "/webpush/unsubscribe" | "/webpush/key" => Route::Webpush,
-        "/webpush/graphql" => Route::Ledger,
-        "/healthz" | "/status" => Route::Healthz,
-        "/readyz" => Route::Readyz,
-        "/version" => Route::Version,
-        "/metrics" => Route::Metrics,
-        "/openapi" | "/openapi.json" | "/openapi.css" => Route::Pages,
-        "/favicon.svg" | "/favicon.ico" => Route::Pages,
-        _ if path.starts_with("/graphql/") => Route::Pages,
-        path => Route::registered(path).unwrap_or(Route::Other),
-    }
-}
-
 pub fn method_of(method: &HttpMethod) -> metrics::Method {
     match *method {
         HttpMethod::GET => metrics::Method::Get,

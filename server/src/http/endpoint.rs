@@ -1,6 +1,8 @@
 //! One path of the server: who answers there, and how that is described. Nothing is served that is not described:
 //! the routes and `/openapi.json` are made of one list.
 
+use std::collections::HashMap;
+
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::guard::{GuardContext, fn_guard};
 use actix_web::http::Method;
@@ -8,6 +10,7 @@ use actix_web::http::header::{CACHE_CONTROL, HeaderValue};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{Error, FromRequest, Handler, HttpRequest, Responder, ResponseError, Route};
+use gom_telemetry::metrics::Route as Label;
 
 use super::openapi::Operation;
 use super::rest_error::RestError;
@@ -23,6 +26,7 @@ pub struct Endpoint {
     refuses_methods: bool,
     kept_from_caches: bool,
     only_where: Option<fn(&GuardContext<'_>) -> bool>,
+    label: Label,
 }
 
 impl Endpoint {
@@ -37,6 +41,7 @@ impl Endpoint {
             refuses_methods: true,
             kept_from_caches: false,
             only_where: None,
+            label: Label::Other,
         }
     }
 
@@ -119,6 +124,13 @@ impl Endpoint {
         self
     }
 
+    /// Its name in logs, metrics and traces.
+    #[must_use]
+    pub fn labelled(mut self, label: Label) -> Self {
+        self.label = label;
+        self
+    }
+
     pub fn path(&self) -> &'static str {
         self.path
     }
@@ -161,6 +173,56 @@ impl Endpoint {
     }
 }
 
+/// The label of each path that is served, from the one list of endpoints.
+#[derive(Debug, Default)]
+pub struct RouteLabels {
+    paths: HashMap<&'static str, Label>,
+    /// Of patterns: what stands before the first parameter.
+    beginnings: Vec<(&'static str, Label)>,
+}
+
+impl RouteLabels {
+    pub fn of(endpoints: &[Endpoint]) -> Self {
+        let mut labels = RouteLabels::default();
+        for endpoint in endpoints {
+            for path in std::iter::once(endpoint.path).chain(endpoint.also_at.iter().copied()) {
+                labels.add(path, endpoint.label);
+            }
+        }
+        labels
+    }
+
+    /// A path that is no endpoint.
+    pub fn add(&mut self, path: &'static str, label: Label) {
+        match path.split_once('{') {
+            // What takes the paths that are left says nothing about them.
+            Some(("/", _)) => {}
+            Some((beginning, _)) => self.beginnings.push((beginning, label)),
+            None => {
+                self.paths.insert(path, label);
+            }
+        }
+    }
+
+    /// The label of a path, with or without a slash at its end.
+    pub fn label_of(&self, path: &str) -> Label {
+        let path = match path.trim_end_matches('/') {
+            "" => "/",
+            path => path,
+        };
+        let of_beginning = || {
+            self.beginnings
+                .iter()
+                .find(|(beginning, _)| path.starts_with(beginning))
+        };
+        self.paths
+            .get(path)
+            .or_else(|| of_beginning().map(|(_, label)| label))
+            .copied()
+            .unwrap_or(Label::Other)
+    }
+}
+
 async fn keep_from_caches<B: actix_web::body::MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
@@ -170,4 +232,37 @@ async fn keep_from_caches<B: actix_web::body::MessageBody>(
         .headers_mut()
         .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_has_the_label_of_its_endpoint() {
+        let labels = RouteLabels::of(&[
+            Endpoint::at("/").labelled(Label::Root),
+            Endpoint::at("/graphql").labelled(Label::Graphql),
+            Endpoint::at("/graphql/{file}")
+                .also_at("/graphql/graphql/{file}")
+                .labelled(Label::Pages),
+            Endpoint::at("/healthz")
+                .also_at("/status")
+                .labelled(Label::Healthz),
+            Endpoint::at("/{service}/{stage}").labelled(Label::Graphql),
+        ]);
+        for (path, label) in [
+            ("/", Label::Root),
+            ("", Label::Root),
+            ("/graphql", Label::Graphql),
+            ("/graphql/", Label::Graphql),
+            ("/graphql/app.js", Label::Pages),
+            ("/graphql/graphql/app.js", Label::Pages),
+            ("/status", Label::Healthz),
+            ("/default/default", Label::Other),
+            ("/graphqlx", Label::Other),
+        ] {
+            assert_eq!(labels.label_of(path), label, "{path}");
+        }
+    }
 }

@@ -62,6 +62,7 @@ pub use console::{ANY_EXAMPLES, Console};
 pub use cors::cors;
 pub use ended::forget_devices;
 pub use endpoint::Endpoint;
+use endpoint::RouteLabels;
 pub use health::HealthChecks;
 pub use json_body::Fields;
 pub use metrics::{InlineMetrics, Metrics, MetricsServer};
@@ -166,11 +167,13 @@ fn endpoints(additions: &Additions) -> Vec<Endpoint> {
                     .answer(console::unchanged()),
             )
             .described(Method::POST, graphql::by_post("graphqlByPost"))
-            .refuses_methods_itself(),
+            .refuses_methods_itself()
+            .labelled(Route::Graphql),
         // Seen from `/graphql/`, with a slash, the console's files are one level deeper.
         Endpoint::at("/graphql/{file}")
             .also_at("/graphql/graphql/{file}")
-            .get(console::file, console::describe_file()),
+            .get(console::file, console::describe_file())
+            .labelled(Route::Pages),
         // Prisma's default service was served at the root.
         Endpoint::at("/")
             .route(
@@ -185,14 +188,20 @@ fn endpoints(additions: &Additions) -> Vec<Endpoint> {
                     .wrap(from_fn(vary_by_accept)),
             )
             .get(welcome::welcome, welcome::describe())
-            .post(graphql::handle, graphql::by_post("graphqlAtRoot")),
+            .post(graphql::handle, graphql::by_post("graphqlAtRoot"))
+            .labelled(Route::Root),
         Endpoint::at("/favicon.svg")
             .also_at("/favicon.ico")
-            .get(welcome::icon, welcome::describe_icon()),
+            .get(welcome::icon, welcome::describe_icon())
+            .labelled(Route::Pages),
     ];
     all.extend(of_operation());
     all.extend(auth::endpoints());
-    all.extend((additions.endpoints)());
+    let added = (additions.endpoints)().into_iter();
+    all.extend(added.map(|endpoint| {
+        let route = Route::registered(endpoint.path()).unwrap_or(Route::Other);
+        endpoint.labelled(route)
+    }));
     all.extend(webpush::endpoints());
     all.extend(openapi::endpoints());
     // Last: it takes the paths that are left.
@@ -217,29 +226,40 @@ pub fn register_routes(additions: &Additions) {
 
 /// Every route. Paths come without a trailing slash (the server trims it).
 pub fn routes(additions: &Additions, config: &mut ServiceConfig) {
-    endpoints(additions)
-        .into_iter()
-        .for_each(|endpoint| endpoint.serve(config));
-    metrics::serve(config);
+    serve(endpoints(additions), config);
     config.default_service(web::to(not_found));
 }
 
 /// What a process serves that answers no requests of the API.
 pub fn worker_routes(config: &mut ServiceConfig) {
-    of_operation()
+    serve(of_operation(), config);
+    config.default_service(web::to(not_served_here));
+}
+
+/// Serves the endpoints, with their labels, and the metrics.
+fn serve(endpoints: Vec<Endpoint>, config: &mut ServiceConfig) {
+    let mut labels = RouteLabels::of(&endpoints);
+    labels.add("/metrics", Route::Metrics);
+    config.app_data(web::Data::new(labels));
+    endpoints
         .into_iter()
         .for_each(|endpoint| endpoint.serve(config));
     metrics::serve(config);
-    config.default_service(web::to(not_served_here));
 }
 
 /// For those who look after the server, whatever its role; with [`HealthChecks`].
 fn of_operation() -> Vec<Endpoint> {
     vec![
-        Endpoint::at("/healthz").get(health::healthz, health::describe_healthz()),
-        Endpoint::at("/readyz").get(health::readyz, health::describe_readyz()),
-        Endpoint::at("/version").get(version::version, version::describe()),
-        prisma::status(),
+        Endpoint::at("/healthz")
+            .get(health::healthz, health::describe_healthz())
+            .labelled(Route::Healthz),
+        Endpoint::at("/readyz")
+            .get(health::readyz, health::describe_readyz())
+            .labelled(Route::Readyz),
+        Endpoint::at("/version")
+            .get(version::version, version::describe())
+            .labelled(Route::Version),
+        prisma::status().labelled(Route::Healthz),
     ]
 }
 

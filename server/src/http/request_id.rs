@@ -17,7 +17,8 @@ use gom_telemetry::metrics::Route;
 use gom_telemetry::traces::{self, Begun, Context, KeyValue, SpanKind, SpanRef, Status};
 
 use super::State;
-use super::access::{InFlight, RequestContext, method_of, route_of};
+use super::access::{InFlight, RequestContext, method_of};
+use super::endpoint::RouteLabels;
 use crate::telemetry::parent_of;
 
 const HEADER: HeaderName = HeaderName::from_static("request-id");
@@ -70,7 +71,9 @@ pub async fn identify<B: MessageBody>(
     request.extensions_mut().insert(id.clone());
     let noted = Rc::new(RequestContext::default());
     request.extensions_mut().insert(Rc::clone(&noted));
-    let (route, method) = (route_of(request.path()), request.method().clone());
+    let labels = request.app_data::<Data<RouteLabels>>();
+    let route = labels.map_or(Route::Other, |labels| labels.label_of(request.path()));
+    let method = request.method().clone();
     let begun = traces::begin(|| span(route, &method, &id, &request));
     let answering = async {
         let in_flight = InFlight::begin(&method, route, id.clone(), noted);

@@ -5,6 +5,7 @@ mod logout;
 mod ping;
 
 use actix_web::http::Method;
+use gom_telemetry::metrics::Route;
 use serde_json::Value;
 
 use super::additions::Additions;
@@ -14,15 +15,18 @@ pub fn endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint::at("/auth/ping")
             .get(ping::handle, ping::operation())
-            .kept_from_caches(),
+            .kept_from_caches()
+            .labelled(Route::Ping),
         Endpoint::at("/auth/login")
             .post(login::handle, login::operation())
-            .kept_from_caches(),
+            .kept_from_caches()
+            .labelled(Route::Login),
         // Without HEAD, which changes nothing.
         Endpoint::at("/auth/logout")
             .on(Method::GET, logout::handle, logout::by_get())
             .post(logout::handle, logout::by_post())
-            .kept_from_caches(),
+            .kept_from_caches()
+            .labelled(Route::Logout),
     ]
 }
 

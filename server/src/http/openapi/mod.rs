@@ -10,6 +10,7 @@ use std::sync::{Arc, LazyLock, OnceLock};
 use actix_web::http::header::HeaderValue;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use gom_telemetry::metrics::Route;
 use serde_json::{Map, Value, json};
 
 pub use operation::{Answer, Caller, Operation, Tag};
@@ -98,9 +99,15 @@ pub fn endpoints() -> Vec<Endpoint> {
         text,
     );
     vec![
-        Endpoint::at("/openapi.json").get(as_json, document),
-        Endpoint::at("/openapi").get(as_page, page),
-        Endpoint::at("/openapi.css").get(style, sheet),
+        Endpoint::at("/openapi.json")
+            .get(as_json, document)
+            .labelled(Route::Pages),
+        Endpoint::at("/openapi")
+            .get(as_page, page)
+            .labelled(Route::Pages),
+        Endpoint::at("/openapi.css")
+            .get(style, sheet)
+            .labelled(Route::Pages),
     ]
 }
 

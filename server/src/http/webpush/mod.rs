@@ -11,6 +11,7 @@ mod unsubscribe;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use gom_actors::push::{Device, DevicesError};
+use gom_telemetry::metrics::Route;
 use serde_json::Value;
 
 use super::State;
@@ -26,19 +27,24 @@ pub fn endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint::at("/webpush/key")
             .get(key::handle, key::operation())
-            .kept_from_caches(),
+            .kept_from_caches()
+            .labelled(Route::Webpush),
         Endpoint::at("/webpush/subscribe")
             .post(subscribe::handle, subscribe::operation())
-            .kept_from_caches(),
+            .kept_from_caches()
+            .labelled(Route::Webpush),
         Endpoint::at("/webpush/renew")
             .post(renew::handle, renew::operation())
-            .kept_from_caches(),
+            .kept_from_caches()
+            .labelled(Route::Webpush),
         Endpoint::at("/webpush/unsubscribe")
             .post(unsubscribe::handle, unsubscribe::operation())
-            .kept_from_caches(),
+            .kept_from_caches()
+            .labelled(Route::Webpush),
         Endpoint::at("/webpush/graphql")
             .post(ledger::handle, ledger::operation())
-            .kept_from_caches(),
+            .kept_from_caches()
+            .labelled(Route::Ledger),
     ]
 }
 
