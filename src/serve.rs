@@ -65,7 +65,6 @@ pub(super) fn run(
         tracing::warn!("{warning}");
     }
     // Elsewhere standard output is a log, which is kept and read by others.
-    let demo = application.seed_data(&loaded.settings);
     let in_development = loaded.environment == "development";
     let settings = loaded.settings;
     // The runtime waits at its end for threads that hang, such as one that resolves a host's name. It belongs to a thread of its
@@ -77,8 +76,7 @@ pub(super) fn run(
         .spawn(move || {
             let system = actix::System::new();
             // Nobody listens only if the process ends already.
-            let _ =
-                report.send(system.block_on(serve(settings, application, demo, in_development)));
+            let _ = report.send(system.block_on(serve(settings, application, in_development)));
         })
         .map_err(|error| Failure::because("the server's thread cannot start", &error))?;
     ended
@@ -90,10 +88,10 @@ pub(super) fn run(
 async fn serve(
     settings: Settings,
     application: &'static dyn Application,
-    demo: Option<Box<dyn SeedData>>,
     in_development: bool,
 ) -> Result<(), Failure> {
     let role = settings.server.role;
+    let demo = application.seed_data(&settings);
     let server = match Server::build(settings, application).await {
         Ok(server) => server,
         Err(StartError::Stopped) => return Ok(()),
