@@ -82,14 +82,6 @@ struct Place {
     user: Arc<str>,
 }
 
-/// The time, which tests let pass by hand.
-fn now() -> Instant {
-    #[cfg(test)]
-    return tests::now();
-    #[cfg(not(test))]
-    Instant::now()
-}
-
 impl Turns {
     pub fn new(limits: TurnLimits) -> Self {
         let limits = TurnLimits {
@@ -116,7 +108,7 @@ impl Turns {
         match timeout_at(deadline, turns.acquire_owned()).await {
             Ok(Ok(permit)) => Ok(Turn {
                 permit: Some(permit),
-                began: now(),
+                began: Instant::now(),
                 place,
             }),
             // The semaphore is never closed.
@@ -132,7 +124,7 @@ impl Lines {
             busy_in_flight,
             waiting,
         } = self.limits;
-        let now = now();
+        let now = Instant::now();
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.forget_idle(now);
         let known = open
@@ -214,7 +206,7 @@ impl Line {
 
     /// Takes a permit back from an operation that was in flight for so long.
     fn settle(&mut self, permit: OwnedSemaphorePermit, took: Duration, limits: &TurnLimits) {
-        let now = now();
+        let now = Instant::now();
         if took >= FREE {
             let in_flight = self.permits.saturating_sub(self.turns.available_permits());
             let beside = if took > LONG {
@@ -253,7 +245,7 @@ impl Place {
             .unwrap_or_else(PoisonError::into_inner);
         open.lines
             .get(&self.user)
-            .is_some_and(|line| line.is_busy(now()))
+            .is_some_and(|line| line.is_busy(Instant::now()))
     }
 }
 
@@ -264,7 +256,7 @@ impl Drop for Turn {
         if let (Some(permit), Some(line)) = (self.permit.take(), open.lines.get_mut(user)) {
             line.settle(
                 permit,
-                now().saturating_duration_since(self.began),
+                Instant::now().saturating_duration_since(self.began),
                 &lines.limits,
             );
         }
@@ -280,7 +272,7 @@ impl Drop for Place {
             .unwrap_or_else(PoisonError::into_inner);
         if let Some(line) = open.lines.get_mut(&self.user) {
             line.operations -= 1;
-            if line.is_idle(now()) {
+            if line.is_idle(Instant::now()) {
                 open.lines.remove(&self.user);
             }
         }

@@ -4,11 +4,11 @@
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use actix_web::web::Data;
 use gom_actors::sessions::SessionId;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::State;
 use super::session::{NotLoggedIn, renew_for_connection};

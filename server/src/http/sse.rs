@@ -331,7 +331,7 @@ impl End {
             }
             _ => {
                 let left = time_left(request, state, viewer);
-                outbox.may_send_until(std::time::Instant::now().checked_add(left));
+                outbox.may_send_until(Instant::now().checked_add(left));
                 End::Token(Box::pin(sleep(left)))
             }
         }

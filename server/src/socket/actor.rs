@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Handler, SpawnHandle, WrapFuture};
 use actix_http::ws::Codec;
@@ -25,6 +25,7 @@ use gom_engine::error::ErrorKind;
 use gom_engine::events::Cursor;
 use gom_runtime::waiting::{Charge, Reader};
 use gom_telemetry::metrics::{self, CONNECTIONS_CLOSED, Closed, WEBSOCKETS};
+use tokio::time::Instant;
 
 use super::close_code::CloseCode;
 use super::connection_limiter::Place;

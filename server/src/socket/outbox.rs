@@ -7,13 +7,14 @@ use std::os::fd::{BorrowedFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix_web::web::Bytes;
 use gom_actors::live::Room;
 use gom_runtime::waiting::{Account, Holding};
 use gom_telemetry::metrics::{CONNECTIONS_CLOSED, Closed};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use super::close_code::CloseCode;
 

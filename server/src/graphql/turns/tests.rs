@@ -18,22 +18,15 @@ fn within(milliseconds: u64) -> Instant {
     Instant::now() + Duration::from_millis(milliseconds)
 }
 
-thread_local! {
-    static CLOCK: Cell<Instant> = Cell::new(Instant::now());
-}
-
-pub fn now() -> Instant {
-    CLOCK.get()
-}
-
-fn pass(milliseconds: u64) {
-    CLOCK.set(now() + Duration::from_millis(milliseconds));
+/// Lets time pass: by tokio's timer, which stands still otherwise.
+async fn pass(milliseconds: u64) {
+    tokio::time::advance(Duration::from_millis(milliseconds)).await;
 }
 
 /// Takes so many turns at once, and gives them back after as long.
 async fn run(turns: &Turns, user: &str, operations: usize, milliseconds: u64) {
     let all = join_all((0..operations).map(|_| turns.take(user, within(10_000)))).await;
-    pass(milliseconds);
+    pass(milliseconds).await;
     assert!(all.iter().all(Result::is_ok));
 }
 
@@ -43,6 +36,7 @@ fn remembered(turns: &Turns) -> usize {
 
 #[actix_web::test]
 async fn a_user_has_some_turns_at_once_some_wait_and_the_next_is_refused() {
+    tokio::time::pause();
     let turns = turns(2, 2, 1);
     let first = turns.take("ana", within(10_000)).await.unwrap();
     let second = turns.take("ana", within(10_000)).await.unwrap();
@@ -88,6 +82,7 @@ async fn at_once(turns: &Turns) -> usize {
 
 #[actix_web::test]
 async fn who_keeps_the_database_busy_has_fewer_turns_until_that_is_forgotten() {
+    tokio::time::pause();
     let turns = turns(8, 2, 32);
     assert_eq!(at_once(&turns).await, 2, "nothing is known of the user");
     run(&turns, "ana", 1, 60_000).await;
@@ -119,20 +114,21 @@ async fn who_keeps_the_database_busy_has_fewer_turns_until_that_is_forgotten() {
     let expected = "A user whose operations take long may have 2 in flight";
     assert!(error.message.starts_with(expected), "{error}");
     assert_eq!(remembered(&turns), 1, "also while nothing is in flight");
-    pass(400);
+    pass(400).await;
     assert_eq!(
         at_once(&turns).await,
         2,
         "nobody gets all of them back at once"
     );
     assert!(at_once(&turns).await > 2);
-    pass(10_000);
+    pass(10_000).await;
     run(&turns, "ana", 1, 0).await;
     assert_eq!(remembered(&turns), 0);
 }
 
 #[actix_web::test]
 async fn who_has_begun_or_is_busy_is_refused_by_the_numbers_that_the_refusal_names() {
+    tokio::time::pause();
     let turns = turns(8, 2, 4);
     for busy in [false, true] {
         let mut all: Vec<_> = (0..12)
@@ -157,6 +153,7 @@ async fn who_has_begun_or_is_busy_is_refused_by_the_numbers_that_the_refusal_nam
 
 #[actix_web::test]
 async fn many_long_operations_side_by_side_are_remembered_for_longer_than_they_took() {
+    tokio::time::pause();
     let turns = turns(8, 2, 32);
     let grow = async || {
         run(&turns, "ana", 2, 20).await;
@@ -168,24 +165,25 @@ async fn many_long_operations_side_by_side_are_remembered_for_longer_than_they_t
     grow().await;
     run(&turns, "ana", 8, 10_000).await;
     // By their sum alone it would be forgotten by now.
-    pass(200_000);
+    pass(200_000).await;
     for _ in 0..3 {
         assert_eq!(at_once(&turns).await, 2);
     }
-    pass(100_000);
+    pass(100_000).await;
     grow().await;
     // A page that is slow once.
     run(&turns, "ana", 8, 900).await;
-    pass(7_200);
+    pass(7_200).await;
     grow().await;
     // Two at once are what a busy user may have anyway.
     run(&turns, "ana", 2, 10_000).await;
-    pass(20_000);
+    pass(20_000).await;
     grow().await;
 }
 
 #[actix_web::test]
 async fn those_in_flight_go_on_and_what_was_done_is_forgotten_in_the_end() {
+    tokio::time::pause();
     let turns = turns(8, 2, 32);
     let take = || turns.take("ana", within(3_600_000));
     let mut all = vec![take().await.unwrap()];
@@ -198,7 +196,7 @@ async fn those_in_flight_go_on_and_what_was_done_is_forgotten_in_the_end() {
             .into_iter()
             .map(Result::unwrap),
     );
-    pass(3_600_000);
+    pass(3_600_000).await;
     let next = take();
     let mut next = std::pin::pin!(next);
     // One of them alone would be nothing.
@@ -214,7 +212,7 @@ async fn those_in_flight_go_on_and_what_was_done_is_forgotten_in_the_end() {
     }
     assert!(futures::poll!(next.as_mut()).is_ready(), "beside one");
     drop(all);
-    pass(DEEPEST.as_millis() as u64 - 100);
+    pass(DEEPEST.as_millis() as u64 - 100).await;
     for expected in 2..=8 {
         assert!(at_once(&turns).await >= expected);
     }
@@ -222,6 +220,7 @@ async fn those_in_flight_go_on_and_what_was_done_is_forgotten_in_the_end() {
 
 #[actix_web::test]
 async fn nothing_is_kept_of_a_crowd_that_has_gone() {
+    tokio::time::pause();
     let turns = turns(8, 2, 32);
     for user in 0..10 * MANY {
         run(&turns, &user.to_string(), 2, 20).await;
@@ -231,6 +230,7 @@ async fn nothing_is_kept_of_a_crowd_that_has_gone() {
 
 #[actix_web::test]
 async fn never_more_are_in_flight_than_there_are_turns_and_who_gives_up_leaves_nothing() {
+    tokio::time::pause();
     let turns = turns(3, 3, 1_000);
     let (now, most) = (Cell::new(0), Cell::new(0));
     let operation = async |patience| {

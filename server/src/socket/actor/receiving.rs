@@ -2,12 +2,12 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, StreamHandler, WrapFuture};
 use actix_http::ws::Item;
 use actix_web::web::BytesMut;
 use actix_web_actors::ws::{self, ProtocolError};
+use tokio::time::Instant;
 
 use super::super::close_code::CloseCode;
 use super::super::frame;
@@ -112,10 +112,7 @@ impl Socket {
             // All of whom nothing is known share a line.
             None => (Some(String::new()), self.services.bounds.init_timeout),
         };
-        let (engine, deadline) = (
-            Arc::clone(&api.engine),
-            tokio::time::Instant::now() + patience,
-        );
+        let (engine, deadline) = (Arc::clone(&api.engine), Instant::now() + patience);
         // A connection that is stuck in a write must not keep the thread that others wait for.
         let reading = OwnTask::begin(async move {
             engine

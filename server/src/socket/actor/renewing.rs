@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, WrapFuture};
+use tokio::time::Instant;
 
 use super::super::close_code::CloseCode;
 use super::super::machine::{Id, Start};
