@@ -30,8 +30,11 @@ section! {
         /// `auth.oauth2.client_id` is set, else `accounts`.
         provider: Option<Provider> = choice(&["accounts", "oauth2"]).former_words(&[("auth0", "oauth2")]),
     } with {
+        /// The token endpoint.
         pub oauth2: OAuth2,
+        /// Tokens that the server issues.
         pub local: Local,
+        /// Passwords that the server checks.
         pub accounts: Accounts,
     }
 }

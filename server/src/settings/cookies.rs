@@ -12,6 +12,7 @@ section! {
     /// The cookie of sessions.
     pub struct Session at "session." {
     } with {
+        /// How browsers keep it.
         pub options: SessionCookie,
     }
 }
@@ -34,6 +35,7 @@ section! {
     /// The cookie of access tokens.
     pub struct AccessToken at "access_token." {
     } with {
+        /// How browsers keep it.
         pub options: AccessTokenCookie,
     }
 }
@@ -54,6 +56,7 @@ section! {
     /// The cookie against forged requests.
     pub struct Csrf at "csrf." {
     } with {
+        /// How browsers keep it.
         pub options: CsrfCookie,
     }
 }

@@ -101,8 +101,10 @@ section! {
         /// `TOO_MANY_REQUESTS`.
         pub waiting_per_user: usize = integer(0, 1_000_000).default("32"),
     } with {
+        /// Those of everyone else.
         #[serde(flatten)]
         pub everyone: Limits = EVERYONE,
+        /// Those of the service role.
         pub service: Limits = SERVICE,
     }
 }

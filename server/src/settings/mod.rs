@@ -82,26 +82,47 @@ section! {
         /// out.
         pub app_key_previous: Option<Secret> = SECRET.variables(&["APP_KEY_PREVIOUS"]),
     } with {
+        /// Where the process listens, and how it stops.
         pub server: Server,
+        /// PostgreSQL.
         pub database: Database,
+        /// The private PostgreSQL.
         pub embedded: Embedded,
+        /// Service tokens.
         pub service: Service,
+        /// What is served.
         pub datamodel: DatamodelFiles,
+        /// Who may see and do what.
         pub policy: PolicyFile,
+        /// What the API offers.
         pub graphql: Graphql,
+        /// What callers may ask for.
         pub limits: AllLimits,
+        /// What is kept in memory.
         pub cache: Cache,
+        /// How changes are followed.
         pub live: Live,
+        /// Websockets and event streams.
         pub sockets: Sockets,
+        /// What is logged.
         pub log: Log,
+        /// Where Redis is.
         pub redis: Redis,
+        /// Who checks passwords, and what tokens say.
         pub auth: Auth,
+        /// The cookie `session-id`.
         pub session: Session,
+        /// How sessions are stored.
         pub sessions: Sessions,
+        /// The cookie `session-token`.
         pub access_token: AccessToken,
+        /// The cookie `csrf-token`.
         pub csrf: Csrf,
+        /// How often logins may fail.
         pub login_limiter: LoginLimiter,
+        /// Web Push.
         pub push: Push,
+        /// Where metrics are served.
         pub metrics: Metrics,
         /// Of the keys that the application declares.
         #[serde(skip)]
