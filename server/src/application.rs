@@ -99,7 +99,7 @@ pub trait Application: Send + Sync {
 }
 
 impl dyn Application {
-    /// What it adds to the edge.
+    /// What it adds to HTTP.
     pub fn additions(&'static self, engine: &Arc<Engine>) -> Additions {
         let of_workers = Arc::clone(engine);
         Additions {

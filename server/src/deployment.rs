@@ -177,7 +177,7 @@ impl Deployment {
                     reason
                 }
             };
-            if self.stop.is_asked() {
+            if self.stop.is_requested() {
                 return Ok(());
             }
             if said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
@@ -190,7 +190,7 @@ impl Deployment {
                 said = Some(Instant::now());
             }
             // Returns at once when all is to stop.
-            let _ = timeout(pause, self.stop.asked()).await;
+            let _ = timeout(pause, self.stop.requested()).await;
         }
     }
 
@@ -202,7 +202,7 @@ impl Deployment {
         let cancel = client.canceller();
         let prepared = tokio::select! {
             prepared = self.prepare(&mut client) => prepared,
-            () = self.stop.asked() => {
+            () = self.stop.requested() => {
                 // Else the statement in flight would go on, with its locks, until it finds out that nobody waits for it.
                 let _ = timeout(CANCEL, cancel.cancel()).await;
                 return Ok(Attempt::Later("the server stops".to_owned()));

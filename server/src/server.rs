@@ -64,12 +64,12 @@ impl Server {
     ) -> Result<Self, StartError> {
         let stop = Stop::on_signals()?;
         let given_up = async {
-            stop.asked().await;
+            stop.requested().await;
             sleep(GIVE_UP).await;
         };
         tokio::select! {
             built = Self::assemble(settings, application, stop.clone()) => match built {
-                Ok(server) if stop.is_asked() => {
+                Ok(server) if stop.is_requested() => {
                     if let Some(embedded) = server.embedded {
                         let end = Instant::now() + server.shutdown_timeout;
                         // Else it ends with this process.

@@ -1,4 +1,4 @@
-//! The end of the process, as it is asked for: SIGTERM, SIGINT or SIGHUP, once for an orderly end, twice for an end at once. Listened
+//! The end of the process, as it is requested: SIGTERM, SIGINT or SIGHUP, once for an orderly end, twice for an end at once. Listened
 //! for from the start on, so that a start can be stopped too, and process 1 of a container does not miss it.
 
 use std::io;
@@ -9,15 +9,15 @@ use tokio::sync::watch;
 /// Whether the process is to end. Cloning is cheap.
 #[derive(Debug, Clone)]
 pub struct Stop {
-    /// How often it was asked for.
-    asked: watch::Receiver<u32>,
+    /// How often it was requested.
+    requests: watch::Receiver<u32>,
 }
 
 impl Stop {
     /// Listens for signals from now on, on this thread's runtime. They do nothing else any more.
     ///
     /// # Errors
-    /// If the system refuses to tell of signals.
+    /// If the system does not deliver signals.
     pub fn on_signals() -> io::Result<Self> {
         let (mut terminate, mut interrupt) = (
             signal(SignalKind::terminate())?,
@@ -25,46 +25,46 @@ impl Stop {
         );
         // Of a terminal that is closed, and of supervisors that mean an orderly end by it.
         let mut hangup = signal(SignalKind::hangup())?;
-        let (tell, asked) = watch::channel(0);
+        let (report, requests) = watch::channel(0);
         actix_web::rt::spawn(async move {
             loop {
                 tokio::select! {
                     _ = terminate.recv() => {}
                     _ = interrupt.recv() => {}
                     _ = hangup.recv() => {}
-                    () = tell.closed() => return,
+                    () = report.closed() => return,
                 }
-                tell.send_modify(|count| *count += 1);
+                report.send_modify(|count| *count += 1);
             }
         });
-        Ok(Stop { asked })
+        Ok(Stop { requests })
     }
 
-    /// Signals do what they usually do, and nobody asks for an orderly end.
+    /// Signals do what they usually do, and nothing requests an orderly end.
     pub fn never() -> Self {
         Stop {
-            asked: watch::channel(0).1,
+            requests: watch::channel(0).1,
         }
     }
 
-    /// Whether an end has been asked for.
-    pub fn is_asked(&self) -> bool {
-        *self.asked.borrow() > 0
+    /// Whether an end has been requested.
+    pub fn is_requested(&self) -> bool {
+        *self.requests.borrow() > 0
     }
 
-    /// Waits until an end is asked for.
-    pub async fn asked(&self) {
+    /// Waits until an end is requested.
+    pub async fn requested(&self) {
         self.times(1).await;
     }
 
-    /// Waits until an end is asked for a second time.
-    pub async fn insisted(&self) {
+    /// Waits until an end is requested a second time.
+    pub async fn forced(&self) {
         self.times(2).await;
     }
 
     async fn times(&self, least: u32) {
-        let mut asked = self.asked.clone();
-        if asked.wait_for(|count| *count >= least).await.is_err() {
+        let mut requests = self.requests.clone();
+        if requests.wait_for(|count| *count >= least).await.is_err() {
             // Nobody listens.
             std::future::pending::<()>().await;
         }

@@ -88,19 +88,19 @@ async fn handle(
     state: &State,
     customers: Option<&Customers>,
 ) -> Result<HttpResponse, RestError> {
-    let edge = &state.edge;
+    let auth = &state.auth;
     let Some(customers) = customers else {
         return Err(RestError::not_found(request));
     };
     // Each miss counts against the visitor's address: no other site's page may use up its attempts.
-    check_site(request, edge)?;
+    check_site(request, auth)?;
     let code = code(request)?;
-    let networks = edge.proxies.client_of(request).networks();
+    let networks = auth.proxies.client_of(request).networks();
     let attempt = LoginAttempt {
         networks: &networks,
         ..LoginAttempt::default()
     };
-    let reservation = match edge.limiter.admit(&attempt).await {
+    let reservation = match auth.limiter.admit(&attempt).await {
         Verdict::Admitted(reservation) => reservation,
         refused => return Err(RestError::not_admitted(&refused)),
     };
@@ -108,13 +108,13 @@ async fn handle(
     let found = match customers.find(&state.api, &code, deadline).await {
         Ok(found) => found,
         Err(error) => {
-            edge.limiter.cancel(reservation).await;
+            auth.limiter.cancel(reservation).await;
             return Err(look_up_failure(&error));
         }
     };
     match found {
         Some(customer) => {
-            edge.limiter.refund(reservation).await;
+            auth.limiter.refund(reservation).await;
             Ok(HttpResponse::Ok().json(json!({
                 "phoneLast": customer.last_digits(),
                 "customerOf": customer.business,

@@ -76,7 +76,7 @@ impl PhoneLogin {
             business: customer.business,
             permissions: self.permissions.clone(),
         };
-        let identity = &state.edge.identity;
+        let identity = &state.auth.identity;
         let token = identity.issue(&CUSTOMER_TOKEN, claims.into_claims());
         let token = token.map_err(|error| {
             tracing::error!(cause = %error, "a customer cannot log in");

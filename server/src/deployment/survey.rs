@@ -55,7 +55,7 @@ impl Deployment {
             };
             tokio::select! {
                 () = look => {}
-                () = stop.asked() => {}
+                () = stop.requested() => {}
             }
         });
     }

@@ -1,4 +1,4 @@
-//! The answer to one operation, as the parts that the edge writes out.
+//! The answer to one operation, as the parts that the transport writes out.
 
 use std::sync::Arc;
 

@@ -30,8 +30,8 @@ pub struct RequestContext {
 impl RequestContext {
     /// Notes something of a request, if it came through the middleware.
     pub fn of(request: &HttpRequest, note: impl FnOnce(&RequestContext)) {
-        if let Some(noted) = request.extensions().get::<Rc<RequestContext>>() {
-            note(noted);
+        if let Some(context) = request.extensions().get::<Rc<RequestContext>>() {
+            note(context);
         }
     }
 
@@ -80,7 +80,7 @@ pub struct InFlight {
     /// What its path says.
     route: Route,
     id: RequestId,
-    noted: Rc<RequestContext>,
+    context: Rc<RequestContext>,
     began: Instant,
     logged: bool,
     _level: Level,
@@ -91,14 +91,14 @@ impl InFlight {
         method: &HttpMethod,
         route: Route,
         id: RequestId,
-        noted: Rc<RequestContext>,
+        context: Rc<RequestContext>,
     ) -> Self {
         let (method, _level) = (method_of(method), HTTP_IN_FLIGHT.level(()));
         InFlight {
             method,
             route,
             id,
-            noted,
+            context,
             began: Instant::now(),
             logged: false,
             _level,
@@ -130,15 +130,15 @@ impl Drop for InFlight {
 }
 
 fn log(request: &InFlight, status: u16, message: &'static str) {
-    let (noted, took) = (&*request.noted, request.began.elapsed());
-    let route = noted.route.get().unwrap_or(request.route);
+    let (context, took) = (&*request.context, request.began.elapsed());
+    let route = context.route.get().unwrap_or(request.route);
     HTTP_REQUESTS.one((route, request.method, class_of(status)));
     HTTP_DURATION.observe(route, took);
     let duration_ms = took.as_micros() as f64 / 1e3;
     macro_rules! line {
         ($level:ident) => {{
-            let (viewer, operation) = (noted.viewer.borrow(), noted.operation.borrow());
-            let answered = noted.answered.get();
+            let (viewer, operation) = (context.viewer.borrow(), context.operation.borrow());
+            let answered = context.answered.get();
             tracing::$level!(
                 target: "gom::access",
                 request_id = request.id.as_str(),

@@ -1,4 +1,4 @@
-//! What an application adds to the edge: endpoints, ways to log in, and codes of errors. Depends on no application.
+//! What an application adds to HTTP: endpoints, ways to log in, and codes of errors. Depends on no application.
 
 use futures::future::LocalBoxFuture;
 use gom_actors::secret::SecretText;

@@ -1,4 +1,4 @@
-//! What the edge holds beside the API: sessions, limits, identity, and how browsers are dealt with. One for the
+//! What HTTP uses beside the API: sessions, limits, identity, and how browsers are dealt with. One for the
 //! process.
 
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub struct AuthServices {
     pub origins: Arc<Origins>,
 }
 
-/// The edge cannot be set up.
+/// The services of logins cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthServicesError {
     #[error(transparent)]

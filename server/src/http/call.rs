@@ -104,7 +104,7 @@ async fn extract(request: &HttpRequest, payload: Payload) -> Result<Call, CallEr
         ViewerError::Bearer(error) => Refusal::unauthenticated(request, error).into(),
         ViewerError::Browser(error) => CallError::Browser(error),
     })?;
-    RequestContext::of(request, |noted| noted.viewer(&viewer));
+    RequestContext::of(request, |context| context.viewer(&viewer));
     let (section, limits) = state.limits_of(&viewer);
     let deadline = Instant::now() + limits.deadline;
     let by_get = request.method() == Method::GET;
@@ -178,7 +178,7 @@ async fn extract(request: &HttpRequest, payload: Payload) -> Result<Call, CallEr
     let name = requests
         .first()
         .and_then(|request| request.operation_name.as_deref());
-    RequestContext::of(request, |noted| noted.operation(name));
+    RequestContext::of(request, |context| context.operation(name));
     let (media, id) = (
         MediaType::preferred(request),
         RequestId::of_request(request),

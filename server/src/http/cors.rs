@@ -41,5 +41,5 @@ pub fn is_listed(request: &HttpRequest) -> bool {
     let state = request.app_data::<web::Data<State>>();
     origin
         .zip(state)
-        .is_some_and(|(origin, state)| state.edge.origins.lists(origin))
+        .is_some_and(|(origin, state)| state.auth.origins.lists(origin))
 }

@@ -14,11 +14,11 @@ const MAX_PAUSE: Duration = Duration::from_secs(32);
 
 /// Has the devices of such sessions forgotten from now on, each on a task of its own: neither a connection that ends with the
 /// session nor a request that no longer waits holds it up. Call it on the thread on which the sessions were started.
-pub fn forget_devices(edge: Option<&AuthServices>, push: &Push) {
-    let (Some(edge), push) = (edge, push.clone()) else {
+pub fn forget_devices(auth: Option<&AuthServices>, push: &Push) {
+    let (Some(auth), push) = (auth, push.clone()) else {
         return;
     };
-    edge.sessions.on_refused(move |refused| {
+    auth.sessions.on_refused(move |refused| {
         actix_web::rt::spawn(forget_for_long(push.clone(), refused));
     });
 }

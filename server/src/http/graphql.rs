@@ -201,8 +201,8 @@ pub async fn answer(
                 answer
             }
         };
-        RequestContext::of(request, |noted| {
-            noted.answered(kind.get(), outcome_of(&answer.errors))
+        RequestContext::of(request, |context| {
+            context.answered(kind.get(), outcome_of(&answer.errors))
         });
         for error in answer
             .errors

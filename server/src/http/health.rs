@@ -155,7 +155,7 @@ pub async fn readyz(checks: Data<HealthChecks>) -> HttpResponse {
     };
     checks.examine(&mut report).await;
     let (status, word) = match () {
-        () if checks.stop.is_asked() => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+        () if checks.stop.is_requested() => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         () if report.ready => (StatusCode::OK, "ready"),
         () => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
     };

@@ -1,4 +1,4 @@
-//! The HTTP edge: routes, extractors, and the shapes of answers. Handlers hold checked values only; what is
+//! HTTP: routes, extractors, and the shapes of answers. Handlers hold checked values only; what is
 //! answered is decided in `graphql` and below.
 
 mod access;
@@ -101,7 +101,7 @@ pub struct State {
     pub ledger: Api,
     pub tokens: Arc<ServiceTokens>,
     pub limits: Arc<AllLimits>,
-    pub edge: Arc<AuthServices>,
+    pub auth: Arc<AuthServices>,
     pub push: Push,
     /// How often subscriptions are renewed, from where.
     pub renewals: Arc<Renewals>,

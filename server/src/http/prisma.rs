@@ -114,8 +114,8 @@ async fn note<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
-    if let Some(noted) = request.extensions().get::<Rc<RequestContext>>() {
-        noted.route(Route::Graphql);
+    if let Some(context) = request.extensions().get::<Rc<RequestContext>>() {
+        context.route(Route::Graphql);
     }
     next.call(request).await
 }

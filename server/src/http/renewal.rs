@@ -50,7 +50,7 @@ async fn renewed(
     session: SessionId,
     until: SystemTime,
 ) -> Result<Arc<User>, NotRenewed> {
-    let patience = left_until(until).saturating_add(state.edge.sessions.refresh_patience());
+    let patience = left_until(until).saturating_add(state.auth.sessions.refresh_patience());
     timeout(patience, renewed_towards(state, session, until))
         .await
         .unwrap_or(Err(NotRenewed::Unavailable))
@@ -58,7 +58,7 @@ async fn renewed(
 
 /// When [`renewed`] ends at the latest; nothing beyond the clock's end.
 fn last_renewal(state: &State, until: SystemTime) -> Option<Instant> {
-    let patience = left_until(until).saturating_add(state.edge.sessions.refresh_patience());
+    let patience = left_until(until).saturating_add(state.auth.sessions.refresh_patience());
     Instant::now().checked_add(patience)
 }
 

@@ -69,14 +69,14 @@ pub async fn identify<B: MessageBody>(
 ) -> Result<ServiceResponse<B>, Error> {
     let id = RequestId::next();
     request.extensions_mut().insert(id.clone());
-    let noted = Rc::new(RequestContext::default());
-    request.extensions_mut().insert(Rc::clone(&noted));
+    let context = Rc::new(RequestContext::default());
+    request.extensions_mut().insert(Rc::clone(&context));
     let labels = request.app_data::<Data<RouteLabels>>();
     let route = labels.map_or(Route::Other, |labels| labels.label_of(request.path()));
     let method = request.method().clone();
     let begun = traces::begin(|| span(route, &method, &id, &request));
     let answering = async {
-        let in_flight = InFlight::begin(&method, route, id.clone(), noted);
+        let in_flight = InFlight::begin(&method, route, id.clone(), context);
         let mut response = match next.call(request).await {
             Ok(response) => response,
             // Of a middleware: the request is answered without its handler.
@@ -122,17 +122,17 @@ fn span(route: Route, method: &Method, id: &RequestId, request: &ServiceRequest)
 /// Whether its word counts on which trace it belongs to, and whether that is kept: strangers could have all of theirs kept.
 fn is_believed(request: &ServiceRequest) -> bool {
     let state = request.app_data::<Data<State>>();
-    state.is_some_and(|state| state.edge.proxies.sent(request.request()))
+    state.is_some_and(|state| state.auth.proxies.sent(request.request()))
 }
 
 fn conclude<B>(answer: Result<&ServiceResponse<B>, &Error>, span: &SpanRef<'_>) {
     let status = match answer {
         Ok(answer) => {
-            RequestContext::of(answer.request(), |noted| {
-                if let Some(route) = noted.own_route() {
+            RequestContext::of(answer.request(), |context| {
+                if let Some(route) = context.own_route() {
                     span.set_attribute(KeyValue::new("http.route", route.as_str()));
                 }
-                if let Some(viewer) = noted.viewer_name() {
+                if let Some(viewer) = context.viewer_name() {
                     span.set_attribute(KeyValue::new("enduser.id", viewer));
                 }
             });

@@ -49,13 +49,13 @@ pub async fn join(
     state: &State,
     id: &SessionId,
 ) -> Result<LoggedIn, NotLoggedIn> {
-    let edge = &*state.edge;
-    let session = edge.sessions.resume(id).await.map_err(unanswered)?;
+    let auth = &*state.auth;
+    let session = auth.sessions.resume(id).await.map_err(unanswered)?;
     let session = session.ok_or_else(closed)?;
     let mut reason = None;
     let mut unavailable = false;
-    for head in edge.cookies.token_halves_of(request) {
-        match edge
+    for head in auth.cookies.token_halves_of(request) {
+        match auth
             .identity
             .verify(&session.provider, &head, &session.signature)
             .await
@@ -67,7 +67,7 @@ pub async fn join(
                 });
             }
             Err(TokenError::Expired) => return renew(request, state, id, &session).await,
-            Err(TokenError::Invalid(message)) => match replaced(edge, &session, &head).await {
+            Err(TokenError::Invalid(message)) => match replaced(auth, &session, &head).await {
                 Ok(Some(newer)) => return newer_half(request, state, id, &session, newer).await,
                 // Another may be the session's.
                 Ok(None) => reason = reason.or(Some(message.into())),
@@ -93,7 +93,7 @@ pub fn closed() -> NotLoggedIn {
 /// The half that replaced the one that the request brings: it set out before the answer to another one, which
 /// renewed the token, had arrived.
 async fn replaced(
-    edge: &AuthServices,
+    auth: &AuthServices,
     session: &Session,
     head: &str,
 ) -> Result<Option<String>, NotLoggedIn> {
@@ -101,7 +101,7 @@ async fn replaced(
         return Ok(None);
     };
     for signature in previous.signatures() {
-        match edge
+        match auth
             .identity
             .verify(&session.provider, head, signature)
             .await
@@ -125,8 +125,8 @@ pub async fn renew_for_connection(
     id: &SessionId,
     until: SystemTime,
 ) -> Result<Arc<User>, NotLoggedIn> {
-    let edge = &*state.edge;
-    let session = edge
+    let auth = &*state.auth;
+    let session = auth
         .sessions
         .resume(id)
         .await
@@ -134,7 +134,7 @@ pub async fn renew_for_connection(
         .ok_or_else(closed)?;
     // Another connection, or a request, may have renewed it.
     if let Some(previous) = &session.previous
-        && let Ok(user) = edge
+        && let Ok(user) = auth
             .identity
             .verify(&session.provider, &previous.head, &session.signature)
             .await
@@ -144,7 +144,7 @@ pub async fn renew_for_connection(
     }
     match refreshed(state, id, &session, For::Connection).await? {
         Ok(Refreshed { session, head }) => {
-            match edge
+            match auth
                 .identity
                 .verify(&session.provider, &head, &session.signature)
                 .await
@@ -165,10 +165,10 @@ fn expired() -> NotLoggedIn {
 
 /// # Errors
 /// The session's token is not renewed.
-fn refresher(edge: &AuthServices, session: &Session) -> Result<Box<dyn Refresher>, NotLoggedIn> {
+fn refresher(auth: &AuthServices, session: &Session) -> Result<Box<dyn Refresher>, NotLoggedIn> {
     let renewable = session.refresh_token.is_some();
     renewable
-        .then(|| edge.identity.refresher(&session.provider))
+        .then(|| auth.identity.refresher(&session.provider))
         .flatten()
         .ok_or_else(expired)
 }
@@ -181,7 +181,7 @@ async fn renew(
     session: &Session,
 ) -> Result<LoggedIn, NotLoggedIn> {
     match refreshed(state, id, session, For::Request).await? {
-        Ok(Refreshed { session, head }) => verified(request, &state.edge, id, &session, head).await,
+        Ok(Refreshed { session, head }) => verified(request, &state.auth, id, &session, head).await,
         Err(SessionError::Gone) => Err(expired()),
         Err(error) => Err(unanswered(error)),
     }
@@ -204,8 +204,8 @@ async fn refreshed(
     session: &Session,
     recipient: For,
 ) -> Result<Result<Refreshed, SessionError>, NotLoggedIn> {
-    let refresher = refresher(&state.edge, session)?;
-    let sessions = &state.edge.sessions;
+    let refresher = refresher(&state.auth, session)?;
+    let sessions = &state.auth.sessions;
     Ok(match recipient {
         For::Request => sessions.refresh(id, &session.signature, refresher).await,
         For::Connection => {
@@ -226,36 +226,36 @@ async fn newer_half(
     head: String,
 ) -> Result<LoggedIn, NotLoggedIn> {
     match state
-        .edge
+        .auth
         .identity
         .verify(&session.provider, &head, &session.signature)
         .await
     {
         Err(TokenError::Expired) => renew(request, state, id, session).await,
-        _ => verified(request, &state.edge, id, session, head).await,
+        _ => verified(request, &state.auth, id, session, head).await,
     }
 }
 
 /// The user of a newer half, which goes to the browser if the session notes that; else the browser's own stays good.
 async fn verified(
     request: &HttpRequest,
-    edge: &AuthServices,
+    auth: &AuthServices,
     id: &SessionId,
     session: &Session,
     head: String,
 ) -> Result<LoggedIn, NotLoggedIn> {
-    match edge
+    match auth
         .identity
         .verify(&session.provider, &head, &session.signature)
         .await
     {
         Ok(user) => {
             // A half of which the session does not know that the browser has it would be refused after the next renewal.
-            let head = edge.sessions.heard(id, session).await.then_some(head);
+            let head = auth.sessions.heard(id, session).await.then_some(head);
             if let Some(head) = &head {
-                edge.cookies.give_token_half(request, head);
+                auth.cookies.give_token_half(request, head);
             }
-            edge.cookies.give_id(request, id);
+            auth.cookies.give_id(request, id);
             Ok(LoggedIn { user, head })
         }
         Err(TokenError::Unavailable) => Err(unverified()),

@@ -28,7 +28,7 @@ pub fn is_asked_for(headers: &HeaderMap) -> bool {
 }
 
 pub async fn handle(request: HttpRequest, payload: Payload, state: Data<State>) -> HttpResponse {
-    RequestContext::of(&request, |noted| noted.route(Route::Socket));
+    RequestContext::of(&request, |context| context.route(Route::Socket));
     match shake_hands(&request, payload, state).await {
         Ok(response) => response,
         Err(error) => error.error_response(),
@@ -40,26 +40,26 @@ async fn shake_hands(
     payload: Payload,
     state: Data<State>,
 ) -> Result<HttpResponse, RestError> {
-    let session = state.edge.cookies.id_of(request);
+    let session = state.auth.cookies.id_of(request);
     let by_header = request.headers().contains_key(header::AUTHORIZATION);
     // Any page can open a socket to any server, and the browser adds the cookies.
     if session.is_some() {
-        check_site(request, &state.edge)?;
+        check_site(request, &state.auth)?;
     }
     let viewer = if session.is_some() || by_header {
         known(request, &state).await?
     } else {
         None
     };
-    RequestContext::of(request, |noted| {
-        viewer.iter().for_each(|viewer| noted.viewer(viewer))
+    RequestContext::of(request, |context| {
+        viewer.iter().for_each(|viewer| context.viewer(viewer))
     });
     let user = viewer.as_ref().and_then(Viewer::user);
     let over = match &session {
         Some(session) if viewer.is_none() => lives(&state, session).await,
         _ => false,
     };
-    let address = state.edge.proxies.client_of(request).to_string();
+    let address = state.auth.proxies.client_of(request).to_string();
     let place = state
         .connections
         .enter(
@@ -112,7 +112,7 @@ async fn known(request: &HttpRequest, state: &State) -> Result<Option<Viewer>, R
 /// Somebody has logged in to the session, and nobody out of it.
 async fn lives(state: &State, session: &SessionId) -> bool {
     let living = state
-        .edge
+        .auth
         .sessions
         .living(std::slice::from_ref(session))
         .await;

@@ -46,14 +46,14 @@ pub async fn stream(
     state: &State,
     call: Call,
 ) -> Result<HttpResponse, RestError> {
-    RequestContext::of(request, |noted| noted.route(Route::Stream));
+    RequestContext::of(request, |context| context.route(Route::Stream));
     let bounds = &state.bounds;
     let user = call.viewer.user();
     if user.is_some() {
         // Any page can open a stream by GET, and the browser adds the cookies.
-        check_site(request, &state.edge)?;
+        check_site(request, &state.auth)?;
     }
-    let address = state.edge.proxies.client_of(request).to_string();
+    let address = state.auth.proxies.client_of(request).to_string();
     let place = state
         .connections
         .enter(bounds, &address, user.map(|user| user.subject.as_str()))
@@ -69,7 +69,7 @@ pub async fn stream(
         &account,
         notice,
     );
-    let session = state.edge.cookies.id_of(request).filter(|_| user.is_some());
+    let session = state.auth.cookies.id_of(request).filter(|_| user.is_some());
     let entry = state.sockets.enter(&outbox, session.clone());
     let end = End::of(request, state, session, &call.viewer, &outbox);
     let events = Rc::new(Events {

@@ -33,8 +33,8 @@ pub enum ViewerError {
 /// # Errors
 /// A wrong bearer token; no live session; a request that a page of ours did not send.
 pub async fn viewer(request: &HttpRequest, state: &State) -> Result<Viewer, ViewerError> {
-    let edge = &state.edge;
-    let id = edge.cookies.id_of(request);
+    let auth = &state.auth;
+    let id = auth.cookies.id_of(request);
     if let Some(value) = request.headers().get(header::AUTHORIZATION) {
         let (token, other) = match value.to_str().ok().map(authorization) {
             Some(Authorization::Bearer(token)) => (Some(token), false),
@@ -55,7 +55,7 @@ pub async fn viewer(request: &HttpRequest, state: &State) -> Result<Viewer, View
         .await
         .map_err(|no| ViewerError::Browser(no.into()))?;
     if !request.method().is_safe() {
-        check_page(request, edge, &id).map_err(ViewerError::Browser)?;
+        check_page(request, auth, &id).map_err(ViewerError::Browser)?;
     }
     Ok(Viewer::User(logged_in.user))
 }
@@ -82,8 +82,8 @@ pub fn time_left(request: &HttpRequest, state: &State, viewer: &Viewer) -> Durat
 ///
 /// # Errors
 /// If a page of another site did.
-pub fn check_site(request: &HttpRequest, edge: &AuthServices) -> Result<(), RestError> {
-    if edge.origins.admit(request, &edge.proxies) {
+pub fn check_site(request: &HttpRequest, auth: &AuthServices) -> Result<(), RestError> {
+    if auth.origins.admit(request, &auth.proxies) {
         Ok(())
     } else {
         Err(RestError::csrf())
@@ -97,18 +97,18 @@ pub fn check_site(request: &HttpRequest, edge: &AuthServices) -> Result<(), Rest
 /// client can try again.
 pub fn check_page(
     request: &HttpRequest,
-    edge: &AuthServices,
+    auth: &AuthServices,
     id: &SessionId,
 ) -> Result<(), RestError> {
-    check_site(request, edge)?;
+    check_site(request, auth)?;
     let token = request
         .headers()
         .get(CSRF_HEADER)
         .and_then(|value| value.to_str().ok());
-    if token.is_some_and(|token| csrf::belongs(&edge.cookies.keys, id, token)) {
+    if token.is_some_and(|token| csrf::belongs(&auth.cookies.keys, id, token)) {
         return Ok(());
     }
-    edge.cookies.give_csrf_token(request, id);
+    auth.cookies.give_csrf_token(request, id);
     Err(RestError::csrf())
 }
 

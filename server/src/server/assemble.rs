@@ -110,7 +110,7 @@ impl Server {
         let deployed = deployment.deployed.clone();
         let deployment = deployment.begin(FOR_DEPLOYMENT).await?;
         // After the tables that it needs, where they could be made.
-        let edge = role
+        let auth = role
             .answers()
             .then(|| AuthServices::start(&settings, &database, &engine, application.token_kinds()))
             .transpose()?;
@@ -118,7 +118,7 @@ impl Server {
         let live = live(&settings, &database, &engine).await?;
         let push =
             push::start(application, &settings, &database, &engine, &live, &deployed).await?;
-        http::forget_devices(edge.as_ref(), &push);
+        http::forget_devices(auth.as_ref(), &push);
         let checks = HealthChecks {
             role,
             datamodel: digest,
@@ -126,9 +126,9 @@ impl Server {
             deployed: deployed.clone(),
             live: live.clone(),
             push: push.clone(),
-            logins: edge
+            logins: auth
                 .as_ref()
-                .map(|edge| (edge.sessions.clone(), edge.limiter.clone())),
+                .map(|auth| (auth.sessions.clone(), auth.limiter.clone())),
             stores: settings.stores(),
             stop: stop.clone(),
         };
@@ -170,7 +170,7 @@ impl Server {
         let keys = Arc::clone(&tokens);
         let server = HttpServer::new(move || {
             // Called once in each worker's thread: the state is the worker's own.
-            let state = edge.as_ref().map(|edge| {
+            let state = auth.as_ref().map(|auth| {
                 let api = Api {
                     engine: Arc::clone(&engine),
                     database: of_workers.local(),
@@ -180,7 +180,7 @@ impl Server {
                     admission: admission::admission(&waiting, &limits, sending.waiting_bytes),
                 };
                 let sockets = LocalSockets::start(
-                    edge.sessions.clone(),
+                    auth.sessions.clone(),
                     bounds.stall_timeout,
                     stopping.clone(),
                 );
@@ -202,7 +202,7 @@ impl Server {
                     }),
                     api,
                     sockets,
-                    edge: Arc::new(edge.local()),
+                    auth: Arc::new(auth.local()),
                     push: of_push.clone(),
                     renewals: Arc::clone(&renewals),
                     bounds: Arc::clone(&bounds),
@@ -216,9 +216,9 @@ impl Server {
                     description: description.clone(),
                 }
             });
-            let origins = edge
+            let origins = auth
                 .as_ref()
-                .map(|edge| Arc::clone(&edge.origins))
+                .map(|auth| Arc::clone(&auth.origins))
                 .unwrap_or_default();
             let app = App::new()
                 .app_data(web::Data::new(checks.clone()))

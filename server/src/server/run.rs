@@ -53,20 +53,20 @@ impl Server {
                         break Some(error.into());
                     }
                 }
-                () = stop.asked() => break None,
+                () = stop.requested() => break None,
             }
         };
-        if stop.is_asked() && !deployed {
+        if stop.is_requested() && !deployed {
             // It gives up by itself, and tells the database so.
             let _ = timeout(GIVE_UP, deploying).await;
         }
-        if stop.is_asked() && !self.drain_delay.is_zero() {
+        if stop.is_requested() && !self.drain_delay.is_zero() {
             let milliseconds = self.drain_delay.as_millis();
             tracing::info!(milliseconds, "draining: still accepting requests");
             tokio::select! {
                 () = sleep(self.drain_delay) => {}
                 _ = &mut server, if !ended => ended = true,
-                () = stop.insisted() => return Err(StartError::ForcedShutdown),
+                () = stop.forced() => return Err(StartError::ForcedShutdown),
             }
         }
         tracing::info!("stopping");
@@ -114,7 +114,7 @@ impl Server {
         };
         tokio::select! {
             () = finishing => failed.map_or(Ok(()), Err),
-            () = stop.insisted() => Err(StartError::ForcedShutdown),
+            () = stop.forced() => Err(StartError::ForcedShutdown),
         }
     }
 }

@@ -106,33 +106,33 @@ pub async fn handle(
     state: Data<State>,
     body: Payload,
 ) -> Result<HttpResponse, RestError> {
-    let edge = &state.edge;
+    let auth = &state.auth;
     // Cookies that another site's page is answered with would take the place of ours, sent by it or not.
-    check_site(&request, edge)?;
-    let Some(id) = edge.cookies.id_of(&request) else {
+    check_site(&request, auth)?;
+    let Some(id) = auth.cookies.id_of(&request) else {
         // The answer brings what the next attempt needs.
-        edge.cookies.prepare(&request);
+        auth.cookies.prepare(&request);
         return Err(RestError::csrf());
     };
-    check_page(&request, edge, &id)?;
+    check_page(&request, auth, &id)?;
     let body = json_body::read(&request, body, state.limits.everyone.deadline).await?;
     let claim = Claim::read(body, &state.additions)?;
     // Without its half of a token no browser is logged in: most attempts need no look at the sessions. Where
     // that gives no answer, the attempt is made, and counted, all the same.
-    if !edge.cookies.token_halves_of(&request).is_empty()
+    if !auth.cookies.token_halves_of(&request).is_empty()
         && let Ok(logged_in) = session::join(&request, &state, &id).await
     {
         if let Some(head) = &logged_in.head {
-            edge.cookies.give_token_half(&request, head);
+            auth.cookies.give_token_half(&request, head);
         }
-        edge.cookies.give_id(&request, &id);
+        auth.cookies.give_id(&request, &id);
         return Ok(HttpResponse::NoContent().finish());
     }
 
     let account = claim.counted();
-    let reservation = admit(&request, edge, &account).await?;
+    let reservation = admit(&request, auth, &account).await?;
     let checked = match claim.provider {
-        None => by_password(edge, &claim.credentials).await,
+        None => by_password(auth, &claim.credentials).await,
         Some(provider) => provider.check(&state, &claim.credentials).await,
     };
     let accepted = match checked {
@@ -140,35 +140,35 @@ pub async fn handle(
         Err(error) => {
             // What nobody could check was no wrong attempt: an outage must not shut anybody out.
             if error.status_code().is_server_error() {
-                edge.limiter.cancel(reservation).await;
+                auth.limiter.cancel(reservation).await;
             }
             return Err(error);
         }
     };
-    edge.limiter.refund(reservation).await;
-    match edge.limiter.count_right(&account).await {
+    auth.limiter.refund(reservation).await;
+    match auth.limiter.count_right(&account).await {
         Verdict::Admitted(_) => {}
         refused => return Err(RestError::not_admitted(&refused)),
     }
-    edge.cookies.give_device(&request, &account);
-    open(&request, edge, id, accepted).await
+    auth.cookies.give_device(&request, &account);
+    open(&request, auth, id, accepted).await
 }
 
 /// Takes the attempt's points.
 async fn admit(
     request: &HttpRequest,
-    edge: &AuthServices,
+    auth: &AuthServices,
     account: &str,
 ) -> Result<Reservation, RestError> {
-    let address = edge.proxies.client_of(request);
-    let device = edge.cookies.device_of(request, account);
+    let address = auth.proxies.client_of(request);
+    let device = auth.cookies.device_of(request, account);
     let attempt = LoginAttempt {
         user_and_address: Some(&format!("{account}_{address}")),
         account: Some(account),
         device: device.as_deref(),
         networks: &address.networks(),
     };
-    match edge.limiter.admit(&attempt).await {
+    match auth.limiter.admit(&attempt).await {
         Verdict::Admitted(reservation) => Ok(reservation),
         refused => Err(RestError::not_admitted(&refused)),
     }
@@ -177,26 +177,26 @@ async fn admit(
 /// Opens the session, under a new id: one that somebody planted in the browser is worth nothing.
 async fn open(
     request: &HttpRequest,
-    edge: &AuthServices,
+    auth: &AuthServices,
     before: SessionId,
     accepted: AcceptedLogin,
 ) -> Result<HttpResponse, RestError> {
-    let id = edge
+    let id = auth
         .sessions
         .open(accepted.session, Some(before))
         .await
         .map_err(unanswered)?;
-    edge.cookies.give_id(request, &id);
-    edge.cookies.give_token_half(request, &accepted.head);
-    edge.cookies.give_csrf_token(request, &id);
+    auth.cookies.give_id(request, &id);
+    auth.cookies.give_token_half(request, &accepted.head);
+    auth.cookies.give_csrf_token(request, &id);
     Ok(HttpResponse::Ok().json(accepted.profile))
 }
 
 async fn by_password(
-    edge: &AuthServices,
+    auth: &AuthServices,
     credentials: &Credentials,
 ) -> Result<AcceptedLogin, RestError> {
-    let login = edge
+    let login = auth
         .identity
         .password(&credentials.name, &credentials.secret)
         .await

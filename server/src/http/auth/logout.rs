@@ -57,31 +57,31 @@ fn described(operation: Operation) -> Operation {
 }
 
 pub async fn handle(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, RestError> {
-    let edge = &state.edge;
+    let auth = &state.auth;
     // Whatever cookies came with it: what expires in the answer expires in the browser.
-    check_site(&request, edge)?;
-    if let Some(id) = edge.cookies.id_of(&request) {
+    check_site(&request, auth)?;
+    if let Some(id) = auth.cookies.id_of(&request) {
         close(&request, &state, &id).await.inspect_err(|error| {
             // A store has no answer: the name stays with the browser, so that it can ask again.
             if error.status_code().is_server_error() {
-                edge.cookies.forget_tokens(&request);
+                auth.cookies.forget_tokens(&request);
             }
         })?;
     }
-    edge.cookies.forget_tokens(&request);
-    edge.cookies.forget_id(&request);
+    auth.cookies.forget_tokens(&request);
+    auth.cookies.forget_id(&request);
     Ok(HttpResponse::NoContent().finish())
 }
 
 async fn close(request: &HttpRequest, state: &State, id: &SessionId) -> Result<(), RestError> {
-    let sessions = &state.edge.sessions;
+    let sessions = &state.auth.sessions;
     let unclosed = |error| RestError::from(unanswered(error));
     let Some(session) = sessions.resume(id).await.map_err(unclosed)? else {
         // What is not there needs no protection.
         return sessions.close(id).await.map_err(unclosed);
     };
     if request.method() != Method::GET {
-        check_page(request, &state.edge, id)?;
+        check_page(request, &state.auth, id)?;
     }
     let (user, handle) = (&session.subject, id.handle());
     // Before, so that what fails can be tried again: afterwards nobody would know whose they are.

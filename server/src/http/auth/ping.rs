@@ -36,7 +36,7 @@ pub fn operation() -> Operation {
 
 pub async fn handle(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, RestError> {
     // A new session's name would take the place of the one that a page of ours has.
-    check_site(&request, &state.edge)?;
-    state.edge.cookies.prepare(&request);
+    check_site(&request, &state.auth)?;
+    state.auth.cookies.prepare(&request);
     Ok(HttpResponse::Ok().json(json!({ "success": true })))
 }

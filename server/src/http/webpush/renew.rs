@@ -40,7 +40,7 @@ pub async fn handle(
     state: Data<State>,
     body: Payload,
 ) -> Result<HttpResponse, RestError> {
-    let networks = state.edge.proxies.client_of(&request).networks();
+    let networks = state.auth.proxies.client_of(&request).networks();
     state
         .renewals
         .admit(&networks, Instant::now())

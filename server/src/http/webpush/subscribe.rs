@@ -46,7 +46,7 @@ pub async fn handle(request: HttpRequest, state: Data<State>, body: Payload) -> 
         Err(ViewerError::Browser(error)) => return error.error_response(),
     };
     // Users are known by the session of their cookie.
-    let (Some(user), Some(id)) = (viewer.user(), state.edge.cookies.id_of(&request)) else {
+    let (Some(user), Some(id)) = (viewer.user(), state.auth.cookies.id_of(&request)) else {
         let message = "A service has no devices: only users can subscribe";
         return RestError::new(StatusCode::FORBIDDEN, message).error_response();
     };
@@ -83,7 +83,7 @@ async fn subscribe(
         )]));
     }
     // Closing a session forgets its devices: those that were there. This one may have come a moment later.
-    let living = state.edge.sessions.living(std::slice::from_ref(id)).await;
+    let living = state.auth.sessions.living(std::slice::from_ref(id)).await;
     if !matches!(living.as_deref(), Ok([true])) {
         state
             .push

@@ -121,7 +121,7 @@ pub async fn icon(request: HttpRequest) -> HttpResponse {
 
 /// The same as `/readyz` finds, in words.
 async fn standing(checks: &HealthChecks) -> ServiceStatus {
-    if checks.stop.is_asked() {
+    if checks.stop.is_requested() {
         return ServiceStatus {
             ready: false,
             reason: "The server has been requested to stop.",
