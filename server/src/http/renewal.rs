@@ -1,13 +1,13 @@
 //! Connections that last and came with a session live as long as the session: its token is renewed shortly before its end, so
 //! that nothing is delivered with one that has ended.
 
-use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use actix_web::web::Data;
 use gom_actors::sessions::SessionId;
+use gom_runtime::backoff::Backoff;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::State;
@@ -17,7 +17,7 @@ use crate::socket::{NotRenewed, Outbox, OwnTask};
 
 /// A token is renewed a fifth to two fifths of its time before its end, and no sooner than twice this.
 const MAX_LEAD: Duration = Duration::from_secs(30);
-/// Between the first two attempts, while a store or the issuer does not answer. It doubles with each.
+/// Between the first two attempts, while a store or the issuer does not answer, at most. It doubles with each.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(8);
 
@@ -68,8 +68,9 @@ async fn renewed_towards(
     until: SystemTime,
 ) -> Result<Arc<User>, NotRenewed> {
     let left = || left_until(until);
-    sleep(left().saturating_sub(lead(left(), chance()))).await;
-    for failures in 0.. {
+    sleep(left().saturating_sub(lead(left(), fastrand::f64()))).await;
+    let mut backoff = Backoff::new(FIRST_PAUSE, MAX_PAUSE);
+    loop {
         let is_last = left().is_zero();
         match renew_for_connection(&state, &session, until).await {
             Ok(user) => return Ok(user),
@@ -78,10 +79,9 @@ async fn renewed_towards(
                 return Err(NotRenewed::Over);
             }
             Err(NotLoggedIn::Unknown(_)) if is_last => return Err(NotRenewed::Unavailable),
-            Err(NotLoggedIn::Unknown(_)) => sleep(left().min(pause(failures, chance()))).await,
+            Err(NotLoggedIn::Unknown(_)) => sleep(left().min(backoff.next_delay())).await,
         }
     }
-    Err(NotRenewed::Unavailable)
 }
 
 fn left_until(end: SystemTime) -> Duration {
@@ -91,19 +91,6 @@ fn left_until(end: SystemTime) -> Duration {
 /// How long before its end a token is renewed: those of connections that came at once not all at once.
 fn lead(left: Duration, chance: f64) -> Duration {
     (left / 5).min(MAX_LEAD).mul_f64(1.0 + chance)
-}
-
-/// Half to one and a half of the step.
-fn pause(failures: u32, chance: f64) -> Duration {
-    FIRST_PAUSE
-        .saturating_mul(2u32.saturating_pow(failures))
-        .min(MAX_PAUSE)
-        .mul_f64(0.5 + chance)
-}
-
-/// From 0 to 1.
-fn chance() -> f64 {
-    (RandomState::new().hash_one(()) % 1000) as f64 / 1000.0
 }
 
 #[cfg(test)]
@@ -125,15 +112,5 @@ mod tests {
             (seconds(30), seconds(60))
         );
         assert_eq!(lead(seconds(0), 0.5), seconds(0));
-        assert!((0..100).all(|_| (0.0..1.0).contains(&chance())));
-    }
-
-    #[test]
-    fn the_pause_between_attempts_doubles_up_to_a_most() {
-        let pauses: Vec<Duration> = [0, 1, 2, 3, 4, u32::MAX]
-            .map(|failures| pause(failures, 0.5))
-            .to_vec();
-        assert_eq!(pauses, [1, 2, 4, 8, 8, 8].map(seconds));
-        assert_eq!((pause(3, 0.0), pause(3, 1.0)), (seconds(4), seconds(12)));
     }
 }
