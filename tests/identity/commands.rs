@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 
 use gom_actors::push::{Device, DeviceKeys, Devices, Endpoint, Subscriber};
 use gom_actors::sessions::{NewSession, Sessions};
-use gom_server::identity::{ACCOUNTS, session_options};
+use gom_server::identity::ACCOUNTS;
 use gom_server::push::devices_options;
 
 use crate::world::{World, secret};
@@ -217,7 +217,7 @@ async fn open(sessions: &Sessions, subject: &str) -> gom_actors::sessions::Sessi
 #[actix_web::test]
 async fn sessions_are_shown_and_closed_from_the_command_line() {
     let world = World::start().await;
-    let sessions = Sessions::start(session_options(&world.settings), &world.database).unwrap();
+    let sessions = Sessions::start(world.settings.session_options(), &world.database).unwrap();
     let ids = [
         open(&sessions, "auth0|ana").await,
         open(&sessions, "auth0|ana").await,
@@ -275,7 +275,7 @@ async fn a_disabled_accounts_sessions_are_closed_and_its_devices_forgotten_at_on
         &world.database,
     )
     .unwrap();
-    let sessions = Sessions::start(session_options(&world.settings), &world.database).unwrap();
+    let sessions = Sessions::start(world.settings.session_options(), &world.database).unwrap();
     done(&gom(
         &world,
         &[
@@ -389,7 +389,7 @@ async fn devices_are_shown_and_forgotten_from_the_command_line() {
 #[actix_web::test]
 async fn the_devices_of_a_session_that_is_closed_from_the_command_line_are_forgotten() {
     let world = World::start().await;
-    let sessions = Sessions::start(session_options(&world.settings), &world.database).unwrap();
+    let sessions = Sessions::start(world.settings.session_options(), &world.database).unwrap();
     let devices = Devices::start(
         devices_options(&gom_shop::Shop, &world.settings, None),
         &world.database,

@@ -3,7 +3,7 @@
 use gom_actors::sessions::{
     NewSession, RefreshFailure, Renewed, Session, SessionError, SessionId, Sessions,
 };
-use gom_server::identity::{ACCOUNTS, AUTH0, Identity, session_options};
+use gom_server::identity::{ACCOUNTS, AUTH0, Identity};
 use serde_json::json;
 
 use crate::issuer::{Issuer, Mood, PASSWORD, SUBJECT, USER, in_seconds};
@@ -94,7 +94,7 @@ async fn open_expired(issuer: &Issuer, world: &World) -> Opened {
         .password(USER, &secret(PASSWORD))
         .await
         .unwrap();
-    let sessions = Sessions::start(session_options(&world.settings), &world.database).unwrap();
+    let sessions = Sessions::start(world.settings.session_options(), &world.database).unwrap();
     let session = NewSession {
         subject: login.subject,
         provider: login.provider.to_owned(),
