@@ -15,11 +15,12 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::connector::{Connector, OpenError, Role};
 use super::error::{Failure, RunError};
+use super::execution::ProgramError;
 use super::health::Health;
 use super::lease::{Lease, LeaseError, LeasePool};
 use super::messages::{Answer, Run, Suspect, Transact};
 use super::options::DatabaseOptions;
-use super::program::{ProgramError, attempt};
+use super::program::attempt;
 use super::share::{Asker, Behalf};
 use super::shared::{BEYOND_DOUBT, Shared, SharedClients, SlowStatements};
 use super::supervisor::DatabaseSupervisor;

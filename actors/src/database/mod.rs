@@ -6,6 +6,7 @@ mod connection_string;
 mod connector;
 mod dedicated;
 mod error;
+mod execution;
 mod health;
 mod lease;
 mod link;

@@ -1,7 +1,6 @@
 //! What is read from a log that is not the one that was told of, or that has forgotten what is asked for.
 
-use tokio::time::timeout;
-
+use super::super::super::catch_up::{CatchUp, Step};
 use super::*;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
