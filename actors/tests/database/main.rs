@@ -6,6 +6,7 @@ mod faults;
 mod programs;
 mod proxy;
 mod reads;
+mod repetitions;
 mod statements;
 mod states;
 
