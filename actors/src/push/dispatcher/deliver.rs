@@ -15,7 +15,7 @@ use super::schedule;
 use super::work::{Done, Prepared, Work, dice};
 use crate::database::LineError;
 use crate::push::device::Device;
-use crate::push::ledger::{Claimed, Record, Wanted};
+use crate::push::ledger::{Claimed, DeliveryState, Record, Wanted};
 use crate::push::sender::{Message, Outcome};
 use gom_runtime::crash::crash_point;
 use gom_telemetry::metrics::{PUSH_MESSAGES, PUSH_REFUSING, PushOutcome};
@@ -130,7 +130,7 @@ async fn send_all(work: &Rc<Work>, claimed: Vec<Claimed>) {
                     .borrow_mut()
                     .take(&delivery.origin, Instant::now());
                 let record = unsent(&delivery, STORE_PAUSE, "devices could not be looked up");
-                finish(work, &delivery, record);
+                finish(work, &delivery, record).await;
             }
             return;
         }
@@ -158,27 +158,28 @@ async fn send_all(work: &Rc<Work>, claimed: Vec<Claimed>) {
                     work.options.retry,
                 )
             });
-            finish(&work, &delivery, record);
+            finish(&work, &delivery, record).await;
         });
     }
 }
 
-fn finish(work: &Work, delivery: &Claimed, record: Record) {
+async fn finish(work: &Work, delivery: &Claimed, record: Record) {
     PUSH_MESSAGES.one(match record.state {
-        "DELIVERED" => PushOutcome::Delivered,
-        "GONE" => PushOutcome::Gone,
-        "EXPIRED" => PushOutcome::Expired,
-        "FAILED" => PushOutcome::Failed,
-        _ if record.unsent > 0 => PushOutcome::Unsent,
-        _ => PushOutcome::Later,
+        DeliveryState::Delivered => PushOutcome::Delivered,
+        DeliveryState::Gone => PushOutcome::Gone,
+        DeliveryState::Expired => PushOutcome::Expired,
+        DeliveryState::Failed => PushOutcome::Failed,
+        DeliveryState::Superseded => PushOutcome::Superseded,
+        DeliveryState::Waiting | DeliveryState::Sending if record.unsent > 0 => PushOutcome::Unsent,
+        DeliveryState::Waiting | DeliveryState::Sending => PushOutcome::Later,
     });
     work.origins.borrow_mut().give_back(&delivery.origin);
     let done = Done {
         record,
         notification: delivery.notification.clone(),
     };
-    // Without a recorder the lease ends by itself.
-    let _ = work.done.send(done);
+    // It has room for all that may be in flight. Without a recorder the lease ends by itself.
+    let _ = work.done.send(done).await;
 }
 
 /// One attempt, and what is to be said of it.
@@ -191,7 +192,7 @@ async fn deliver(
     if delivery.lost > work.options.attempts {
         return ended(
             delivery,
-            "FAILED",
+            DeliveryState::Failed,
             None,
             Some("tried too often without a result"),
         );
@@ -199,7 +200,7 @@ async fn deliver(
     let Some(text) = text.filter(|text| text.expires > Instant::now()) else {
         return ended(
             delivery,
-            "EXPIRED",
+            DeliveryState::Expired,
             None,
             Some("it could not be delivered in time"),
         );
@@ -207,7 +208,7 @@ async fn deliver(
     let Some(device) = device else {
         return ended(
             delivery,
-            "GONE",
+            DeliveryState::Gone,
             None,
             Some("the device is not this user's any more"),
         );
@@ -342,10 +343,12 @@ async fn deliver(
 /// What an answer that is no trouble comes to.
 fn settled_by(delivery: &Claimed, outcome: Outcome) -> Record {
     match outcome {
-        Outcome::Delivered { status } => ended(delivery, "DELIVERED", Some(status), None),
+        Outcome::Delivered { status } => {
+            ended(delivery, DeliveryState::Delivered, Some(status), None)
+        }
         Outcome::Gone { status } => ended(
             delivery,
-            "GONE",
+            DeliveryState::Gone,
             Some(status),
             Some("the push service does not know the device any more"),
         ),
@@ -355,15 +358,15 @@ fn settled_by(delivery: &Claimed, outcome: Outcome) -> Record {
         },
         Outcome::TooLarge => ended(
             delivery,
-            "FAILED",
+            DeliveryState::Failed,
             Some(413),
             Some("too long, shortened as well"),
         ),
         Outcome::Refused { status, reason } | Outcome::Later { status, reason, .. } => {
-            ended(delivery, "FAILED", status, Some(&reason))
+            ended(delivery, DeliveryState::Failed, status, Some(&reason))
         }
         Outcome::Unauthorized { status, reason } => {
-            ended(delivery, "FAILED", Some(status), Some(&reason))
+            ended(delivery, DeliveryState::Failed, Some(status), Some(&reason))
         }
     }
 }
@@ -392,7 +395,7 @@ async fn forget(work: &Work, device: &Device) {
 
 fn ended(
     delivery: &Claimed,
-    state: &'static str,
+    state: DeliveryState,
     status: Option<u16>,
     reason: Option<&str>,
 ) -> Record {
@@ -411,7 +414,7 @@ fn later(delivery: &Claimed, status: Option<u16>, reason: &str, pause: Duration)
     let wait_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
     Record {
         wait_ms,
-        ..ended(delivery, "WAITING", status, Some(reason))
+        ..ended(delivery, DeliveryState::Waiting, status, Some(reason))
     }
 }
 

@@ -63,12 +63,12 @@ impl JobsInFlight {
 
 /// Carries out jobs until all is to stop.
 pub(super) async fn carry_out_jobs(work: Rc<Work>) {
-    // As many wait in it as may be in flight.
-    let (claimed, jobs) = mpsc::unbounded_channel();
+    // As many wait in it as may be in flight: it is never full.
+    let (claimed, jobs) = mpsc::channel(MAX_SHORT + MAX_LONG);
     tokio::join!(claim_jobs(&work, claimed), run_jobs(&work, jobs));
 }
 
-async fn claim_jobs(work: &Work, claimed: mpsc::UnboundedSender<ClaimedJob>) {
+async fn claim_jobs(work: &Work, claimed: mpsc::Sender<ClaimedJob>) {
     let mut complained = false;
     loop {
         crash_point("committed");
@@ -101,7 +101,7 @@ async fn claim_jobs(work: &Work, claimed: mpsc::UnboundedSender<ClaimedJob>) {
                 let full = short > 0 && jobs.iter().filter(|job| !job.long).count() == short;
                 for job in jobs {
                     // The other end is as long there as this one.
-                    let _ = claimed.send(job);
+                    let _ = claimed.send(job).await;
                 }
                 if !full {
                     work.rest(&work.shared.woken, work.options.poll_jobs).await;
@@ -122,7 +122,7 @@ fn hold(work: &Work, held: bool) {
     work.tell_in_flight();
 }
 
-async fn run_jobs(work: &Work, mut jobs: mpsc::UnboundedReceiver<ClaimedJob>) {
+async fn run_jobs(work: &Work, mut jobs: mpsc::Receiver<ClaimedJob>) {
     let mut running = FuturesUnordered::new();
     let mut more = true;
     while more || !running.is_empty() {

@@ -141,7 +141,8 @@ impl Actor for PushDispatcher {
         };
         let composer: Rc<dyn Composer> = Rc::from(composer);
         let upkeep = upkeep(OnceCell::from(Some(Rc::clone(&composer))), true);
-        let (done, results) = mpsc::unbounded_channel();
+        // A delivery is in flight until it is recorded: no more results wait than deliveries may be in flight.
+        let (done, results) = mpsc::channel(parts.options.concurrency.max(1));
         let work = Rc::new(Work {
             shared: Arc::clone(&parts.shared),
             jobs: ledger(None),

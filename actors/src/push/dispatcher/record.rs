@@ -18,7 +18,7 @@ const MOST: usize = 500;
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Records what comes out of the channel until its other end is gone.
-pub(super) async fn record(work: Rc<Work>, mut done: mpsc::UnboundedReceiver<Done>) {
+pub(super) async fn record(work: Rc<Work>, mut done: mpsc::Receiver<Done>) {
     let mut batch = Vec::new();
     while done.recv_many(&mut batch, MOST).await > 0 {
         let records: Vec<Record> = batch.iter().map(|one| one.record.clone()).collect();
@@ -27,7 +27,7 @@ pub(super) async fn record(work: Rc<Work>, mut done: mpsc::UnboundedReceiver<Don
         crash_point("recorded");
         let ended: HashSet<String> = batch
             .iter()
-            .filter(|one| one.record.state != "WAITING")
+            .filter(|one| !one.record.state.is_open())
             .map(|one| one.notification.clone())
             .collect();
         {

@@ -59,7 +59,7 @@ pub(super) struct Work {
     pub freed: Notify,
     /// Some notification may be settled.
     pub settled: Rc<Notify>,
-    pub done: mpsc::UnboundedSender<Done>,
+    pub done: mpsc::Sender<Done>,
 }
 
 /// A delivery that has ended for now.

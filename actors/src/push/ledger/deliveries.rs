@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Kept, Ledger, get, json, ms};
+use super::{DeliveryState, Kept, Ledger, get, json, ms};
 
 /// The push services with open deliveries, by rank: one step down the index for each, however many deliveries wait there.
 ///
@@ -194,7 +194,7 @@ pub(in crate::push) struct StoredNotice {
 #[derive(Debug, Clone, Serialize)]
 pub(in crate::push) struct Record {
     pub id: String,
-    pub state: &'static str,
+    pub state: DeliveryState,
     pub status: Option<u16>,
     pub reason: Option<String>,
     /// From now on a shorter text is sent.

@@ -6,6 +6,7 @@ mod deliveries;
 mod jobs;
 mod notifications;
 mod readdress;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ use crate::database::{Database, DedicatedConnection, LineError};
 pub(super) use self::backlog::Backlog;
 pub(super) use self::deliveries::{Claimed, Record, Room, StoredNotice, Wanted};
 pub(super) use self::jobs::{ClaimedJob, Expanded, NewDelivery};
+pub(super) use self::state::DeliveryState;
 
 type Kept<T> = Result<T, LineError>;
 

@@ -90,7 +90,7 @@ fn names(ids: &[&str]) -> Vec<String> {
 fn delivered(id: &str) -> Record {
     Record {
         id: id.to_owned(),
-        state: "DELIVERED",
+        state: DeliveryState::Delivered,
         status: Some(201),
         reason: None,
         shortened: false,
