@@ -53,9 +53,9 @@ const RUNTIME: Layers = Layers {
 const ACTORS: Layers = Layers {
     sources: "actors/src",
     modules: &[
-        "migrations",
         "secret",
         "database",
+        "migrations",
         "resume",
         "redis",
         "postgres_store_client",

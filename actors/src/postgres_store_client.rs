@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, SimpleQueryMessage, Statement};
 
-use crate::database::{Database, Lent};
+use crate::database::{Database, Lent, SqlErrorKind, ends_connection};
 use gom_runtime::reconnecting::{Fault, FaultKind, Look, Opener, Reconnecting, patience};
 use gom_telemetry::health::HealthReporter;
 
@@ -107,20 +107,22 @@ impl PostgresStoreClient {
 }
 
 fn fault(error: &tokio_postgres::Error) -> Fault {
-    use tokio_postgres::error::Severity;
-    let kind = match error.as_db_error() {
-        None => FaultKind::Lost,
-        Some(report) => match report.parsed_severity() {
-            Some(Severity::Fatal | Severity::Panic) => FaultKind::Lost,
-            // Prepared again on a new connection, it may fit the tables as they are now.
-            _ if report.message().contains("cached plan") => FaultKind::Lost,
-            _ => FaultKind::Refused,
-        },
+    let Some(report) = error.as_db_error() else {
+        return Fault {
+            reason: error.to_string(),
+            kind: FaultKind::Lost,
+        };
     };
-    let reason = error
-        .as_db_error()
-        .map_or_else(|| error.to_string(), |report| report.message().to_owned());
-    Fault { reason, kind }
+    // Prepared again on a new connection, a statement may fit the tables as they are now.
+    let is_stale = SqlErrorKind::of(error) == Some(SqlErrorKind::StalePlan);
+    Fault {
+        reason: report.message().to_owned(),
+        kind: if is_stale || ends_connection(report) {
+            FaultKind::Lost
+        } else {
+            FaultKind::Refused
+        },
+    }
 }
 
 struct PostgresStoreOpener {

@@ -9,14 +9,14 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_postgres::config::Host;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls};
 
-use super::error::describe;
+use super::error::SqlErrorKind;
 use super::link::{Canceller, Link};
 use super::options::DatabaseOptions;
 use super::statements::Statements;
 use super::tls::{Tls, TlsError};
+use gom_telemetry::causes::with_causes;
 use gom_telemetry::metrics::{
     ConnectOutcome, DATABASE_CONNECTIONS, DATABASE_CONNECTS, Level, Pool,
 };
@@ -161,8 +161,8 @@ impl Connector {
         match tokio::time::timeout(self.options.connect_timeout, connecting).await {
             Ok(Ok(connected)) => Ok(connected),
             Ok(Err(error)) => Err(OpenError {
-                no_room: error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS),
-                reason: format!("{}: {}", self.place(), describe(&error)),
+                no_room: SqlErrorKind::of(&error) == Some(SqlErrorKind::NoRoom),
+                reason: format!("{}: {}", self.place(), with_causes(&error)),
             }),
             Err(_) => Err(OpenError {
                 reason: format!(
@@ -232,7 +232,7 @@ where
 {
     tokio::spawn(async move {
         if let Err(error) = io.await {
-            tracing::debug!(error = describe(&error), "a database connection ended");
+            tracing::debug!(error = with_causes(&error), "a database connection ended");
         }
     })
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use gom_engine::error::ApiError;
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
+use gom_telemetry::causes::with_causes;
+
 /// What a refusal suggests waiting before the next try: the database is looked for at least this often.
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -84,6 +86,87 @@ impl RunError {
     }
 }
 
+/// What PostgreSQL's error code (SQLSTATE) says. Only this enum reads codes: others match its variants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SqlErrorKind {
+    /// A deadlock or a serialization failure: the same transaction may succeed when it is repeated.
+    Conflict,
+    /// The transaction was rolled back for another reason.
+    RolledBack,
+    /// A prepared statement no longer fits the tables: "cached plan must not change result type" is the only use of 0A000
+    /// that a second attempt can mend, but repeating what is not supported does no harm.
+    StalePlan,
+    /// The table does not exist.
+    UndefinedTable,
+    /// The schema does not exist.
+    UndefinedSchema,
+    /// The statement is not well formed. One that was prepared before a column changed its type fails like this too.
+    Malformed,
+    /// A value does not fit. The message contains it.
+    BadValue,
+    /// The server takes no writes.
+    ReadOnly,
+    /// A lock was not obtained in time.
+    LockTimeout,
+    /// `statement_timeout`, or a cancel request.
+    Cancelled,
+    /// All connections that the server permits are in use.
+    NoRoom,
+    /// The server is starting or stopping.
+    Restarting,
+    /// The connection failed.
+    Disconnected,
+    /// The server lacks a resource, or an operator has intervened.
+    Exhausted,
+    /// A constraint, a permission, an error that a function raised.
+    Other,
+}
+
+impl SqlErrorKind {
+    /// Of an error that PostgreSQL has reported; nothing of others.
+    pub fn of(error: &tokio_postgres::Error) -> Option<Self> {
+        error.code().map(SqlErrorKind::of_state)
+    }
+
+    fn of_state(state: &SqlState) -> Self {
+        match *state {
+            SqlState::T_R_DEADLOCK_DETECTED | SqlState::T_R_SERIALIZATION_FAILURE => {
+                SqlErrorKind::Conflict
+            }
+            SqlState::FEATURE_NOT_SUPPORTED | SqlState::INVALID_SQL_STATEMENT_NAME => {
+                SqlErrorKind::StalePlan
+            }
+            SqlState::UNDEFINED_TABLE => SqlErrorKind::UndefinedTable,
+            SqlState::INVALID_SCHEMA_NAME => SqlErrorKind::UndefinedSchema,
+            SqlState::READ_ONLY_SQL_TRANSACTION => SqlErrorKind::ReadOnly,
+            SqlState::LOCK_NOT_AVAILABLE => SqlErrorKind::LockTimeout,
+            SqlState::QUERY_CANCELED => SqlErrorKind::Cancelled,
+            SqlState::TOO_MANY_CONNECTIONS => SqlErrorKind::NoRoom,
+            _ => SqlErrorKind::of_class(state.code()),
+        }
+    }
+
+    fn of_class(code: &str) -> Self {
+        match code.get(..2) {
+            Some("08") => SqlErrorKind::Disconnected,
+            Some("22") => SqlErrorKind::BadValue,
+            Some("40") => SqlErrorKind::RolledBack,
+            Some("42") => SqlErrorKind::Malformed,
+            Some("57") if code.starts_with("57P0") => SqlErrorKind::Restarting,
+            Some("53" | "57") => SqlErrorKind::Exhausted,
+            _ => SqlErrorKind::Other,
+        }
+    }
+}
+
+/// Whether the report is the last thing that the connection says.
+pub(crate) fn ends_connection(report: &DbError) -> bool {
+    matches!(
+        report.parsed_severity(),
+        Some(Severity::Fatal | Severity::Panic)
+    )
+}
+
 /// What an error says about the connection and about trying again.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Failure {
@@ -108,42 +191,29 @@ impl Failure {
     pub(super) fn of(error: &tokio_postgres::Error) -> Self {
         match error.as_db_error() {
             Some(error) => Failure::of_report(error),
-            None if error.is_closed() || is_io(error) => Failure::Lost(describe(error)),
-            None => Failure::Fault(describe(error)),
+            None if error.is_closed() || is_io(error) => Failure::Lost(with_causes(error)),
+            None => Failure::Fault(with_causes(error)),
         }
     }
 
     fn of_report(error: &DbError) -> Self {
         let report = Box::new(DatabaseError::from(error));
-        let code = error.code();
-        if *code == SqlState::T_R_DEADLOCK_DETECTED || *code == SqlState::T_R_SERIALIZATION_FAILURE
-        {
-            return Failure::Conflict(report);
-        }
-        // "cached plan must not change result type" is the only use of 0A000 that a second try can mend, but
-        // trying twice what is not supported does no harm.
-        if *code == SqlState::FEATURE_NOT_SUPPORTED || *code == SqlState::INVALID_SQL_STATEMENT_NAME
-        {
-            return Failure::Stale(report);
-        }
-        if *code == SqlState::READ_ONLY_SQL_TRANSACTION {
-            return Failure::ReadOnly;
-        }
-        if *code == SqlState::QUERY_CANCELED {
-            return Failure::Cancelled;
-        }
-        if matches!(
-            error.parsed_severity(),
-            Some(Severity::Fatal | Severity::Panic)
-        ) {
-            return Failure::Lost(report.to_string());
-        }
-        match report.sqlstate.get(..2) {
-            // Connection, resources, operator's intervention.
-            Some("08" | "53" | "57") => Failure::Unready(report.to_string()),
-            // A statement that was prepared before a column changed its type fails as not well formed.
-            Some("42") => Failure::Stale(report),
-            _ => Failure::Rejected(report),
+        match SqlErrorKind::of_state(error.code()) {
+            SqlErrorKind::Conflict => Failure::Conflict(report),
+            SqlErrorKind::StalePlan => Failure::Stale(report),
+            SqlErrorKind::ReadOnly => Failure::ReadOnly,
+            SqlErrorKind::Cancelled => Failure::Cancelled,
+            _ if ends_connection(error) => Failure::Lost(report.to_string()),
+            SqlErrorKind::NoRoom
+            | SqlErrorKind::Restarting
+            | SqlErrorKind::Disconnected
+            | SqlErrorKind::Exhausted => Failure::Unready(report.to_string()),
+            SqlErrorKind::Malformed | SqlErrorKind::UndefinedTable => Failure::Stale(report),
+            SqlErrorKind::RolledBack
+            | SqlErrorKind::UndefinedSchema
+            | SqlErrorKind::BadValue
+            | SqlErrorKind::LockTimeout
+            | SqlErrorKind::Other => Failure::Rejected(report),
         }
     }
 
@@ -194,17 +264,39 @@ fn is_io(error: &tokio_postgres::Error) -> bool {
         .is_some_and(|source| source.is::<std::io::Error>())
 }
 
-/// The error with its causes, which `Display` of the crate leaves out.
-pub(super) fn describe(error: &tokio_postgres::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_have_the_kind_that_decides_what_follows() {
+        for (code, kind) in [
+            ("40001", SqlErrorKind::Conflict),
+            ("40P01", SqlErrorKind::Conflict),
+            ("40002", SqlErrorKind::RolledBack),
+            ("0A000", SqlErrorKind::StalePlan),
+            ("26000", SqlErrorKind::StalePlan),
+            ("42P01", SqlErrorKind::UndefinedTable),
+            ("3F000", SqlErrorKind::UndefinedSchema),
+            ("42804", SqlErrorKind::Malformed),
+            ("22P02", SqlErrorKind::BadValue),
+            ("25006", SqlErrorKind::ReadOnly),
+            ("55P03", SqlErrorKind::LockTimeout),
+            ("57014", SqlErrorKind::Cancelled),
+            ("53300", SqlErrorKind::NoRoom),
+            ("53100", SqlErrorKind::Exhausted),
+            ("57P01", SqlErrorKind::Restarting),
+            ("57P03", SqlErrorKind::Restarting),
+            ("57000", SqlErrorKind::Exhausted),
+            ("08006", SqlErrorKind::Disconnected),
+            ("23505", SqlErrorKind::Other),
+            ("P0001", SqlErrorKind::Other),
+        ] {
+            assert_eq!(
+                SqlErrorKind::of_state(&SqlState::from_code(code)),
+                kind,
+                "{code}"
+            );
         }
-        source = cause.source();
     }
-    text
 }

@@ -14,6 +14,7 @@ use super::error::Failure;
 use super::statements::Statements;
 use super::text::{JsonText, Parameter};
 use super::tls::Tls;
+use gom_telemetry::causes::with_causes;
 use gom_telemetry::metrics::{Lookup, PREPARED_STATEMENTS};
 
 pub(super) struct Link {
@@ -298,7 +299,7 @@ impl Canceller {
         };
         if let Err(error) = result {
             tracing::debug!(
-                error = super::error::describe(&error),
+                error = with_causes(&error),
                 "a cancel request did not reach the server"
             );
         }

@@ -30,7 +30,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 pub use self::connector::Lent;
-pub use self::error::{DatabaseError, RETRY_AFTER, RunError};
+pub(crate) use self::error::ends_connection;
+pub use self::error::{DatabaseError, RETRY_AFTER, RunError, SqlErrorKind};
 pub use self::health::{DatabaseState, Health};
 pub use self::link::Canceller;
 pub use self::options::{DatabaseOptions, Encryption, UrlError};

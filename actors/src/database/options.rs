@@ -9,6 +9,7 @@ use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
 use super::connection_string;
+use gom_telemetry::causes::with_causes;
 
 /// How the connections are made and bounded. `Debug` shows no password.
 #[derive(Debug, Clone)]
@@ -133,7 +134,7 @@ impl DatabaseOptions {
         let (plain, extra) = connection_string::split(url)?;
         let mut server: Config = plain
             .parse()
-            .map_err(|error| connection_string::fault(&cause(&error)))?;
+            .map_err(|error| connection_string::fault(&with_causes(&error)))?;
         if server.get_hosts().is_empty() && server.get_hostaddrs().is_empty() {
             return Err(UrlError::NoHost);
         }
@@ -187,10 +188,6 @@ fn is_local(server: &Config) -> bool {
         Host::Tcp(name) => loopback(name),
         Host::Unix(_) => true,
     }) && server.get_hostaddrs().iter().all(IpAddr::is_loopback)
-}
-
-fn cause(error: &tokio_postgres::Error) -> String {
-    super::error::describe(error)
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 use std::error::Error as _;
 
 use gom_engine::migrate::{MigrationStep, Misfit, RenameError};
-use tokio_postgres::error::SqlState;
 
 use super::{EMPTY_LOCK_TIMEOUT, LOCK_TIMEOUT};
+use crate::database::SqlErrorKind;
 
 /// Nothing was changed, except that Gom's own tables may have been brought up to date.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +55,8 @@ impl MigrateError {
         causes(self.cause()).any(|error| {
             let refused = error.downcast_ref::<tokio_postgres::Error>();
             error.is::<std::io::Error>()
-                || refused.is_some_and(|e| e.is_closed() || e.code().is_some_and(is_temporary))
+                || refused
+                    .is_some_and(|e| e.is_closed() || SqlErrorKind::of(e).is_some_and(is_temporary))
         })
     }
 
@@ -63,7 +64,7 @@ impl MigrateError {
     pub fn is_lock_timeout(&self) -> bool {
         causes(self.cause()).any(|error| {
             let refused = error.downcast_ref::<tokio_postgres::Error>();
-            refused.is_some_and(|e| e.code() == Some(&SqlState::LOCK_NOT_AVAILABLE))
+            refused.is_some_and(|e| SqlErrorKind::of(e) == Some(SqlErrorKind::LockTimeout))
         })
     }
 
@@ -101,13 +102,16 @@ impl MigrateError {
     }
 }
 
-/// Connections (08, 53300), shutdown and start (57P01 to 57P03), locks and conflicts (55P03, 40).
-fn is_temporary(code: &SqlState) -> bool {
-    let code = code.code();
-    ["08", "40", "57P0"]
-        .iter()
-        .any(|class| code.starts_with(class))
-        || ["53300", "55P03"].contains(&code)
+fn is_temporary(kind: SqlErrorKind) -> bool {
+    matches!(
+        kind,
+        SqlErrorKind::Disconnected
+            | SqlErrorKind::NoRoom
+            | SqlErrorKind::Restarting
+            | SqlErrorKind::LockTimeout
+            | SqlErrorKind::Conflict
+            | SqlErrorKind::RolledBack
+    )
 }
 
 type Cause<'a> = &'a (dyn std::error::Error + 'static);
@@ -139,9 +143,9 @@ fn describe(error: &tokio_postgres::Error) -> String {
 }
 
 fn describe_system(error: &refinery::Error) -> String {
-    let mut refusals = causes(Some(error))
-        .filter_map(|error| error.downcast_ref::<tokio_postgres::Error>()?.code());
-    if refusals.any(|code| *code == SqlState::LOCK_NOT_AVAILABLE) {
+    let mut refusals =
+        causes(Some(error)).filter_map(|error| SqlErrorKind::of(error.downcast_ref()?));
+    if refusals.any(|kind| kind == SqlErrorKind::LockTimeout) {
         return format!(
             "{error}: somebody held a lock for longer than {LOCK_TIMEOUT}, and the migration was undone. \
              End the long transaction (pg_stat_activity shows it), or try again when it is quiet"
@@ -171,7 +175,7 @@ fn describe_losses(steps: &[MigrationStep]) -> String {
 fn message(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
         // Data exceptions have the value in their message.
-        Some(db) if db.code().code().starts_with("22") => {
+        Some(db) if SqlErrorKind::of(error) == Some(SqlErrorKind::BadValue) => {
             format!("a value does not fit ({})", db.code().code())
         }
         Some(db) => db.message().to_owned(),

@@ -11,8 +11,9 @@ use std::time::SystemTime;
 
 use gom_engine::datamodel::DataModel;
 use gom_engine::migrate::{self, MigrationStep, Misfit, Rename, Target};
-use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, GenericClient, Transaction};
+
+use crate::database::SqlErrorKind;
 
 pub use self::catalog::introspect;
 pub use self::error::MigrateError;
@@ -338,8 +339,8 @@ async fn lock_tables(transaction: &Transaction<'_>, tables: &[String]) -> Result
         "SET LOCAL lock_timeout = '{EMPTY_LOCK_TIMEOUT}'; LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE; \
          SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"
     );
-    let failed = |error: tokio_postgres::Error| match error.code() {
-        Some(&SqlState::LOCK_NOT_AVAILABLE) => MigrateError::Busy { tables, error },
+    let failed = |error: tokio_postgres::Error| match SqlErrorKind::of(&error) {
+        Some(SqlErrorKind::LockTimeout) => MigrateError::Busy { tables, error },
         _ => MigrateError::Database(error),
     };
     transaction.batch_execute(&statement).await.map_err(failed)

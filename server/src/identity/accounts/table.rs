@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gom_actors::database::{Database, Lent};
+use gom_actors::database::{Database, Lent, SqlErrorKind};
 use serde_json::{Map, Value};
 use tokio::sync::Mutex;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Row};
 
 /// Characters of a name, as many as a login takes; longer ones are nobody's.
@@ -35,10 +34,8 @@ pub enum AccountError {
 
 impl From<tokio_postgres::Error> for AccountError {
     fn from(error: tokio_postgres::Error) -> Self {
-        match error.code() {
-            Some(code)
-                if *code == SqlState::UNDEFINED_TABLE || *code == SqlState::INVALID_SCHEMA_NAME =>
-            {
+        match SqlErrorKind::of(&error) {
+            Some(SqlErrorKind::UndefinedTable | SqlErrorKind::UndefinedSchema) => {
                 AccountError::NoTable
             }
             _ => AccountError::Database(error),
