@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use gom_actors::live::Live;
 use gom_actors::push::Push;
-use gom_telemetry::metrics::{self, BUILD_INFO, DOCUMENT_BYTES, DOCUMENTS, Format, Moment, UPTIME};
+use gom_telemetry::metrics::{
+    self, AtomicInstant, BUILD_INFO, DOCUMENT_BYTES, DOCUMENTS, Format, UPTIME,
+};
 
 use crate::build_info;
 use crate::graphql::Engine;
@@ -20,7 +22,7 @@ pub struct MetricsCollector {
     pub live: Live,
     pub push: Push,
     /// When the server began.
-    pub began: Arc<Moment>,
+    pub began: Arc<AtomicInstant>,
 }
 
 impl MetricsCollector {

@@ -26,7 +26,9 @@ use super::shared::{BEYOND_DOUBT, Shared, SharedClients, SlowStatements};
 use super::supervisor::DatabaseSupervisor;
 use super::text::JsonText;
 use gom_runtime::supervision::{Context, Supervised, SupervisedActor, post};
-use gom_telemetry::metrics::{ActorKind, DATABASE_IN_FLIGHT, DATABASE_RETRIES, Level, Retry, Work};
+use gom_telemetry::metrics::{
+    ActorKind, DATABASE_IN_FLIGHT, DATABASE_RETRIES, GaugeGuard, Retry, Work,
+};
 
 /// A read whose connection is lost is sent again this often: it may have been only its own connection.
 const READ_REPEATS: u32 = 2;
@@ -157,7 +159,7 @@ fn answer(reply: oneshot::Sender<Answer>, result: Answer) {
 /// One request in hand, counted until it is dropped.
 struct InFlight {
     worker: Rc<Worker>,
-    _counted: Level,
+    _counted: GaugeGuard,
 }
 
 impl InFlight {
@@ -167,7 +169,7 @@ impl InFlight {
             worker.in_flight.set(count + 1);
             InFlight {
                 worker: Rc::clone(worker),
-                _counted: DATABASE_IN_FLIGHT.level(()),
+                _counted: DATABASE_IN_FLIGHT.guard(()),
             }
         })
     }
@@ -239,7 +241,7 @@ impl Worker {
             match result {
                 Ok(answer) => return Ok(answer),
                 Err(Failure::Lost(_)) if lost < READ_REPEATS => {
-                    DATABASE_RETRIES.one((Work::Read, Retry::Lost));
+                    DATABASE_RETRIES.inc((Work::Read, Retry::Lost));
                     lost += 1;
                 }
                 Err(failure) => return Err(failure.into_run_error()),
@@ -363,7 +365,7 @@ impl Worker {
                     if !prepared_again || failure.is_of_a_function() && !discards =>
                 {
                     (prepared_again, discards) = (true, failure.is_of_a_function());
-                    DATABASE_RETRIES.one((Work::Program, Retry::Stale));
+                    DATABASE_RETRIES.inc((Work::Program, Retry::Stale));
                     continue;
                 }
                 ProgramError::Failed(Failure::Conflict(_)) if repeats < self.options.retries => {}
@@ -383,7 +385,7 @@ impl Worker {
                 return Err(error.into_run_error());
             }
             let conflict = matches!(error, ProgramError::Failed(Failure::Conflict(_)));
-            DATABASE_RETRIES.one((
+            DATABASE_RETRIES.inc((
                 Work::Program,
                 if conflict {
                     Retry::Conflict

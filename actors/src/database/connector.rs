@@ -18,7 +18,7 @@ use super::statements::Statements;
 use super::tls::{Tls, TlsError};
 use gom_telemetry::causes::with_causes;
 use gom_telemetry::metrics::{
-    ConnectOutcome, DATABASE_CONNECTIONS, DATABASE_CONNECTS, Level, Pool,
+    ConnectOutcome, DATABASE_CONNECTIONS, DATABASE_CONNECTS, GaugeGuard, Pool,
 };
 
 /// What a connection is for decides its session's settings.
@@ -59,7 +59,7 @@ pub(super) struct OpenError {
 /// What a connection holds while it is open: its room among those for requests, and its place in the count.
 pub(super) struct Open {
     _permit: Option<OwnedSemaphorePermit>,
-    _counted: Level,
+    _counted: GaugeGuard,
 }
 
 pub(super) struct Connector {
@@ -95,7 +95,7 @@ impl Connector {
         let permit = match role {
             Role::Shared | Role::Leased => {
                 Some(Arc::clone(&self.room).try_acquire_owned().map_err(|_| {
-                    DATABASE_CONNECTS.one((role.pool(), ConnectOutcome::NoRoom));
+                    DATABASE_CONNECTS.inc((role.pool(), ConnectOutcome::NoRoom));
                     OpenError {
                         reason: format!(
                             "all {} connections are in use",
@@ -110,7 +110,7 @@ impl Connector {
         let (client, io) = self.connect(role).await?;
         let open = Open {
             _permit: permit,
-            _counted: DATABASE_CONNECTIONS.level(role.pool()),
+            _counted: DATABASE_CONNECTIONS.guard(role.pool()),
         };
         Ok(Link::new(
             client,
@@ -128,7 +128,7 @@ impl Connector {
         Ok(Lent {
             client,
             tls: self.tls.clone(),
-            _counted: DATABASE_CONNECTIONS.level(Role::Lent.pool()),
+            _counted: DATABASE_CONNECTIONS.guard(Role::Lent.pool()),
         })
     }
 
@@ -139,7 +139,7 @@ impl Connector {
             Err(error) if error.no_room => ConnectOutcome::NoRoom,
             Err(_) => ConnectOutcome::Failed,
         };
-        DATABASE_CONNECTS.one((role.pool(), outcome));
+        DATABASE_CONNECTS.inc((role.pool(), outcome));
         connected
     }
 
@@ -241,7 +241,7 @@ where
 pub struct Lent {
     client: Client,
     tls: Tls,
-    _counted: Level,
+    _counted: GaugeGuard,
 }
 
 impl Lent {

@@ -14,7 +14,7 @@ use super::error::RunError;
 use super::health::Health;
 use super::link::Link;
 use super::share::{Asker, Share, Shares};
-use gom_telemetry::metrics::{DATABASE_LEASED, DATABASE_WAITING, Level};
+use gom_telemetry::metrics::{DATABASE_LEASED, DATABASE_WAITING, GaugeGuard};
 
 /// How long a cancelled statement may take to end before its connection is cut.
 const CANCEL_GRACE: Duration = Duration::from_secs(2);
@@ -168,7 +168,7 @@ impl LeasePool {
                 pool: Rc::clone(self),
                 _permit: permit,
                 _share: share,
-                _counted: DATABASE_LEASED.level(()),
+                _counted: DATABASE_LEASED.guard(()),
             },
         }
     }
@@ -185,7 +185,7 @@ impl LeasePool {
 /// Counts itself as waiting until it is dropped.
 struct Waiter<'a> {
     waiting: &'a Cell<usize>,
-    _counted: Level,
+    _counted: GaugeGuard,
 }
 
 impl<'a> Waiter<'a> {
@@ -193,7 +193,7 @@ impl<'a> Waiter<'a> {
         waiting.set(waiting.get() + 1);
         Waiter {
             waiting,
-            _counted: DATABASE_WAITING.level(()),
+            _counted: DATABASE_WAITING.guard(()),
         }
     }
 }
@@ -215,7 +215,7 @@ struct LeasePermit {
     pool: Rc<LeasePool>,
     _permit: OwnedSemaphorePermit,
     _share: Option<Share>,
-    _counted: Level,
+    _counted: GaugeGuard,
 }
 
 impl Drop for LeasePermit {

@@ -96,7 +96,7 @@ impl Link {
     /// is to be run.
     pub fn is_unprepared(&self, sql: &str) -> bool {
         let found = self.statements.get(sql).is_some();
-        PREPARED_STATEMENTS.one(if found { Lookup::Hit } else { Lookup::Miss });
+        PREPARED_STATEMENTS.inc(if found { Lookup::Hit } else { Lookup::Miss });
         !found && self.statements.keeps(sql)
     }
 

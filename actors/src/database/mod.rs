@@ -308,7 +308,7 @@ fn observe(work: Work, began: Instant, answer: &Answer) {
         Err(RunError::OutcomeUnknown) => DatabaseOutcome::Unknown,
         Err(RunError::Fault(_)) => DatabaseOutcome::Fault,
     };
-    DATABASE_WORK.one((work, outcome));
+    DATABASE_WORK.inc((work, outcome));
 }
 
 fn rebuilding() -> RunError {

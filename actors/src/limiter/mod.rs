@@ -176,7 +176,7 @@ impl LoginLimiter {
         let verdict = self.limiter.ask(Reserve { takes }).await;
         let verdict = verdict.unwrap_or(Verdict::Overloaded);
         if matches!(verdict, Verdict::Overloaded) {
-            LOGIN_ATTEMPTS.one(metrics::Verdict::Overloaded);
+            LOGIN_ATTEMPTS.inc(metrics::Verdict::Overloaded);
         }
         verdict
     }

@@ -154,7 +154,7 @@ impl Counters {
                 turn = timeout(BUSY_TIMEOUT, wait).await.ok();
             }
             if turn.is_none() || began.elapsed() >= BUSY_TIMEOUT {
-                LOGIN_ATTEMPTS.one(Said::Busy);
+                LOGIN_ATTEMPTS.inc(Said::Busy);
                 return Verdict::Blocked {
                     retry_after: BUSY_RETRY,
                 };
@@ -196,7 +196,7 @@ impl Counters {
                     );
                 }
                 self.insured.fetch_add(1, Ordering::Relaxed);
-                LOGIN_INSURED.one(());
+                LOGIN_INSURED.inc(());
                 let mut fallback = self.fallback.borrow_mut();
                 for take in &*takes {
                     fallback.lost(&take.key, take.amount - 1);
@@ -243,13 +243,13 @@ fn verdict(takes: Vec<Take>, counts: &[Count], points: Vec<Point>) -> Verdict {
             .zip(counts)
             .filter(|(take, count)| count.blocks(take));
         let of_network = blocking.any(|(take, _)| take.of_network);
-        LOGIN_ATTEMPTS.one(if of_network {
+        LOGIN_ATTEMPTS.inc(if of_network {
             Said::Address
         } else {
             Said::User
         });
         return Verdict::Blocked { retry_after };
     }
-    LOGIN_ATTEMPTS.one(Said::Admitted);
+    LOGIN_ATTEMPTS.inc(Said::Admitted);
     Verdict::Admitted(Reservation { takes, points })
 }

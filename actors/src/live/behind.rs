@@ -15,7 +15,7 @@ use super::Delivered;
 use super::groups::{GroupId, Groups, Interest};
 use super::join::Progress;
 use super::log::Place;
-use gom_telemetry::metrics::{Level, SLOW_GROUPS};
+use gom_telemetry::metrics::{GaugeGuard, SLOW_GROUPS};
 
 /// Changes that are decided in one go.
 pub(super) const TOGETHER: usize = 200;
@@ -50,7 +50,7 @@ pub(super) struct Behind {
     pub stuck: Option<Stuck>,
     /// Which clients have not read yet what was delivered.
     pub pace: Pace,
-    _counted: Level,
+    _counted: GaugeGuard,
 }
 
 /// A change that could not be decided in the time that a statement may take: perhaps the machine's fault, or a lock's.
@@ -114,7 +114,7 @@ impl Behind {
             has_caught_up: false,
             stuck: None,
             pace: Pace::default(),
-            _counted: SLOW_GROUPS.level(()),
+            _counted: SLOW_GROUPS.guard(()),
         }
     }
 

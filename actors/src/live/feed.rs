@@ -128,7 +128,7 @@ impl Follow {
             self.shared.waking.store(false, Ordering::Release);
             let furthest = self.shared.furthest.in_epoch(state.epoch);
             state.position = self.log.stamp().await?;
-            self.shared.looked.is_now();
+            self.shared.looked.set_now();
             FEED_STAMPED.set((), state.position);
             let is_lost = state.position < furthest;
             if is_lost {
@@ -170,7 +170,7 @@ impl Follow {
             .borrow()
             .is_some_and(|head| head.position < state.position)
         {
-            self.shared.behind.set_now_if_unset();
+            self.shared.behind.set_once();
         }
         let hub = self.hub.wait().await.ok_or_else(unavailable)?;
         hub.send(Advance(state))

@@ -9,7 +9,7 @@ use gom_engine::datamodel::ModelId;
 use gom_engine::events::{Identity, Key, Path, Subscription};
 
 use gom_runtime::owner::Owner;
-use gom_telemetry::metrics::{GROUPS, Level};
+use gom_telemetry::metrics::{GROUPS, GaugeGuard};
 
 /// One subscriber: a slot of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,7 +63,7 @@ pub(super) struct Group {
     members: HashMap<u64, Slots>,
     /// The index leads to it. Else it reads the log by itself, in the slow lane.
     attached: bool,
-    _counted: Level,
+    _counted: GaugeGuard,
 }
 
 #[derive(Default)]
@@ -122,7 +122,7 @@ impl Groups {
 
     fn found(&mut self, interest: Interest, owner: &Owner) -> GroupId {
         self.next += 1;
-        let (owner, members, counted) = (owner.clone(), HashMap::new(), GROUPS.level(()));
+        let (owner, members, counted) = (owner.clone(), HashMap::new(), GROUPS.guard(()));
         let group = Group {
             interest,
             owner,

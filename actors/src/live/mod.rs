@@ -43,7 +43,7 @@ use gom_runtime::own_thread::OwnThread;
 use gom_runtime::supervision::{self, Supervised};
 use gom_runtime::waiting::Waiting;
 use gom_telemetry::health::{Condition, HealthReporter, HealthStatus};
-use gom_telemetry::metrics::{FEED_LAG, FEED_LOOKED, Moment};
+use gom_telemetry::metrics::{AtomicInstant, FEED_LAG, FEED_LOOKED};
 
 /// A change feed that has been behind for longer is not ready: `gom_feed_lag_seconds`.
 pub const MAX_FEED_LAG: Duration = Duration::from_secs(5);
@@ -156,9 +156,9 @@ struct Shared {
     /// Of the feed.
     reporter: HealthReporter,
     /// When the log was looked at last.
-    looked: Moment,
+    looked: AtomicInstant,
     /// Since when there is something to deliver.
-    behind: Moment,
+    behind: AtomicInstant,
 }
 
 /// The last position that the log has given, as far as this process knows: a log that stands lower has lost it.
@@ -205,8 +205,8 @@ impl Live {
             announce: Notify::new(),
             elsewhere: OnceLock::new(),
             reporter: HealthReporter::new(),
-            looked: Moment::default(),
-            behind: Moment::default(),
+            looked: AtomicInstant::default(),
+            behind: AtomicInstant::default(),
         });
         let redis = options.redis.clone();
         let options = Arc::new(options);

@@ -362,7 +362,7 @@ impl Sinks {
             drop(waiting);
             emptied.notify_waiters();
             if reason == LiveError::Resync {
-                RESYNCS.one(());
+                RESYNCS.inc(());
             }
             sink.ended(reason);
         }

@@ -180,7 +180,7 @@ impl Tracked {
             match timeout(TIMEOUT, answered).await {
                 Ok(Ok(answer)) => {
                     if matches!(answer, Ok(Some(_))) {
-                        RESUMED.one(());
+                        RESUMED.inc(());
                     }
                     answer
                 }

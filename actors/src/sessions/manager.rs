@@ -272,8 +272,8 @@ async fn fly(
     let answer = refresh(&backend, id, stale_signature, *recipient, refresher).await;
     drop(permit);
     match &answer {
-        Ok(_) => SESSIONS.one(SessionEvent::Refreshed),
-        Err(SessionError::Gone) => SESSIONS.one(SessionEvent::Refused),
+        Ok(_) => SESSIONS.inc(SessionEvent::Refreshed),
+        Err(SessionError::Gone) => SESSIONS.inc(SessionEvent::Refused),
         Err(_) => {}
     }
     for reply in guard.waiting() {

@@ -143,10 +143,10 @@ impl Sessions {
         let permit = self.shared.looking.try_acquire();
         let _permit = permit.map_err(|_| SessionError::Overloaded)?;
         let Some(session) = self.backend.get(id).await? else {
-            SESSIONS.one(SessionEvent::Missing);
+            SESSIONS.inc(SessionEvent::Missing);
             return Ok(None);
         };
-        SESSIONS.one(SessionEvent::Resumed);
+        SESSIONS.inc(SessionEvent::Resumed);
         let session = Arc::new(session);
         self.note_use(id, &session);
         Ok(Some(session))
@@ -314,7 +314,7 @@ impl From<AskError> for SessionError {
 
 /// The store has not answered.
 fn store_failed(reason: String) -> SessionError {
-    SESSION_FAILURES.one(());
+    SESSION_FAILURES.inc(());
     unavailable(reason)
 }
 

@@ -77,7 +77,7 @@ impl Request for Open {
             .insert(&id, &session, life, replaces.as_ref(), most)
             .await
             .map_err(store_failed)?;
-        SESSIONS.one(SessionEvent::Opened);
+        SESSIONS.inc(SessionEvent::Opened);
         Ok(id)
     }
 }
@@ -93,7 +93,7 @@ impl Request for Close {
 
 fn count_closed(closed: bool) {
     if closed {
-        SESSIONS.one(SessionEvent::Closed);
+        SESSIONS.inc(SessionEvent::Closed);
     }
 }
 

@@ -1,17 +1,18 @@
-//! How something that works by itself is doing: written by whoever does the work, read by `/readyz`. No reasons: they are
-//! in the log.
+//! The condition of a component that works in the background: written by the component, read by `/readyz`. Reasons are in the
+//! log only.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
 
-/// How it goes.
+/// Whether a component does its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
     /// It has not worked yet since the start of the process.
     Starting,
+    /// It works.
     Ready,
-    /// It works, and is later with it than it should be.
+    /// It works, and is late.
     Behind,
     /// It worked, or was tried, and does not work now.
     Down,
@@ -32,17 +33,18 @@ impl Condition {
     }
 }
 
-/// What was last felt.
+/// A component's condition, and since when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HealthStatus {
+    /// The condition that was last reported.
     pub condition: Condition,
     /// When the condition began.
     pub since: Instant,
-    /// When it last did what it is for.
+    /// When it was last [`Condition::Ready`].
     pub last_success: Option<Instant>,
 }
 
-/// Where the status is written down. Cloning gives the same one.
+/// Where a component writes its condition. Clones share it.
 #[derive(Debug, Clone)]
 pub struct HealthReporter(Arc<Mutex<HealthStatus>>);
 
@@ -53,11 +55,12 @@ impl Default for HealthReporter {
 }
 
 impl HealthReporter {
+    /// Of a component that has not worked yet.
     pub fn new() -> Self {
         HealthReporter::in_condition(Condition::Starting)
     }
 
-    /// Of what is not there at all.
+    /// Of a component that is switched off.
     pub fn off() -> Self {
         HealthReporter::in_condition(Condition::Off)
     }
@@ -70,7 +73,7 @@ impl HealthReporter {
         })))
     }
 
-    /// Called some times in a second at most.
+    /// Writes the condition. Takes a lock: for a few calls a second.
     pub fn report(&self, condition: Condition) {
         let now = Instant::now();
         let mut status = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -82,6 +85,7 @@ impl HealthReporter {
         }
     }
 
+    /// The condition that was last written.
     pub fn status(&self) -> HealthStatus {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,5 +1,5 @@
 //! Spans of what the process does, for OpenTelemetry. Knows nothing of where they go: without [`switch_on`] there are
-//! none, and asking costs one look at a flag.
+//! none, and a check costs one read of a flag.
 
 use std::borrow::Cow;
 use std::pin::pin;
@@ -13,37 +13,41 @@ pub use opentelemetry::{Context, KeyValue};
 
 const SCOPE: &str = "gom";
 /// Bytes of a text that a span keeps: statements may be long.
-const LONGEST: usize = 8 * 1024;
+const MAX_TEXT_BYTES: usize = 8 * 1024;
 
 static ON: AtomicBool = AtomicBool::new(false);
 
-/// Somebody has said where spans go.
+/// Spans are made from now on: an exporter is set up.
 pub fn switch_on() {
     ON.store(true, Ordering::Relaxed);
 }
 
+/// Whether spans are made.
 #[inline]
 pub fn is_on() -> bool {
     ON.load(Ordering::Relaxed)
 }
 
-/// What a span begins with.
+/// What a span starts with.
 #[derive(Debug)]
 pub struct Begun {
+    /// The operation's name, of few different ones.
     pub name: Cow<'static, str>,
+    /// Which side of a call it is.
     pub kind: SpanKind,
+    /// What is known at the start.
     pub attributes: Vec<KeyValue>,
-    /// Of the span that it belongs to; nothing: of the current one, if there is one.
+    /// The context of its parent span; if there is none, the current one.
     pub parent: Option<Context>,
 }
 
-/// What a span begins with, if there are spans.
+/// What a span starts with, if spans are made.
 #[inline]
 pub fn begin(begun: impl FnOnce() -> Begun) -> Option<Begun> {
     is_on().then(begun)
 }
 
-/// Carries out a future in a span; what it begins in the meantime belongs to the span. `end` says how it went.
+/// Runs a future in a span; spans that it begins are children of this one. `end` adds the outcome.
 pub async fn within<T>(
     begun: Option<Begun>,
     future: impl Future<Output = T>,
@@ -71,7 +75,7 @@ pub async fn within<T>(
     done
 }
 
-/// The id of the trace that is under way on this task.
+/// The id of this task's current trace.
 pub fn trace_id() -> Option<String> {
     if !is_on() {
         return None;
@@ -86,7 +90,7 @@ pub fn trace_id() -> Option<String> {
 pub fn bounded(text: &str) -> String {
     match text
         .char_indices()
-        .find(|(at, letter)| at + letter.len_utf8() > LONGEST)
+        .find(|(at, letter)| at + letter.len_utf8() > MAX_TEXT_BYTES)
     {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
@@ -100,7 +104,7 @@ mod tests {
     #[test]
     fn long_texts_are_cut_between_characters() {
         assert_eq!(bounded("select 1"), "select 1");
-        let cut = bounded(&format!("a{}", "ñ".repeat(LONGEST)));
-        assert_eq!(cut.len(), LONGEST - 1 + '…'.len_utf8());
+        let cut = bounded(&format!("a{}", "ñ".repeat(MAX_TEXT_BYTES)));
+        assert_eq!(cut.len(), MAX_TEXT_BYTES - 1 + '…'.len_utf8());
     }
 }

@@ -164,7 +164,7 @@ impl CallerLimits {
 }
 
 fn looked_up(found: bool) {
-    DOCUMENT_LOOKUPS.one(if found { Lookup::Hit } else { Lookup::Miss });
+    DOCUMENT_LOOKUPS.inc(if found { Lookup::Hit } else { Lookup::Miss });
 }
 
 impl Engine {

@@ -162,7 +162,7 @@ async fn begin(
         .subscribe(owner(viewer), interest, from, Rc::new(ToOutlet(outlet)));
     Ok(Running {
         ticket,
-        _counted: SUBSCRIPTIONS.level(Lasting::Subscription),
+        _counted: SUBSCRIPTIONS.guard(Lasting::Subscription),
         answering: None,
     })
 }

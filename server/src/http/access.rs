@@ -7,7 +7,8 @@ use std::time::Instant;
 use actix_web::http::{Method as HttpMethod, StatusCode};
 use actix_web::{HttpMessage, HttpRequest};
 use gom_telemetry::metrics::{
-    self, HTTP_DURATION, HTTP_IN_FLIGHT, HTTP_REQUESTS, Level, Operation, Outcome, Route, Status,
+    self, GaugeGuard, HTTP_DURATION, HTTP_IN_FLIGHT, HTTP_REQUESTS, Operation, Outcome, Route,
+    Status,
 };
 use gom_telemetry::traces;
 
@@ -93,7 +94,7 @@ impl InFlight {
         id: RequestId,
         context: Rc<RequestContext>,
     ) -> Self {
-        let (method, _level) = (method_of(method), HTTP_IN_FLIGHT.level(()));
+        let (method, _level) = (method_of(method), HTTP_IN_FLIGHT.guard(()));
         InFlight {
             method,
             route,
@@ -132,7 +133,7 @@ impl Drop for InFlight {
 fn log(request: &InFlight, status: u16, message: &'static str) {
     let (context, took) = (&*request.context, request.began.elapsed());
     let route = context.route.get().unwrap_or(request.route);
-    HTTP_REQUESTS.one((route, request.method, class_of(status)));
+    HTTP_REQUESTS.inc((route, request.method, class_of(status)));
     HTTP_DURATION.observe(route, took);
     let duration_ms = took.as_micros() as f64 / 1e3;
     macro_rules! line {

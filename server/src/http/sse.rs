@@ -19,7 +19,7 @@ use gom_actors::sessions::SessionId;
 use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::events::Cursor;
 use gom_runtime::waiting::Charge;
-use gom_telemetry::metrics::{CONNECTIONS_CLOSED, Closed, EVENT_STREAMS, Level, Route};
+use gom_telemetry::metrics::{CONNECTIONS_CLOSED, Closed, EVENT_STREAMS, GaugeGuard, Route};
 use tokio::time::Instant;
 
 use super::State;
@@ -132,7 +132,7 @@ pub async fn stream(
         running,
         _entry: entry,
         _place: place,
-        _counted: EVENT_STREAMS.level(()),
+        _counted: EVENT_STREAMS.guard(()),
         heartbeat,
         end: Some(end),
         leaving: None,
@@ -259,7 +259,7 @@ struct Body {
     _held: Option<Charge>,
     _entry: Entry,
     _place: Place,
-    _counted: Level,
+    _counted: GaugeGuard,
     heartbeat: Interval,
     /// Nothing once it has come.
     end: Option<End>,
@@ -370,7 +370,7 @@ impl Stream for Body {
             self.end = None;
             if let Ending::Now(cause) = ending {
                 if !self.outbox.is_over() {
-                    CONNECTIONS_CLOSED.one(cause);
+                    CONNECTIONS_CLOSED.inc(cause);
                 }
                 return Poll::Ready(None);
             }

@@ -13,7 +13,7 @@ use gom_actors::database::{Database, DatabaseOptions};
 use gom_actors::live::{Live, LiveStartError};
 use gom_embedded_postgres::EmbeddedPostgres;
 use gom_engine::events::{Cursor, Subscription};
-use gom_telemetry::metrics::Moment;
+use gom_telemetry::metrics::AtomicInstant;
 use tokio::sync::watch;
 
 use super::{Server, StartError};
@@ -132,8 +132,8 @@ impl Server {
             stores: settings.stores(),
             stop: stop.clone(),
         };
-        let began = Arc::new(Moment::default());
-        began.is_now();
+        let began = Arc::new(AtomicInstant::default());
+        began.set_now();
         let collector = MetricsCollector {
             engine: Arc::clone(&engine),
             live: live.clone(),

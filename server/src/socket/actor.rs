@@ -143,7 +143,7 @@ where
         renew,
         request_id: handshake.request_id,
     };
-    let counted = WEBSOCKETS.level(match handshake.protocol {
+    let counted = WEBSOCKETS.guard(match handshake.protocol {
         Some(Protocol::TransportWs) => metrics::Protocol::TransportWs,
         Some(Protocol::Legacy) => metrics::Protocol::Legacy,
         Some(Protocol::Oldest) => metrics::Protocol::Oldest,
@@ -225,7 +225,7 @@ impl Actor for Socket {
             } else if socket.heard.elapsed() > bounds.heartbeat * 2 {
                 // There may be nobody to close it for.
                 if !socket.outbox.is_over() {
-                    CONNECTIONS_CLOSED.one(Closed::Silent);
+                    CONNECTIONS_CLOSED.inc(Closed::Silent);
                 }
                 ctx.stop();
             } else {

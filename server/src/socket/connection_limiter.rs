@@ -74,7 +74,7 @@ impl ConnectionLimiter {
             if *count >= too_many.most {
                 // Given back when the lock is.
                 drop(counts);
-                CONNECTIONS_REFUSED.one(match scope {
+                CONNECTIONS_REFUSED.inc(match scope {
                     LimitScope::All => metrics::ConnectionLimit::Total,
                     LimitScope::Address(_) => metrics::ConnectionLimit::Address,
                     LimitScope::User(_) => metrics::ConnectionLimit::User,

@@ -254,7 +254,7 @@ impl Outbox {
             return;
         }
         if let Some(cause) = cause {
-            CONNECTIONS_CLOSED.one(cause);
+            CONNECTIONS_CLOSED.inc(cause);
         }
         queue.over = true;
         if let Some(words) = (self.last_words)(code, reason) {
@@ -322,7 +322,7 @@ impl Outbox {
     fn cut_slow(&self) {
         // Closed for another reason, it is counted already.
         if !self.is_over() {
-            CONNECTIONS_CLOSED.one(Closed::Slow);
+            CONNECTIONS_CLOSED.inc(Closed::Slow);
         }
         self.cut();
     }

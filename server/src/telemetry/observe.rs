@@ -10,7 +10,7 @@ use gom_telemetry::metrics::{OPERATION_DURATION, OPERATIONS, Operation, Outcome}
 const NAME: usize = 64;
 
 pub fn observe_operation(kind: Operation, errors: &[ApiError], took: Duration) {
-    OPERATIONS.one((kind, outcome_of(errors)));
+    OPERATIONS.inc((kind, outcome_of(errors)));
     OPERATION_DURATION.observe(kind, took);
 }
 

@@ -164,7 +164,7 @@ async fn send_all(work: &Rc<Work>, claimed: Vec<Claimed>) {
 }
 
 async fn finish(work: &Work, delivery: &Claimed, record: Record) {
-    PUSH_MESSAGES.one(match record.state {
+    PUSH_MESSAGES.inc(match record.state {
         DeliveryState::Delivered => PushOutcome::Delivered,
         DeliveryState::Gone => PushOutcome::Gone,
         DeliveryState::Expired => PushOutcome::Expired,

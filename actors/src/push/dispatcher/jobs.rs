@@ -304,7 +304,7 @@ impl Ending<'_> {
             reason,
             "a job of push is given up"
         );
-        PUSH_JOBS_GIVEN_UP.one(());
+        PUSH_JOBS_GIVEN_UP.inc(());
         self.finish(claimed).await
     }
 }

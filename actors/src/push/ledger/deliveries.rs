@@ -32,16 +32,19 @@ const LANES: &str = "with recursive lane as ( \
 fn claim() -> String {
     /// Of one lane, in its order.
     fn due(rank: u8, most: &str) -> String {
+        let sending = DeliveryState::Sending.text();
         format!(
             "cross join lateral (select d.id, d.origin, d.device, d.ordering_key, d.topic, d.position from gom.delivery d \
              where d.settled_at is null and d.origin = open.origin and d.rank = {rank} and d.due_at <= now() \
              and d.id not in (select json_array_elements_text($9::json)) \
              and (d.ordering_key is null or not exists (select from gom.delivery s where s.device = d.device \
              and s.ordering_key = d.ordering_key and (s.settled_at is null)::int = 1 and s.position < d.position \
-             and (s.topic <> d.topic or (s.state || '' = 'SENDING' and s.due_at > now())))) \
+             and (s.topic <> d.topic or (s.state || '' = '{sending}' and s.due_at > now())))) \
              order by d.due_at limit {most} for update skip locked) due"
         )
     }
+    let sending = DeliveryState::Sending.text();
+    let superseded = DeliveryState::Superseded.text();
     let urgent = due(0, "open.most");
     let others = due(
         1,
@@ -71,7 +74,7 @@ fn claim() -> String {
          held as materialized (select s.* from (select distinct device, ordering_key from pair) pair cross join lateral \
          (select s.id, s.device, s.ordering_key, s.topic, s.position from gom.delivery s \
          where s.device = pair.device and s.ordering_key = pair.ordering_key and (s.settled_at is null)::int = 1 \
-         and not (s.state || '' = 'SENDING' and s.due_at > now()) \
+         and not (s.state || '' = '{sending}' and s.due_at > now()) \
          and s.id not in (select json_array_elements_text($9::json)) for update skip locked) s), \
          latest as materialized (select pair.device, pair.ordering_key, pair.topic, newest.notification, newest.position, \
          (select count(*) from gom.delivery s where s.device = pair.device and s.ordering_key = pair.ordering_key \
@@ -80,17 +83,17 @@ fn claim() -> String {
          from pair cross join lateral (select s.notification, s.position from gom.delivery s \
          where s.device = pair.device and s.ordering_key = pair.ordering_key \
          and (s.settled_at is null)::int in (0, 1) and s.position >= pair.position \
-         and (s.state || '' = 'DELIVERED' or (s.topic = pair.topic and s.state || '' in ('WAITING', 'SENDING'))) \
+         and (s.state || '' = 'DELIVERED' or (s.topic = pair.topic and s.state || '' in ('WAITING', '{sending}'))) \
          order by s.position desc limit 1) newest), \
-         superseded as (update gom.delivery d set state = 'SUPERSEDED', settled_at = now(), leased_by = null, \
+         superseded as (update gom.delivery d set state = '{superseded}', settled_at = now(), leased_by = null, \
          superseded_by = (select notification from latest where latest.device = d.device \
          and latest.ordering_key = d.ordering_key and latest.topic = d.topic), \
          reason = 'a newer notification of the same topic took its place' \
          where d.id = any(array(select held.id from held join latest on latest.device = held.device \
          and latest.ordering_key = held.ordering_key and latest.topic = held.topic \
          where held.position < latest.position)) returning d.notification), \
-         sent as (update gom.delivery d set state = 'SENDING', attempts = attempts + 1, \
-         lost = lost + (state = 'SENDING')::int, leased_by = $1, sent_at = now(), \
+         sent as (update gom.delivery d set state = '{sending}', attempts = attempts + 1, \
+         lost = lost + (state = '{sending}')::int, leased_by = $1, sent_at = now(), \
          due_at = now() + $2::bigint * interval '1 millisecond' \
          where d.id = any(array(select taken.id from taken left join latest on latest.device = taken.device \
          and latest.ordering_key = taken.ordering_key and latest.topic = taken.topic \
@@ -101,7 +104,7 @@ fn claim() -> String {
     )
 }
 
-static CLAIM: LazyLock<String> = LazyLock::new(claim);
+pub(super) static CLAIM: LazyLock<String> = LazyLock::new(claim);
 
 /// `$1` who, `$2` lease in ms, `$3` ids. Only what is being sent has somebody's name. What is locked is being recorded, or
 /// claimed by another server: waiting for it here, with other rows locked, could be waiting for each other.

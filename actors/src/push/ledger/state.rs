@@ -1,5 +1,5 @@
-//! The states of deliveries, and their texts in `gom.delivery`: this is their only place in the program. Statements name them as
-//! SQL text, and a test compares those with these.
+//! The states of deliveries, and their texts in `gom.delivery`. Statements that name one in their SQL are compared with these by a
+//! test.
 
 use serde::{Serialize, Serializer};
 
@@ -63,11 +63,13 @@ impl Serialize for DeliveryState {
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::super::deliveries;
     use super::*;
 
     #[test]
     fn the_ledgers_statements_name_these_states_and_no_others() {
         let statements = [
+            deliveries::CLAIM.as_str(),
             include_str!("backlog.rs"),
             include_str!("deliveries.rs"),
             include_str!("jobs.rs"),

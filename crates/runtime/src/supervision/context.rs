@@ -11,7 +11,7 @@ use actix::{
 use tokio::sync::oneshot::Sender;
 
 use super::SupervisedActor;
-use gom_telemetry::metrics::{ACTOR_MAILBOX, Level};
+use gom_telemetry::metrics::{ACTOR_MAILBOX, GaugeGuard};
 
 /// What a supervised actor runs in.
 pub struct Context<A: Actor<Context = Context<A>>> {
@@ -95,7 +95,7 @@ where
     M::Result: Send,
 {
     fn pack(message: M, reply: Option<Sender<M::Result>>) -> Envelope<A> {
-        let waiting = Some(ACTOR_MAILBOX.level(A::KIND));
+        let waiting = Some(ACTOR_MAILBOX.guard(A::KIND));
         Envelope::with_proxy(Box::new(Waiting {
             message: Some(message),
             reply,
@@ -108,7 +108,7 @@ where
 struct Waiting<M: Message> {
     message: Option<M>,
     reply: Option<Sender<M::Result>>,
-    waiting: Option<Level>,
+    waiting: Option<GaugeGuard>,
 }
 
 impl<A, M> EnvelopeProxy<A> for Waiting<M>

@@ -109,12 +109,12 @@ where
             match ended {
                 Ended::Panicked(cause) => {
                     counts.panicked.fetch_add(1, Ordering::Relaxed);
-                    ACTOR_RESTARTS.one((A::KIND, Cause::Panicked));
+                    ACTOR_RESTARTS.inc((A::KIND, Cause::Panicked));
                     tracing::error!(actor = name, cause, "an actor panicked and is restarted");
                 }
                 Ended::Stopped => {
                     counts.stopped.fetch_add(1, Ordering::Relaxed);
-                    ACTOR_RESTARTS.one((A::KIND, Cause::Stopped));
+                    ACTOR_RESTARTS.inc((A::KIND, Cause::Stopped));
                     tracing::warn!(actor = name, "an actor stopped and is restarted");
                 }
             }

@@ -57,7 +57,7 @@ where
 fn refused<A: SupervisedActor, M>(error: &SendError<M>) -> AskError {
     match error {
         SendError::Full(_) => {
-            ACTOR_REFUSED.one(A::KIND);
+            ACTOR_REFUSED.inc(A::KIND);
             AskError::Full
         }
         SendError::Closed(_) => AskError::Restarting,

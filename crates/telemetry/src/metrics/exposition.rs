@@ -13,16 +13,17 @@ use super::handles::HISTOGRAM;
 use super::metric::{BASES, BOUNDS, DEFINITIONS, Definition, Kind, Metric, Unit};
 use super::slots;
 
-/// The two texts that Prometheus reads.
+/// The two text formats that Prometheus reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// OpenMetrics 1.0.
     OpenMetrics,
-    /// The older one, for whoever does not ask for OpenMetrics.
+    /// The older one, for scrapers that do not accept OpenMetrics.
     Prometheus,
 }
 
 impl Format {
+    /// For the `Content-Type` header.
     pub const fn content_type(self) -> &'static str {
         match self {
             Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",

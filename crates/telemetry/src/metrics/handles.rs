@@ -1,4 +1,4 @@
-//! What is counted and measured by. A handle knows its metric's place in the table, and costs nothing to have.
+//! The handles by which code counts and measures. A handle knows its metric's place in the table, and costs nothing to have.
 
 use std::marker::PhantomData;
 use std::time::{Duration, Instant};
@@ -55,75 +55,86 @@ handles! {
 }
 
 impl<L: Labels> Counter<L> {
+    /// Counts so many.
     #[inline]
     pub fn add(self, labels: L, amount: u64) {
         slots::add(self.base() + labels.place(), amount);
     }
 
+    /// Counts one.
     #[inline]
-    pub fn one(self, labels: L) {
+    pub fn inc(self, labels: L) {
         self.add(labels, 1);
     }
 
+    /// The sum of all threads.
     pub fn value(self, labels: L) -> u64 {
         slots::sum(self.base() + labels.place())
     }
 }
 
 impl<L: Labels> Gauge<L> {
+    /// One more.
     #[inline]
     pub fn up(self, labels: L) {
         slots::add(self.base() + labels.place(), 1);
     }
 
+    /// One less.
     #[inline]
     pub fn down(self, labels: L) {
         slots::add(self.base() + labels.place(), 1_u64.wrapping_neg());
     }
 
-    /// One more until what is given back is dropped.
+    /// One more until the guard is dropped.
     #[inline]
-    pub fn level(self, labels: L) -> Level {
+    pub fn guard(self, labels: L) -> GaugeGuard {
         let slot = self.base() + labels.place();
         slots::add(slot, 1);
-        Level(slot)
+        GaugeGuard(slot)
     }
 
+    /// The sum of all threads.
     pub fn value(self, labels: L) -> i64 {
         slots::sum(self.base() + labels.place()).cast_signed()
     }
 }
 
-/// One of those that a gauge counts.
+/// One of what a gauge counts; dropping it counts one less.
 #[derive(Debug)]
-pub struct Level(usize);
+pub struct GaugeGuard(usize);
 
-impl Drop for Level {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
         slots::add(self.0, 1_u64.wrapping_neg());
     }
 }
 
 impl<L: Labels> Reading<L> {
+    /// Sets the value.
     pub fn set(self, labels: L, value: u64) {
         // One more than it is: 0 stands for unknown.
         slots::set(self.base() + labels.place(), value.saturating_add(1));
     }
 
+    /// Sets a value whose unit is seconds.
     pub fn set_duration(self, labels: L, value: Duration) {
         self.set(labels, nanoseconds(value));
     }
 
+    /// The value is unknown from now on.
     pub fn forget(self, labels: L) {
         slots::set(self.base() + labels.place(), 0);
     }
 
+    /// The value, if it is known.
     pub fn value(self, labels: L) -> Option<u64> {
         slots::get(self.base() + labels.place()).checked_sub(1)
     }
 }
 
 impl<L: Labels> Histogram<L> {
+    /// Counts one duration.
     #[inline]
     pub fn observe(self, labels: L, took: Duration) {
         let took = nanoseconds(took);
@@ -143,7 +154,7 @@ impl<L: Labels> Histogram<L> {
     }
 }
 
-/// Observes how long it lived.
+/// Observes the time from its beginning until it is dropped.
 #[derive(Debug)]
 pub struct Timer<L: Labels> {
     histogram: Histogram<L>,
@@ -152,6 +163,7 @@ pub struct Timer<L: Labels> {
 }
 
 impl<L: Labels> Timer<L> {
+    /// Begins now.
     pub fn new(histogram: Histogram<L>, labels: L) -> Self {
         Timer {
             histogram,

@@ -5,8 +5,9 @@ use super::application_routes;
 /// A label's name and values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Label {
+    /// As Prometheus has it.
     pub name: &'static str,
-    /// The last ones of routes are [`REGISTERED`]: an application gives their texts.
+    /// All values, in the order of their enum. The last ones of routes are [`REGISTERED`]: an application gives their texts.
     pub values: &'static [&'static str],
 }
 
@@ -23,8 +24,9 @@ impl Label {
     }
 }
 
-/// What tells the series of one metric apart: a label's value, several, or nothing.
+/// What distinguishes the series of one metric: the value of one label, of several, or of none.
 pub trait Labels: Copy {
+    /// The labels, the outermost first.
     const LABELS: &'static [Label];
 
     /// The series' place among all.
@@ -39,10 +41,12 @@ impl Labels for () {
     }
 }
 
-/// A label of its own.
+/// One label, whose values are an enum.
 pub trait OneLabel: Copy {
+    /// Its name and values.
     const LABEL: Label;
 
+    /// The value's place among all.
     fn place(self) -> usize;
 }
 
@@ -77,11 +81,13 @@ macro_rules! labels {
     ($($(#[$doc:meta])* $type:ident($name:literal) { $($value:ident = $text:literal,)+ })+) => { $(
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum $type { $($value,)+ }
+        pub enum $type { $(#[doc = concat!("`", $text, "`")] $value,)+ }
 
         impl $type {
+            /// All values, in order.
             pub const ALL: &'static [$type] = &[$($type::$value,)+];
 
+            /// The value's text.
             pub fn as_str(self) -> &'static str {
                 Self::LABEL.text(self as usize)
             }
@@ -127,6 +133,7 @@ labels! {
         Application1 = "",
     }
 
+    /// The method of an HTTP request.
     Method("method") {
         Get = "GET",
         Post = "POST",
@@ -178,6 +185,7 @@ labels! {
         Live = "live",
     }
 
+    /// What a cache had.
     Lookup("result") {
         Hit = "hit",
         Miss = "miss",
@@ -216,6 +224,7 @@ labels! {
         Own = "own",
     }
 
+    /// How an attempt to connect to the database ended.
     ConnectOutcome("outcome") {
         Ok = "ok",
         Failed = "failed",
@@ -231,6 +240,7 @@ labels! {
         Down = "down",
     }
 
+    /// The type of an actor.
     ActorKind("actor") {
         DatabaseSupervisor = "DatabaseSupervisor",
         Connection = "Connection",
@@ -242,11 +252,13 @@ labels! {
         PushDispatcher = "PushDispatcher",
     }
 
+    /// Why an actor was built again.
     Ended("cause") {
         Panicked = "panicked",
         Stopped = "stopped",
     }
 
+    /// The GraphQL protocol of a websocket.
     Protocol("protocol") {
         TransportWs = "graphql-transport-ws",
         Legacy = "graphql-ws",
@@ -282,6 +294,7 @@ labels! {
         Overloaded = "overloaded",
     }
 
+    /// What became of a session.
     SessionEvent("event") {
         Opened = "opened",
         Resumed = "resumed",

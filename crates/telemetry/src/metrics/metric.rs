@@ -12,26 +12,35 @@ pub enum Kind {
     Gauge,
     /// A gauge that is read when it is asked for, and is left out while it is unknown.
     Reading,
+    /// How many observations fall under each bound, and their sum.
     Histogram,
 }
 
 /// What a metric's numbers are of. A name ends in its unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
+    /// A count.
     None,
+    /// Seconds, kept in nanoseconds.
     Seconds,
+    /// Bytes.
     Bytes,
 }
 
-/// What there is to know of a metric.
+/// The description of a metric.
 #[derive(Debug, Clone, Copy)]
 pub struct Definition {
+    /// Which one it is.
     pub metric: Metric,
     /// The samples of counters have `_total` added to it.
     pub name: &'static str,
+    /// How its numbers behave.
     pub kind: Kind,
+    /// The unit of its numbers.
     pub unit: Unit,
+    /// The labels of its series.
     pub labels: &'static [Label],
+    /// What it says, in a sentence.
     pub help: &'static str,
 }
 
@@ -78,7 +87,7 @@ macro_rules! metrics {
     ($($metric:ident $handle:ident: $type:ty, $name:literal, $unit:ident, $help:literal;)+) => {
         /// A metric.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum Metric { $($metric,)+ }
+        pub enum Metric { $(#[doc = $help] $metric,)+ }
 
         /// All that there are, in the order in which they are shown.
         pub const DEFINITIONS: &[Definition] = &[$(Definition {

@@ -1,4 +1,4 @@
-//! What the system says of this process. Where it says nothing (it is no Linux), nothing is shown.
+//! What Linux reports of this process. Elsewhere nothing is shown.
 
 use std::fs;
 use std::sync::OnceLock;
@@ -11,10 +11,10 @@ use super::{
     PROCESS_VIRTUAL,
 };
 
-/// Reads it anew.
+/// Reads the process's files, threads, memory and CPU time into their metrics.
 pub fn read_process() {
     if let Ok(files) = fs::read_dir("/proc/self/fd") {
-        // One is of the look itself.
+        // One is the open directory itself.
         PROCESS_FILES.set((), (files.count() as u64).saturating_sub(1));
     }
     if let Some(most) = rustix::process::getrlimit(rustix::process::Resource::Nofile).current {
@@ -29,7 +29,7 @@ pub fn read_process() {
     };
     let ticks = rustix::param::clock_ticks_per_second().max(1);
     let nanoseconds = |count: u64| count.saturating_mul(1_000_000_000 / ticks);
-    // A counter that somebody else keeps.
+    // A counter that the kernel keeps.
     slots::set(BASES[Metric::ProcessCpu as usize], nanoseconds(stat.cpu));
     PROCESS_THREADS.set((), stat.threads);
     PROCESS_VIRTUAL.set((), stat.virtual_bytes);
@@ -38,7 +38,7 @@ pub fn read_process() {
         stat.resident_pages
             .saturating_mul(rustix::param::page_size() as u64),
     );
-    // The machine's clock and its age are told in different steps: asked anew, the start would move.
+    // The machine's clock and its age are reported with different resolutions: if both were read again, the start would move.
     static BOOTED: OnceLock<Option<Duration>> = OnceLock::new();
     if let Some(booted) = *BOOTED.get_or_init(booted) {
         PROCESS_START.set_duration((), booted + Duration::from_nanos(nanoseconds(stat.started)));

@@ -6,7 +6,7 @@ use futures::future::LocalBoxFuture;
 use gom_actors::live::{Delivered, LiveError, Room, Sink, SubscriptionHandle};
 use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::events::Cursor;
-use gom_telemetry::metrics::{EVENTS, Lasting, Level};
+use gom_telemetry::metrics::{EVENTS, Lasting, GaugeGuard};
 use std::rc::Rc;
 use tokio::task::JoinHandle;
 
@@ -53,7 +53,7 @@ pub enum Started {
 /// Ends its operation when dropped.
 pub struct Running {
     pub(super) ticket: SubscriptionHandle,
-    pub(super) _counted: Level,
+    pub(super) _counted: GaugeGuard,
     /// Of a live query: the task that answers it again.
     pub(super) answering: Option<JoinHandle<()>>,
 }
@@ -90,7 +90,7 @@ impl Sink for ToOutlet {
     }
 
     fn event(&self, event: &Delivered) {
-        EVENTS.one(Lasting::Subscription);
+        EVENTS.inc(Lasting::Subscription);
         self.0.next(Next {
             payload: event.payload.clone(),
             cursor: Some(event.cursor),

@@ -111,7 +111,7 @@ pub(super) fn run_live_query(
                 .is_none_or(|last: &Digest| last.as_ref() != shown.as_ref())
             {
                 last = Some(shown);
-                EVENTS.one(Lasting::Live);
+                EVENTS.inc(Lasting::Live);
                 outlet.next(Next {
                     payload,
                     cursor: None,
@@ -125,7 +125,7 @@ pub(super) fn run_live_query(
     });
     Ok(Running {
         ticket,
-        _counted: SUBSCRIPTIONS.level(Lasting::Live),
+        _counted: SUBSCRIPTIONS.guard(Lasting::Live),
         answering: Some(answering),
     })
 }

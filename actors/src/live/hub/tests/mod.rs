@@ -25,7 +25,7 @@ use crate::database::DatabaseOptions;
 use crate::migrations::{Deployment, apply};
 use gom_runtime::supervision::{Supervised, supervise};
 use gom_telemetry::health::HealthReporter;
-use gom_telemetry::metrics::Moment;
+use gom_telemetry::metrics::AtomicInstant;
 
 const SCHEMA: &str = "default$default";
 const MODEL: &str = "type Fan { id: ID! @id }";
@@ -76,8 +76,8 @@ impl World {
                 announce: tokio::sync::Notify::new(),
                 elsewhere: std::sync::OnceLock::new(),
                 reporter: HealthReporter::new(),
-                looked: Moment::default(),
-                behind: Moment::default(),
+                looked: AtomicInstant::default(),
+                behind: AtomicInstant::default(),
             })
         };
         let encode: Arc<Encode> = Arc::new(|_, _, _| Bytes::new());
