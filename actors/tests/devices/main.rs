@@ -11,7 +11,6 @@ mod rules;
 use aws_lc_rs::agreement::{ECDH_P256, PrivateKey};
 use aws_lc_rs::rand;
 use gom_actors::database::{Database, DatabaseOptions};
-use gom_actors::migrations::migrate_system;
 use std::time::Duration;
 
 use gom_actors::push::{
@@ -53,7 +52,7 @@ impl Place {
     pub async fn with(kind: Kind, per_user: usize) -> Place {
         let redis = (kind == Kind::Redis).then(TestRedis::start);
         let postgres = if kind == Kind::Postgres {
-            Some(database().await)
+            Some(TestDatabase::with_own_tables().await)
         } else {
             None
         };
@@ -121,18 +120,6 @@ pub async fn connected(devices: Devices) -> Devices {
     })
     .await;
     devices
-}
-
-/// A database with Gom's own tables.
-async fn database() -> TestDatabase {
-    let migrated = TestDatabase::create_from("devices_system", async |config| {
-        let (mut client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
-        let driving = tokio::spawn(connection);
-        migrate_system(&mut client).await.unwrap();
-        drop(client);
-        driving.await.unwrap().unwrap();
-    });
-    migrated.await
 }
 
 /// With Redis nobody needs the database: the address is nobody's.

@@ -15,7 +15,6 @@ use gom_actors::database::{Database, DatabaseOptions};
 use gom_actors::limiter::{
     Limit, LimiterOptions, LimiterStoreChoice, LoginLimiter, Reservation, Verdict,
 };
-use gom_actors::migrations::migrate_system;
 use gom_telemetry::health::Condition;
 use gom_test_support::{TestDatabase, TestRedis, eventually};
 
@@ -63,7 +62,7 @@ impl Place {
     pub async fn with(kind: Kind, change: impl FnOnce(&mut LimiterOptions)) -> Place {
         let redis = (kind == Kind::Redis).then(TestRedis::start);
         let postgres = match kind {
-            Kind::Postgres => Some(database().await),
+            Kind::Postgres => Some(TestDatabase::with_own_tables().await),
             _ => None,
         };
         let mut options = usual(match (&redis, kind) {
@@ -117,18 +116,6 @@ async fn connected(limiter: LoginLimiter) -> LoginLimiter {
     };
     eventually("the store is connected", async || there()).await;
     limiter
-}
-
-/// A database with Gom's own tables.
-pub async fn database() -> TestDatabase {
-    let migrated = TestDatabase::create_from("limiter_system", async |config| {
-        let (mut client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
-        let driving = tokio::spawn(connection);
-        migrate_system(&mut client).await.unwrap();
-        drop(client);
-        driving.await.unwrap().unwrap();
-    });
-    migrated.await
 }
 
 /// Without a database nobody needs it: the address is nobody's.

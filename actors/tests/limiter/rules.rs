@@ -45,7 +45,7 @@ everywhere!(
 /// Else two servers that settle and reserve attempts of one person would wait for each other.
 #[actix::test]
 async fn attempts_are_settled_in_the_order_in_which_they_were_reserved() {
-    let database = crate::database().await;
+    let database = gom_test_support::TestDatabase::with_own_tables().await;
     let (holder, other) = (database.connect().await, database.connect().await);
     let counters = "INSERT INTO gom.login_limit (key, consumed, expires_at)
         VALUES ('person', 1, now() + interval '1 hour'), ('address', 1, now() + interval '1 hour')";

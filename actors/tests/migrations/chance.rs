@@ -9,7 +9,7 @@ mod rows;
 
 use std::collections::BTreeMap;
 
-use gom_actors::migrations::{MigrateError, migrate_system, plan};
+use gom_actors::migrations::{MigrateError, plan};
 use gom_engine::datamodel::parse;
 use gom_engine::migrate::Rename;
 use gom_test_support::TestDatabase;
@@ -75,7 +75,7 @@ async fn rows_survive_random_deployments_and_cause_no_events() {
 
 async fn chain(seed: u64, shares: &mut BTreeMap<&str, Share>) {
     let dice = &mut Dice::new(seed);
-    let database = with_own_tables().await;
+    let database = TestDatabase::with_own_tables().await;
     let mut client = database.connect().await;
     let mut draft = sound(dice);
     deploy(&mut client, &draft.text(), &[], false)
@@ -193,16 +193,4 @@ fn sound(dice: &mut Dice) -> Draft {
             return draft;
         }
     }
-}
-
-/// A database with Gom's own tables.
-async fn with_own_tables() -> TestDatabase {
-    let migrated = TestDatabase::create_from("migrations_system", async |config| {
-        let (mut client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
-        let driving = tokio::spawn(connection);
-        migrate_system(&mut client).await.unwrap();
-        drop(client);
-        driving.await.unwrap().unwrap();
-    });
-    migrated.await
 }

@@ -12,7 +12,6 @@ mod refreshes;
 use std::time::{Duration, SystemTime};
 
 use gom_actors::database::{Database, DatabaseOptions};
-use gom_actors::migrations::migrate_system;
 use gom_actors::secret::SecretText;
 use gom_actors::sessions::{NewSession, SessionId, SessionOptions, SessionStoreChoice, Sessions};
 use gom_runtime::clock::ManualClock;
@@ -53,7 +52,7 @@ impl Place {
     pub async fn with(kind: Kind, change: impl FnOnce(&mut SessionOptions)) -> Place {
         let redis = (kind == Kind::Redis).then(TestRedis::start);
         let postgres = if kind == Kind::Postgres {
-            Some(database().await)
+            Some(TestDatabase::with_own_tables().await)
         } else {
             None
         };
@@ -101,18 +100,6 @@ pub async fn connected(sessions: Sessions) -> Sessions {
         async || sessions.resume(&nobody).await.is_ok() && sessions.close(&nobody).await.is_ok();
     eventually("the store is connected", there).await;
     sessions
-}
-
-/// A database with Gom's own tables.
-async fn database() -> TestDatabase {
-    let migrated = TestDatabase::create_from("sessions_system", async |config| {
-        let (mut client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
-        let driving = tokio::spawn(connection);
-        migrate_system(&mut client).await.unwrap();
-        drop(client);
-        driving.await.unwrap().unwrap();
-    });
-    migrated.await
 }
 
 /// With Redis nobody needs the database: the address is nobody's.

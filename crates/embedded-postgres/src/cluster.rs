@@ -41,7 +41,9 @@ pub struct Cluster {
     pub data: PathBuf,
     /// The folder of the socket. Only we, and the user that PostgreSQL runs as, may enter it.
     pub sockets: PathBuf,
+    /// PostgreSQL's programs.
     pub programs: Programs,
+    /// The user that they run as.
     pub identity: Identity,
     settings: Vec<(String, String)>,
     lock: File,

@@ -6,10 +6,12 @@ use std::path::PathBuf;
 /// Why the private PostgreSQL did not start. Each text stands alone and is meant for the person at the terminal.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
-    /// No usable PostgreSQL on this machine. `looked` lists the places, `refused` what was found but cannot be used.
+    /// No usable PostgreSQL on this machine.
     #[error("{}", missing_programs(looked, refused))]
     ProgramsMissing {
+        /// The places that were searched.
         looked: Vec<String>,
+        /// Programs that were found, and why each cannot be used.
         refused: Vec<String>,
     },
 
@@ -19,14 +21,24 @@ pub enum EmbeddedError {
          Name the folder that holds `postgres` and `initdb` (such as /usr/lib/postgresql/17/bin), or remove the setting to have them searched.",
         path.display()
     )]
-    ProgramsUnusable { path: PathBuf, reason: String },
+    ProgramsUnusable {
+        /// The folder that was named.
+        path: PathBuf,
+        /// What stands in the way.
+        reason: String,
+    },
 
     /// Another server of ours holds the folder.
     #[error(
         "The data folder {} is in use by another server{}. Stop that server, or give this one a folder of its own.",
         path.display(), holder.map(|pid| format!(" (process {pid})")).unwrap_or_default()
     )]
-    InUse { path: PathBuf, holder: Option<u32> },
+    InUse {
+        /// The folder that was named.
+        path: PathBuf,
+        /// The process that holds the lock, if it is known.
+        holder: Option<u32>,
+    },
 
     /// A PostgreSQL that we did not start (or that outlived its server) runs on the folder.
     #[error(
@@ -34,7 +46,12 @@ pub enum EmbeddedError {
          or set DATABASE_URL to use it as it is.",
         path.display()
     )]
-    AlreadyRunning { path: PathBuf, pid: u32 },
+    AlreadyRunning {
+        /// The folder that was named.
+        path: PathBuf,
+        /// The running PostgreSQL's process id.
+        pid: u32,
+    },
 
     /// The folder was made by another major version.
     #[error(
@@ -44,9 +61,13 @@ pub enum EmbeddedError {
         path.display(), bin.display()
     )]
     OtherMajor {
+        /// The folder that was named.
         path: PathBuf,
+        /// The folder's major version.
         folder: String,
+        /// The programs' major version.
         programs: u32,
+        /// The programs' folder.
         bin: PathBuf,
     },
 
@@ -56,10 +77,19 @@ pub enum EmbeddedError {
          Name another folder, or move its content away.",
         path.display()
     )]
-    NotACluster { path: PathBuf },
+    NotACluster {
+        /// The folder that was named.
+        path: PathBuf,
+    },
 
+    /// The folder cannot be made or written to.
     #[error("The data folder {} cannot be used: {reason}. Name a folder that this user may write to.", path.display())]
-    NotWritable { path: PathBuf, reason: String },
+    NotWritable {
+        /// The folder that was named.
+        path: PathBuf,
+        /// What stands in the way.
+        reason: String,
+    },
 
     /// The cluster's files belong to a user that we neither are nor can become.
     #[error(
@@ -68,8 +98,11 @@ pub enum EmbeddedError {
         path.display(), path.display()
     )]
     NotOurs {
+        /// The folder that was named.
         path: PathBuf,
+        /// The user id of the files.
         owner: u32,
+        /// The user id of this process.
         ourselves: u32,
     },
 
@@ -78,7 +111,10 @@ pub enum EmbeddedError {
         "PostgreSQL refuses to run as root, and this server cannot run it as another user here: {reason}. \
          Run the server as an ordinary user, or set DATABASE_URL to use a database of your own."
     )]
-    RefusedAsRoot { reason: String },
+    RefusedAsRoot {
+        /// What stands in the way.
+        reason: String,
+    },
 
     /// The cluster was made through a user namespace (its files belong to root), which the system no longer allows.
     #[error(
@@ -87,31 +123,51 @@ pub enum EmbeddedError {
         path.display(), cluster.display()
     )]
     NamespaceGone {
+        /// The folder that was named.
         path: PathBuf,
+        /// PostgreSQL's own folder in it.
         cluster: PathBuf,
+        /// PostgreSQL's user.
         account: String,
+        /// What stands in the way.
         reason: String,
     },
 
+    /// No folder for the socket has a path that is short enough.
     #[error("The data folder {} is too deep: no folder for PostgreSQL's socket could be made ({reason}). Name a folder with a shorter path.", path.display())]
-    NoSocketFolder { path: PathBuf, reason: String },
+    NoSocketFolder {
+        /// The folder that was named.
+        path: PathBuf,
+        /// What stands in the way.
+        reason: String,
+    },
 
-    /// `initdb` failed; `output` is what it said.
+    /// `initdb` failed.
     #[error("PostgreSQL's initdb could not make a cluster in {}: {output}", path.display())]
-    Initdb { path: PathBuf, output: String },
+    Initdb {
+        /// The folder that was named.
+        path: PathBuf,
+        /// What `initdb` printed.
+        output: String,
+    },
 
-    /// PostgreSQL ended, or was not ready in time; `log` is the end of what it said.
+    /// PostgreSQL ended, or was not ready in time.
     #[error("PostgreSQL did not start on {}: {reason}{}", path.display(), said(log))]
     NotStarted {
+        /// The folder that was named.
         path: PathBuf,
+        /// What stands in the way.
         reason: String,
+        /// The last lines that PostgreSQL logged.
         log: Vec<String>,
     },
 
     /// The operating system refused something that has no better description here.
     #[error("The private PostgreSQL could not be run: {doing}: {source}")]
     System {
+        /// What was attempted.
         doing: String,
+        /// The answer of the operating system.
         source: std::io::Error,
     },
 }

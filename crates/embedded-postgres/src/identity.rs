@@ -1,4 +1,4 @@
-//! Who PostgreSQL runs as. It refuses uid 0, and initdb needs a uid that has an entry in the list of users, so root (and
+//! The user that PostgreSQL runs as. It refuses uid 0, and initdb needs a uid that has an entry in the list of users, so root (and
 //! users without an entry) must become somebody else for it. Knows processes and files, nothing of clusters.
 
 use std::ffi::CString;
@@ -17,11 +17,15 @@ use crate::programs::Programs;
 /// An entry in the list of users.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
+    /// Its name.
     pub name: String,
+    /// Its user id.
     pub uid: u32,
+    /// Its group id.
     pub gid: u32,
 }
 
+/// The user that PostgreSQL's programs run as.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identity {
     /// The user that we are.

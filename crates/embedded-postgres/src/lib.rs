@@ -1,5 +1,27 @@
-//! The embedded default: with no database configured, PostgreSQL's programs on this machine serve a private cluster as our own
-//! child process. Gives a place to connect to; connects to nothing itself, and knows nothing of tables.
+//! A private PostgreSQL: with no database configured, PostgreSQL's programs on this machine serve a cluster of this process's own,
+//! as its child process. Gives a place to connect to; connects to nothing itself, and knows nothing of tables.
+//!
+//! The cluster is made on the first start, restarted when it ends by itself, and stopped with this process, however that ends.
+//! One process uses a folder at a time; a lock in it says which.
+//!
+//! ```no_run
+//! use gom_embedded_postgres::{EmbeddedOptions, EmbeddedPostgres};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let postgres = EmbeddedPostgres::start(EmbeddedOptions::new("var/data")).await?;
+//! println!("psql '{}'", postgres.url());
+//! let (client, connection) = postgres
+//!     .connection_config()
+//!     .connect(tokio_postgres::NoTls)
+//!     .await?;
+//! tokio::spawn(connection);
+//! client.batch_execute("create table notes (id serial primary key)").await?;
+//! postgres.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+
+#![warn(missing_docs, unreachable_pub)]
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
@@ -19,6 +41,7 @@ use process::{Event, Keeper};
 
 /// The user that the server connects as: it owns the database, and is no superuser.
 pub const USER: &str = "gom";
+/// The database that the server uses.
 pub const DATABASE: &str = "gom";
 /// The cluster's superuser, for tools.
 pub const ADMIN: &str = "postgres";
@@ -42,6 +65,7 @@ pub struct EmbeddedOptions {
 }
 
 impl EmbeddedOptions {
+    /// The usual ones for this folder.
     pub fn new(data_dir: impl Into<PathBuf>) -> EmbeddedOptions {
         EmbeddedOptions {
             data_dir: data_dir.into(),
@@ -57,21 +81,25 @@ impl EmbeddedOptions {
 /// What the private PostgreSQL is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EmbeddedState {
-    /// It was asked for and has not been ready yet.
+    /// It was started and has not been ready yet.
     Starting,
+    /// It takes connections.
     Ready {
+        /// The process id of the postmaster.
         pid: u32,
     },
     /// It ended by itself, and is started again after a wait that grows with each attempt. Committed data are safe.
     Restarting {
+        /// Counted from 1 since it was last ready.
         attempt: u32,
+        /// Why it ended, or why the last attempt failed.
         cause: String,
     },
-    /// It was told to stop, and is gone.
+    /// It was stopped, and its process has ended.
     Stopped,
 }
 
-/// Where a cluster is to be found.
+/// Where the cluster is.
 #[derive(Debug, Clone)]
 struct Place {
     folder: PathBuf,
@@ -91,6 +119,9 @@ pub struct EmbeddedPostgres {
 impl EmbeddedPostgres {
     /// Starts it, and makes its data on the first start (which takes seconds; later ones a fraction of one). All blocking work
     /// is done on a thread of its own.
+    ///
+    /// # Errors
+    /// See [`EmbeddedError`]: each says what to do.
     pub async fn start(options: EmbeddedOptions) -> Result<EmbeddedPostgres, EmbeddedError> {
         let (notify, events) = channel();
         let (state, seen) = watch::channel(EmbeddedState::Starting);
@@ -101,7 +132,7 @@ impl EmbeddedPostgres {
             notify: notify.clone(),
             state,
         };
-        // Told to stop if this future is dropped before the start is over.
+        // Stops it if this future is dropped before the start is over.
         let mut pending = Pending(Some(notify));
         std::thread::Builder::new()
             .name("gom-postgres".into())
@@ -176,7 +207,7 @@ impl Drop for EmbeddedPostgres {
     }
 }
 
-/// A start that is under way: if nobody waits for it any more, it is to be undone.
+/// A start that is under way: if its future is dropped, it is undone.
 struct Pending(Option<Sender<Event>>);
 
 impl Drop for Pending {

@@ -15,14 +15,17 @@ const OLDEST: u32 = 13;
 pub struct Programs {
     /// The real folder, with all links resolved: initdb wants its neighbours there.
     pub bin: PathBuf,
+    /// Their major version.
     pub major: u32,
 }
 
 impl Programs {
+    /// The server.
     pub fn postgres(&self) -> PathBuf {
         self.bin.join("postgres")
     }
 
+    /// The program that makes clusters.
     pub fn initdb(&self) -> PathBuf {
         self.bin.join("initdb")
     }

@@ -6,7 +6,7 @@
 //! - [`two_shops`], [`demo_shop`]: the people and rows of most tests. [`random`]: datamodels and rows of chance.
 //! - [`dice::Dice`]: randomness from a seed.
 //! - [`TestDatabase`]: a fresh database for one test, on a cluster that all test processes of this workspace share. It is
-//!   dropped with the value.
+//!   dropped with the value. [`TestDatabase::with_own_tables`] has Gom's own tables.
 //! - [`TestCluster`]: a PostgreSQL of the test's very own, to be stopped, killed and frozen.
 //! - [`TestRedis`]: the same for Redis.
 //! - [`PushService`]: where messages to browsers go, over real TLS.
@@ -24,6 +24,7 @@ pub mod demo_shop;
 pub mod dice;
 mod keeper;
 mod own;
+mod own_tables;
 mod patience;
 pub mod place;
 mod port;

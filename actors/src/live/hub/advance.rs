@@ -91,7 +91,7 @@ impl Core {
 
     /// Delivers all of it or, if the database fails meanwhile, nothing: then it is done again. What takes longer than its
     /// user may is left to the slow lane.
-    async fn distribute(&self, pieces: &[Piece], epoch: u64) -> Result<(), LineError> {
+    pub(super) async fn distribute(&self, pieces: &[Piece], epoch: u64) -> Result<(), LineError> {
         let candidates = self.decider.candidates(&self.groups, pieces).await?;
         let wanted = {
             let groups = self.groups.borrow();

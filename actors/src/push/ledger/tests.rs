@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use gom_test_support::{TestDatabase, eventually};
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
 use super::*;
 use crate::database::DatabaseOptions;
-use crate::migrations::migrate_system;
 use crate::push::device::Endpoint;
 
 const LEASE: Duration = Duration::from_secs(60);
@@ -20,14 +19,7 @@ struct Place {
 
 impl Place {
     async fn new() -> Place {
-        let test = TestDatabase::create_from("ledger_system", async |config| {
-            let (mut client, connection) = config.connect(NoTls).await.unwrap();
-            let driving = tokio::spawn(connection);
-            migrate_system(&mut client).await.unwrap();
-            drop(client);
-            driving.await.unwrap().unwrap();
-        })
-        .await;
+        let test = TestDatabase::with_own_tables().await;
         let mut options = DatabaseOptions::new(test.config());
         options.statement_timeout = Duration::from_secs(20);
         Place {

@@ -243,6 +243,7 @@ metrics! {
 }
 
 impl Metric {
+    /// Its name, kind, unit, labels and help.
     pub fn definition(self) -> &'static Definition {
         &DEFINITIONS[self as usize]
     }

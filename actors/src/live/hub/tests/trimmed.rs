@@ -1,7 +1,111 @@
 //! What the hub does when the log is trimmed beneath it, and what it reads and counts of it.
 
+use gom_test_support::eventually;
+
+use super::super::super::decide::Piece;
 use super::super::super::join::{Join, Joined};
 use super::*;
+
+/// What a subscriber was given, and how its subscription ended.
+#[derive(Default)]
+struct Inbox {
+    events: RefCell<Vec<Cursor>>,
+    ended: RefCell<Option<LiveError>>,
+}
+
+impl Sink for Inbox {
+    fn event(&self, event: &Delivered) {
+        self.events.borrow_mut().push(event.cursor);
+    }
+
+    fn ended(&self, reason: LiveError) {
+        *self.ended.borrow_mut() = Some(reason);
+    }
+}
+
+impl World {
+    /// A member of the hub's group, which has had everything so far.
+    async fn subscribed(&self) -> Rc<Inbox> {
+        let state = self.stamped().await;
+        self.core().advance(state).await.unwrap();
+        let inbox = Rc::new(Inbox::default());
+        let arriving = self.member(1, Rc::clone(&inbox) as Rc<dyn Sink>);
+        self.core().arriving.borrow_mut().remove(&arriving.member);
+        self.core().groups.borrow_mut().add(
+            arriving.member,
+            arriving.interest,
+            &arriving.owner,
+            arriving.presence,
+        );
+        inbox
+    }
+
+    /// What the hub reads next.
+    async fn read(&self, state: LogState) -> Vec<Piece> {
+        let core = self.core();
+        let page = core
+            .decider
+            .log
+            .read(core.place.get(), state.position)
+            .await
+            .unwrap();
+        core.decider
+            .interpret(&page.pieces, &mut core.counted.get())
+    }
+}
+
+#[actix::test]
+async fn rows_trimmed_between_reading_the_log_and_the_payloads_end_in_a_resync_and_in_no_event() {
+    for change in [
+        r#"insert into "Fan" values ('b'), ('c')"#,
+        r#"update "Fan" set id = 'd' where id = 'a'"#,
+        // Its node is in the log alone.
+        r#"delete from "Fan" where id = 'a'"#,
+    ] {
+        let world = World::new().await;
+        world.run(r#"insert into "Fan" values ('a')"#).await;
+        let inbox = world.subscribed().await;
+        let (core, before) = (world.core(), world.core().place.get());
+        world.run(change).await;
+        let state = world.stamped().await;
+        let pieces = world.read(state).await;
+        world.run("select gom.trim_changes('0 s', 1000, 100)").await;
+
+        let distributed = core.distribute(&pieces, state.epoch).await;
+        assert!(
+            matches!(distributed, Err(LineError::Unavailable(_))),
+            "{change}: {distributed:?}"
+        );
+        assert_eq!(core.place.get(), before, "{change}: the hub reads it again");
+        core.advance(state).await.unwrap();
+        eventually("the subscription's end", async || {
+            inbox.ended.borrow().is_some()
+        })
+        .await;
+        assert_eq!(*inbox.ended.borrow(), Some(LiveError::Resync), "{change}");
+        assert_eq!(*inbox.events.borrow(), [], "{change}");
+    }
+}
+
+#[actix::test]
+async fn events_are_delivered_when_only_earlier_rows_are_trimmed_while_they_are_decided() {
+    let world = World::new().await;
+    world.run(r#"insert into "Fan" values ('a')"#).await;
+    let inbox = world.subscribed().await;
+    world.run(r#"delete from "Fan" where id = 'a'"#).await;
+    let state = world.stamped().await;
+    let pieces = world.read(state).await;
+    world
+        .run("select gom.trim_changes('1 hour', 1, 1000)")
+        .await;
+    assert_eq!(world.stamped().await.oldest, state.position - 1);
+
+    let core = world.core();
+    core.distribute(&pieces, state.epoch).await.unwrap();
+    eventually("the event", async || !inbox.events.borrow().is_empty()).await;
+    assert_eq!(*inbox.events.borrow(), [World::cursor(state, 0)]);
+    assert_eq!(*inbox.ended.borrow(), None);
+}
 
 #[actix::test]
 async fn a_last_page_that_was_trimmed_beneath_the_hub_is_a_restart() {
