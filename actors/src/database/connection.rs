@@ -151,12 +151,12 @@ impl Handler<Transact> for Connection {
     }
 }
 
-/// Whoever asked may have gone away; then nobody misses the answer.
+/// The requester may have gone away; then the answer is dropped.
 fn answer(reply: oneshot::Sender<Answer>, result: Answer) {
     let _ = reply.send(result);
 }
 
-/// One request in hand, counted until it is dropped.
+/// One request in flight, counted until it is dropped.
 struct InFlight {
     worker: Rc<Worker>,
     _counted: GaugeGuard,
@@ -165,7 +165,7 @@ struct InFlight {
 impl InFlight {
     fn new(worker: &Rc<Worker>) -> Option<Self> {
         let count = worker.in_flight.get();
-        (count < worker.options.max_in_hand).then(|| {
+        (count < worker.options.max_in_flight).then(|| {
             worker.in_flight.set(count + 1);
             InFlight {
                 worker: Rc::clone(worker),
@@ -211,7 +211,7 @@ async fn keep_shared(worker: Rc<Worker>, place: usize) {
 }
 
 impl Worker {
-    /// Tells the supervisor to look. Its mailbox may be full of the same.
+    /// Has the supervisor look. Its mailbox may be full of the same.
     fn suspect(&self, no_room: bool) {
         if let Some(supervisor) = self.supervisor.get() {
             let _ = post(&supervisor, Suspect { no_room });

@@ -49,7 +49,7 @@ impl ThreadWork {
 /// A statement has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum LineError {
-    /// The database is not there, or does not answer: the same may be tried again.
+    /// The database is not there, or does not answer: the same may be retried.
     #[error("the database is not available: {0}")]
     Unavailable(String),
     /// This statement took longer than it may.
@@ -61,7 +61,7 @@ pub(crate) enum LineError {
 }
 
 impl DedicatedConnection {
-    /// `limit`: how long a statement may take, if not as long as anybody's.
+    /// `limit`: overrides the default `statement_timeout`.
     pub fn new(database: &Database, limit: Option<Duration>) -> Self {
         DedicatedConnection::beside(database, limit, ThreadWork::default())
     }

@@ -287,7 +287,7 @@ impl<'p> Execution<'p> {
         };
         let outcome = outcome.inspect_err(|failure| {
             if matches!(failure, Failure::Stale(_)) && sent.is_of_program {
-                // Others of the program may be of the same tables, and it is only tried once more.
+                // Others of the program may be of the same tables, and it is retried only once.
                 forget(self.link, &self.program.steps);
             }
         })?;

@@ -1,4 +1,4 @@
-//! What the database's actors can be asked.
+//! The messages of the database's actors.
 //!
 //! A request's answer comes over the message's `reply`, not as the actor's result: so a full mailbox can be
 //! answered as overload at once, and the actor sees when the requester has gone away.
@@ -29,7 +29,7 @@ pub(super) struct Run {
     pub reply: oneshot::Sender<Answer>,
 }
 
-/// To the `Connection`: carry out a program in a transaction, to its end even if nobody waits any more.
+/// To the `Connection`: carry out a program in a transaction, to its end even if the requester has gone.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Transact {
@@ -50,6 +50,6 @@ impl Message for AskHealth {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Suspect {
-    /// The server refused for want of room.
+    /// The server refused because all its connections are in use.
     pub no_room: bool,
 }

@@ -1,5 +1,19 @@
-//! PostgreSQL: the `DatabaseSupervisor`, which knows whether it is there, and each worker's `Connection`,
-//! which runs reads and programs on it. Carries out what the engine planned; knows no GraphQL and no HTTP.
+//! PostgreSQL: the `DatabaseSupervisor`, which checks whether it can be used, and each worker's `Connection`, which runs reads
+//! and programs on it. Executes what the engine planned; knows no GraphQL and no HTTP.
+//!
+//! Every connection is opened by the [`connector`], and is of one of these kinds:
+//!
+//! | kind | for | opened, and again when it is lost |
+//! |---|---|---|
+//! | [`shared`] client | reads of requests, pipelined: nothing sent may be cancelled | kept by the worker's `Connection` |
+//! | [`lease`] | programs and long reads: one request has it alone, and may cancel | by the worker's pool, on demand |
+//! | [`dedicated`] connection | one actor's own statements (the change log, the ledger of push), on its thread | by itself, on demand |
+//! | `PostgresStoreClient` | a store that can also be Redis: few prepared statements, shared by threads | by itself, always |
+//! | [`Lent`] | a task that needs a whole session: migrations, seeds, raw SQL | once; it ends with the task |
+//! | heartbeat | the supervisor's look | by the supervisor, with each look |
+//!
+//! The first three are [`link::Link`]s: a connection with its prepared statements. The store's client is a `Lent` that
+//! `gom_runtime::reconnecting` keeps alive.
 
 mod connection;
 mod connection_string;
@@ -51,8 +65,8 @@ use gom_telemetry::metrics::{DATABASE_DURATION, DATABASE_WORK, DatabaseOutcome, 
 use gom_telemetry::traces::{self, Begun, KeyValue, SpanKind, SpanRef, Status};
 
 const SUPERVISOR_MAILBOX: usize = 64;
-/// A supervisor that takes longer to say how it is does not live.
-const HEALTH_PATIENCE: Duration = Duration::from_millis(500);
+/// A supervisor that takes longer to report its state does not work.
+const HEALTH_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The database of the process. Cloning is cheap; all connections end with the last clone.
 #[derive(Clone)]
@@ -95,7 +109,7 @@ impl Database {
     /// Starts a `Connection` for this thread, which needs an actix system: call it once in each worker.
     pub fn local(&self) -> LocalDatabase {
         let database = self.clone();
-        let connection = supervise(self.options.max_in_hand, move || {
+        let connection = supervise(self.options.max_in_flight, move || {
             Connection::new(
                 Arc::clone(&database.options),
                 Arc::clone(&database.connector),
@@ -110,10 +124,10 @@ impl Database {
         }
     }
 
-    /// The state as the supervisor has it, asked for by message; as last written, if it does not answer.
+    /// The state as the supervisor reports it; as last written, if it does not answer.
     pub async fn health(&self) -> Health {
         if let Some(supervisor) = self.supervisor.get()
-            && let Ok(Ok(health)) = timeout(HEALTH_PATIENCE, supervisor.send(AskHealth)).await
+            && let Ok(Ok(health)) = timeout(HEALTH_TIMEOUT, supervisor.send(AskHealth)).await
         {
             return health;
         }
@@ -143,7 +157,7 @@ impl Database {
             .map_err(|error| RunError::unavailable(error.reason))
     }
 
-    /// How often the supervisor had to be rebuilt.
+    /// How often the supervisor was restarted.
     pub fn supervisor_restarts(&self) -> Restarts {
         self.supervisor.restarts()
     }
@@ -162,8 +176,8 @@ impl LocalDatabase {
         &self.database
     }
 
-    /// The same database on somebody's behalf: no one asker has all connections of the worker, however much is
-    /// asked for. For nobody in particular, as it is at first, there is no such bound.
+    /// The same database on a user's behalf: no single user gets all connections of the worker, however much it
+    /// requests. Without one, as at first, there is no such bound.
     #[must_use]
     pub fn on_behalf_of(&self, behalf: Option<Behalf>) -> Self {
         LocalDatabase {
@@ -222,7 +236,7 @@ impl LocalDatabase {
         answer.await.unwrap_or_else(|_| Err(rebuilding()))
     }
 
-    /// Carries out a program in one transaction; its answer register. Answers by the deadline. Goes on to its
+    /// Executes a program in one transaction; its answer register. Answers by the deadline. Goes on to its
     /// end when the future is dropped, so the caller's own time-out must not be shorter than the deadline:
     /// it could not say what became of the write.
     pub async fn transact(
@@ -232,12 +246,12 @@ impl LocalDatabase {
     ) -> Result<Option<JsonText>, RunError> {
         let began = Instant::now();
         let begun = traces::begin(|| span("program", &texts(&program.steps).join(";\n")));
-        let answer = traces::within(begun, self.carry_out(program, deadline), conclude).await;
+        let answer = traces::within(begun, self.execute(program, deadline), conclude).await;
         observe(Work::Program, began, &answer);
         answer
     }
 
-    async fn carry_out(&self, program: Program, deadline: Instant) -> Answer {
+    async fn execute(&self, program: Program, deadline: Instant) -> Answer {
         let (reply, answer) = oneshot::channel();
         let connection = self.connection.get().ok_or_else(rebuilding)?;
         post(
@@ -250,11 +264,11 @@ impl LocalDatabase {
             },
         )
         .map_err(|error| refused(&error))?;
-        // Lost with whoever had it in hand, perhaps after the commit.
+        // Lost with the actor that ran it, perhaps after the commit.
         answer.await.unwrap_or(Err(RunError::OutcomeUnknown))
     }
 
-    /// How often this thread's `Connection` had to be rebuilt.
+    /// How often this thread's `Connection` was restarted.
     pub fn restarts(&self) -> Restarts {
         self.connection.restarts()
     }
@@ -274,7 +288,7 @@ fn span(name: &'static str, sql: &str) -> Begun {
     }
 }
 
-/// What is refused is an answer; what was not carried out is an error.
+/// A refusal is an answer; what was not executed is an error.
 fn conclude(answer: &Answer, span: SpanRef<'_>) {
     let unanswered =
         |error: &RunError| !matches!(error, RunError::Rejected(_) | RunError::Unmet(_));

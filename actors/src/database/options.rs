@@ -26,8 +26,8 @@ pub struct DatabaseOptions {
     pub shared_per_worker: usize,
     /// Clients for transactions and for long reads, per worker, within `max_connections`.
     pub leased_per_worker: usize,
-    /// Requests of one worker that may be in hand at once; the next is refused as overload.
-    pub max_in_hand: usize,
+    /// Requests of one worker that may be in flight at once; the next is refused as overload.
+    pub max_in_flight: usize,
     /// Requests of one worker that may wait for a leased client; the next is refused as overload.
     pub max_waiting: usize,
     /// Prepared statements kept per client.
@@ -108,7 +108,7 @@ impl DatabaseOptions {
             max_connections: 64,
             shared_per_worker: 2,
             leased_per_worker: 8,
-            max_in_hand: 4096,
+            max_in_flight: 4096,
             max_waiting: 1024,
             statement_cache: 256,
             statement_cache_bytes: 256 * 1024,

@@ -61,7 +61,7 @@ impl Shared {
         !self.retired.get() && !self.link.is_closed()
     }
 
-    /// For how long whoever is sent now would have had to wait already.
+    /// For how long a statement that is sent now would have waited already.
     fn held_up(&self, now: Instant) -> Duration {
         if self.in_flight.get() == 0 {
             Duration::ZERO

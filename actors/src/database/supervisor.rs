@@ -1,5 +1,5 @@
-//! The `DatabaseSupervisor`: one per process. Finds out whether the database can be used, and tells. Owns one
-//! connection of its own for that; the workers own theirs and start over when it says that the server is back.
+//! The `DatabaseSupervisor`: one per process. Checks whether the database can be used, and reports it. Owns one
+//! connection for that; the workers own theirs and open them again when it reports that the server is back.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -179,7 +179,9 @@ async fn look_with(link: &Link, patience: Duration) -> Result<Seen, ProbeError> 
             version: version.to_owned(),
             read_only: read_only == "true",
         }),
-        None => Err(ProbeError::Lost("it answers nonsense".to_owned())),
+        None => Err(ProbeError::Lost(
+            "it sent an unexpected response".to_owned(),
+        )),
     }
 }
 

@@ -47,7 +47,7 @@ async fn served(test: &TestDatabase) -> LocalDatabase {
 }
 
 #[actix::test]
-async fn a_connection_that_panics_is_rebuilt_and_what_it_had_in_hand_ends_well() {
+async fn a_connection_that_panics_is_restarted_and_what_it_had_in_flight_ends_well() {
     let test = TestDatabase::create().await;
     let client = test.connect().await;
     client

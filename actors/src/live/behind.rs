@@ -40,7 +40,7 @@ pub(super) struct Behind {
     pub until: Instant,
     /// When it was made.
     since: Instant,
-    /// When the hub was where the place is now, or when it was last found that this cannot be told.
+    /// When the hub was where the place is now, or when it was last found that this is unknown.
     pub level: Instant,
     /// Where the hub was when the place was last served, and when that was.
     pub goal: Option<(Place, Instant)>,
@@ -58,7 +58,7 @@ pub(super) struct Behind {
 pub(super) struct Stuck {
     /// How long the statement may take.
     pub statement: Duration,
-    /// When it is tried again.
+    /// When it is retried.
     pub again: Instant,
     pause: Duration,
 }
@@ -257,7 +257,7 @@ impl Behind {
         parts
     }
 
-    /// One change alone could not be decided: it is tried again after a pause.
+    /// One change alone could not be decided: it is retried after a pause.
     pub fn postpone(&mut self, statement: Duration, now: Instant) {
         let pause = self
             .stuck

@@ -45,7 +45,7 @@ pub(super) async fn catch_up(core: Rc<Core>, hub: Addr<Hub>, arriving: Arriving,
     let reason = match AssertUnwindSafe(way.go()).catch_unwind().await {
         Ok(Ok(())) => return,
         Ok(Err(reason)) => reason,
-        // The panic has been logged. Nobody else may suffer for it, and the subscriber must not wait for ever.
+        // The panic has been logged. Nobody else may suffer for it, and the subscriber must not wait without end.
         Err(_) => LiveError::Unavailable("reading missed events has failed".to_owned()),
     };
     core.end_arriving(arriving.member, reason).await;

@@ -409,7 +409,7 @@ pub(super) fn own_fault(error: LineError) -> Result<LiveError, LineError> {
                 "the subscription cannot be decided".to_owned(),
             ))
         }
-        // It may be the machine's fault: whoever comes back with the cursor misses nothing.
+        // It may be the machine's fault: a client that reconnects with its cursor misses nothing.
         LineError::Slow(_) => Ok(LiveError::Unavailable(
             "reading an event took too long".to_owned(),
         )),

@@ -109,7 +109,7 @@ impl Follow {
             };
             self.shared.reporter.report(condition);
             if !complained {
-                tracing::warn!(cause = %error, "changes cannot be followed; it is tried again until they can");
+                tracing::warn!(cause = %error, "changes cannot be followed; retrying");
                 complained = true;
             }
             sleep(PAUSE_AFTER_FAILURE).await;
@@ -124,7 +124,7 @@ impl Follow {
     ) -> Result<std::convert::Infallible, LineError> {
         let mut looked = Instant::now();
         loop {
-            // Before the look: whoever commits during it sends another.
+            // Before the look: a commit during it sends another.
             self.shared.waking.store(false, Ordering::Release);
             let furthest = self.shared.furthest.in_epoch(state.epoch);
             state.position = self.log.stamp().await?;

@@ -1,5 +1,5 @@
-//! Who wants what: subscribers with the same subscription are one group, and an index by the values that groups ask
-//! for finds those which a change may concern. Pure.
+//! Subscribers with the same subscription are one group, and an index by the values in the groups' filters finds the groups
+//! that a change may concern. Pure.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub(super) struct Member {
     pub slot: u64,
 }
 
-/// Whether a subscriber is still there. It may have left while the hub was busy and could not be told.
+/// Whether a subscriber is still there. It may have left while the hub was busy.
 #[derive(Debug, Clone)]
 pub(super) struct Presence(Arc<AtomicBool>);
 

@@ -28,8 +28,8 @@ pub(super) struct Level {
 }
 
 impl Hub {
-    /// Has subscribers told, as soon as somebody wants to know.
-    pub fn tell_level_often(ctx: &mut Context<Self>) {
+    /// Sends subscribers their level, as soon as one wants it.
+    pub fn send_level_often(ctx: &mut Context<Self>) {
         ctx.run_interval(LEVEL_INTERVAL, |hub, ctx| {
             if hub.core.shared.level_is_wanted.load(Ordering::Relaxed) {
                 // One that finds no room comes with the next interval.
@@ -45,15 +45,15 @@ impl Handler<TellLevel> for Hub {
     fn handle(&mut self, _: TellLevel, _: &mut Self::Context) -> Self::Result {
         let core = Rc::clone(&self.core);
         AtomicResponse::new(Box::pin(
-            async move { core.tell_level().await }.into_actor(self),
+            async move { core.send_level().await }.into_actor(self),
         ))
     }
 }
 
 impl Core {
-    /// Behind the events themselves, and so not before they are handed over. In the middle of a transaction there is nothing to
-    /// be told.
-    async fn tell_level(&self) {
+    /// Behind the events themselves, and so not before they are handed over. In the middle of a transaction no level
+    /// is sent.
+    async fn send_level(&self) {
         let place = self.place.get();
         let Some(epoch) = self.epoch.get().filter(|_| place.is_whole()) else {
             return;

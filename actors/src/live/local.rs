@@ -34,7 +34,7 @@ const LOCATING: Duration = Duration::from_secs(2);
 
 /// Where a subscriber's events go. Called on the worker's own thread; must not block.
 pub trait Sink {
-    /// It is subscribed: of what comes after the cursor, nothing is missed. Not told to those who had a cursor.
+    /// It is subscribed: of what comes after the cursor, nothing is missed. Not called for subscribers that had a cursor.
     fn noted(&self, _after: Cursor) {}
     /// Everything up to the cursor has been handed over, whether or not any of it was for this one.
     fn level(&self, _with: Cursor) {}
@@ -198,7 +198,7 @@ impl LocalLive {
 
 impl SubscriptionHandle {
     /// After this cursor the subscriber goes on, and misses nothing. It is `last`, of the last event that it has had, unless that
-    /// may be forgotten soon: then it is up to where it has been served, also if nothing of it was for this one. Nothing if it cannot be told, or if events still wait: then the cursor of its last event stands.
+    /// may be forgotten soon: then it is up to where it has been served, also if nothing of it was for this one. Nothing if it is unknown, or if events still wait: then the cursor of its last event stands.
     pub fn position(&self, last: Option<Cursor>) -> impl Future<Output = Option<Cursor>> + 'static {
         let (asked, answer) = oneshot::channel();
         self.local.sinks.locate(self.slot, asked);
@@ -238,7 +238,7 @@ impl Drop for SubscriptionHandle {
 
 fn leave(hub: &actix::Addr<Hub>, member: Member) {
     if post(hub, Unsubscribe { member }).is_err() {
-        // Full: it is waited for, so that nobody is served for ever.
+        // Full: it is waited for, so that a subscriber that has left is not served without end.
         let left = hub.send(Unsubscribe { member });
         actix::spawn(async move {
             let _ = left.await;

@@ -254,7 +254,7 @@ fn page(rows: &[Row], after: Place, upto: u64) -> Result<Page, LineError> {
             next: Place::after(upto.min(state.position)),
         });
     }
-    // Whoever reads from wherever must find a transaction in the same pieces: the last one of a page is left to the next,
+    // A reader must find a transaction in the same pieces wherever it begins: the last one of a page is left to the next,
     // unless it fills the page.
     if pieces.len() > 1
         && let Some(cut) = pieces.pop()

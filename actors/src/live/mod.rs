@@ -1,5 +1,5 @@
-//! What changes, as it changes: the `ChangeFeed`, which has an eye on the change log, the `Hub`, which knows who
-//! wants what, and on each worker a `LocalHub`, which hands it over. Knows no protocol and makes no text of its own.
+//! Events of committed changes: the `ChangeFeed`, which tails the change log, the `Hub`, which decides which subscribers get
+//! what, and on each worker a `LocalHub`, which hands it over. Knows no protocol and makes no text of its own.
 
 mod answering;
 mod behind;
@@ -56,7 +56,7 @@ const HUB_MAILBOX: usize = 1 << 17;
 pub struct LiveOptions {
     /// The PostgreSQL schema of the models' tables.
     pub schema: String,
-    /// How often it is looked for what neither this server nor Redis told of, while somebody listens.
+    /// How often the log is polled for commits that neither this server nor Redis has announced, while there are subscribers.
     pub poll: Duration,
     /// Changes older than this are forgotten, and with them the cursors before them.
     pub keep_for: Duration,
@@ -149,7 +149,7 @@ struct Shared {
     waking: AtomicBool,
     /// Somebody wants to know how far the hub is.
     level_is_wanted: AtomicBool,
-    /// Other nodes are to be told.
+    /// Other nodes are to be notified.
     announce: Notify,
     /// Who else is called when something was committed on another node.
     elsewhere: OnceLock<Box<dyn Fn() + Send + Sync>>,

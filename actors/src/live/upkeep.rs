@@ -65,7 +65,7 @@ async fn search_once(log: &Log, exact: bool) -> Result<(), LineError> {
         FEED_LEFT_BEHIND.add((), changes);
         tracing::warn!(
             changes,
-            "committed changes had been passed over and had no position; subscribers are told of them now"
+            "committed changes had been passed over and had no position; subscribers get them now"
         );
     }
     Ok(())

@@ -10,7 +10,7 @@ use super::Live;
 use crate::redis::{Redis, RedisOptions, RedisOptionsError, subscriber};
 
 const CHANNEL: &str = "gom:changes";
-/// Commits within this time are told together.
+/// Commits within this time are announced together.
 const TOGETHER: Duration = Duration::from_millis(2);
 const PAUSE: Duration = Duration::from_millis(500);
 /// How often the connection that listens is tried, and how long an answer may take.
@@ -38,9 +38,9 @@ pub(super) fn between_nodes(options: &RedisOptions, live: &Live) -> Result<(), R
             drop(shared);
             if announced.is_ok() {
                 // Redis may be away: the others look for themselves.
-                let told: Result<i64, String> = redis.ask(&publish).await;
-                if let Err(cause) = told {
-                    tracing::debug!(cause, "other nodes were not told of a change");
+                let published: Result<i64, String> = redis.ask(&publish).await;
+                if let Err(cause) = published {
+                    tracing::debug!(cause, "other nodes were not notified of a change");
                 }
                 sleep(TOGETHER).await;
             }
@@ -52,7 +52,7 @@ pub(super) fn between_nodes(options: &RedisOptions, live: &Live) -> Result<(), R
             if let Err(cause) = listen(&client, &live, &node).await {
                 tracing::debug!(
                     cause,
-                    "wake-ups of other nodes are not heard; the subscription is made anew"
+                    "wake-ups of other nodes are not received; subscribing again"
                 );
             }
             sleep(PAUSE).await;
@@ -72,7 +72,7 @@ async fn listen(client: &redis::Client, live: &Live, node: &str) -> Result<(), S
         Ok(connected) => connected.map_err(|error: redis::RedisError| error.to_string())?,
         Err(_) => return Err("no answer in time".to_owned()),
     };
-    // Whatever was told meanwhile was missed.
+    // What was announced meanwhile was missed.
     live.heard();
     let (mut requests, mut messages) = channel.split();
     let hear = async {

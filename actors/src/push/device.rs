@@ -22,7 +22,7 @@ const MAX_KEY_BYTES: usize = 88;
 /// Of the digest, in a fingerprint.
 const FINGERPRINT_BYTES: usize = 16;
 
-/// Where a push service takes messages for one device. Whoever has it can send there: it is shown to nobody.
+/// Where a push service takes messages for one device. Anyone who has it can send there: it is never shown.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     text: String,
@@ -214,7 +214,7 @@ pub struct Device {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registered {
     pub device: Device,
-    /// The claim `sub` of whoever has it.
+    /// The claim `sub` of its user.
     pub user: String,
 }
 

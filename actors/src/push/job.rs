@@ -6,7 +6,7 @@ use futures::future::LocalBoxFuture;
 
 use super::notice::Notice;
 
-/// A change that somebody may have to be told of.
+/// A change that may cause notifications.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
     pub id: i64,
@@ -30,11 +30,11 @@ pub const MAX_RECIPIENTS: usize = 1_000;
 /// What a job comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Composed {
-    /// Nobody is to be told: the node is gone, or was called off.
+    /// It causes no notification: the node is gone, or was cancelled.
     Nothing,
     /// Not before this time.
     Later(SystemTime),
-    /// Its time has come and gone, so long ago that nobody is to be told any more.
+    /// Its time has come and gone, so long ago that no notification is sent any more.
     TooLate,
     Notify(Notice),
 }
@@ -64,7 +64,7 @@ pub struct Settled {
     pub gone: u64,
 }
 
-/// The application's part: what is said to whom. Lives in the dispatcher's thread.
+/// The application's part: the recipients and the text of a notification. Lives in the dispatcher's thread.
 pub trait Composer {
     /// What a job comes to now, for [`MAX_RECIPIENTS`] at most. Asked again if it could not be said, if the node changed
     /// meanwhile, and for more recipients: those that follow the place `after`, which is the `next` of an earlier notice.

@@ -1,7 +1,7 @@
-//! Web Push: from a committed change to the devices of those whom it concerns. See `docs/PUSH.md`.
+//! Web Push: from a committed change to the devices of its recipients. See `docs/PUSH.md`.
 //!
 //! A trigger queues jobs in the writing transaction; the dispatcher has them composed, writes one delivery for each device
-//! into the ledger, and sends. What is said to whom is the application's: [`Composer`].
+//! into the ledger, and sends. The application decides the recipients and the text: [`Composer`].
 
 mod device;
 mod devices;

@@ -1,4 +1,4 @@
-//! What a device is told: the text, and how it travels.
+//! A notification: its text, and how it is sent.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ impl Urgency {
     }
 }
 
-/// What is said to whom.
+/// A notification and its recipients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
     /// `data.type`: a word of the application's.
@@ -49,7 +49,7 @@ pub struct Notice {
     pub operation: Option<String>,
     pub title: String,
     pub body: String,
-    /// The `sub` of each user who is to be told.
+    /// The `sub` of each recipient.
     pub recipients: Vec<String>,
     /// The place of the last of them among all, if there are more: the composer knows what it means.
     pub next: Option<String>,
@@ -94,7 +94,7 @@ const ELLIPSIS: char = '…';
 
 impl Text<'_> {
     /// JSON of at most `limit` bytes: of a text that is too long the body is cut, then the title. What cannot be made
-    /// to fit stays longer, and is refused by whoever encrypts it.
+    /// to fit stays longer, and is refused when it is encrypted.
     pub fn fit(&self, limit: usize) -> Vec<u8> {
         let whole = self.json(self.title, self.body);
         if whole.len() <= limit {

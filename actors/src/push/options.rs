@@ -1,13 +1,13 @@
-//! How the dispatcher goes about it.
+//! The dispatcher's options.
 
 use std::time::Duration;
 
-/// What the dispatcher is told.
+/// What the dispatcher is given.
 #[derive(Debug, Clone)]
 pub struct PushOptions {
     /// Whether jobs are carried out here; else devices are kept, and what is to be sent waits for another process.
     pub dispatches: bool,
-    /// The schema of the tables whose changes are told of.
+    /// The schema of the tables whose changes cause notifications.
     pub schema: String,
     /// How long what a server has taken is its own, unless it renews it. After a crash others go on then.
     pub lease: Duration,

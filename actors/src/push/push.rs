@@ -27,7 +27,7 @@ const MAILBOX: usize = 1_024;
 const REBUILD: Duration = Duration::from_millis(250);
 
 /// Makes the application's part in the dispatcher's thread.
-/// Nothing, if nobody is ever to be told anything.
+/// Nothing, if no notification is ever sent.
 pub type MakeComposer = dyn Fn() -> Option<Box<dyn Composer>> + Send + Sync;
 /// Makes ids of at most 25 characters.
 pub type MakeId = dyn Fn() -> String + Send + Sync;
@@ -142,8 +142,7 @@ impl Push {
         answer.await.unwrap_or_else(|_| Err(rebuilding()))
     }
 
-    /// Nobody is to be told anything on the devices that a user subscribed in the session with this handle; how many
-    /// there were.
+    /// The devices that a user subscribed in the session with this handle get no more messages; how many there were.
     ///
     /// # Errors
     /// As for [`Push::subscribe`].
@@ -159,7 +158,7 @@ impl Push {
         answer.await.unwrap_or_else(|_| Err(rebuilding()))
     }
 
-    /// Nobody is to be told anything on this device any more; whether it was known.
+    /// This device gets no more messages; whether it was known.
     ///
     /// # Errors
     /// As for [`Push::subscribe`].
@@ -169,7 +168,7 @@ impl Push {
         answer.await.unwrap_or_else(|_| Err(rebuilding()))
     }
 
-    /// Takes nothing up any more, and waits until what is in hand is sent and recorded, at most so long. What is left then
+    /// Claims nothing any more, and waits until what is in flight is sent and recorded, at most so long. What is left then
     /// is taken over by others when its lease ends.
     pub async fn drain(&self, most: Duration) {
         self.shared.stopping.send_replace(true);
@@ -259,6 +258,6 @@ impl Push {
 
 fn rebuilding() -> DevicesError {
     DevicesError::Unavailable {
-        reason: "the push dispatcher is being rebuilt".to_owned(),
+        reason: "the push dispatcher is restarting".to_owned(),
     }
 }

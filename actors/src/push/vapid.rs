@@ -1,5 +1,5 @@
 //! The key pair by which push services know this server (VAPID, RFC 8292): kept by the operator, and given to every
-//! browser that subscribes. Whoever loses it loses every subscription.
+//! browser that subscribes. An operator who loses it loses every subscription.
 
 use std::fmt;
 use std::sync::Arc;
@@ -142,7 +142,7 @@ impl VapidKeys {
         URL_SAFE_NO_PAD.encode(&digest.as_ref()[..FINGERPRINT_BYTES])
     }
 
-    /// For whoever keeps it. Never log it.
+    /// For the file or secret that keeps it. Never log it.
     ///
     /// # Errors
     /// If the library does not give the key out.

@@ -403,7 +403,7 @@ async fn one_users_long_reads_and_writes_leave_half_of_the_leased_clients_to_oth
 #[actix::test]
 async fn too_many_requests_in_flight_are_refused() {
     let test = TestDatabase::create().await;
-    let database = served(test.config(), |options| options.max_in_hand = 10).await;
+    let database = served(test.config(), |options| options.max_in_flight = 10).await;
     let sleep = |_| database.read(statement("select 'x' from pg_sleep(0.02)", &[]), later());
     let answers = join_all((0..100).map(sleep)).await;
     let (done, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);

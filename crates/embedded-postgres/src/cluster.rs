@@ -256,7 +256,7 @@ impl Cluster {
         line(0).and_then(|text| text.parse().ok()) == Some(pid) && line(7) == Some("ready")
     }
 
-    /// Frees the folder, once the server is gone. (Dropping the cluster leaves the lock to whoever else has a copy of it.)
+    /// Frees the folder, once the server is gone. (Dropping the cluster leaves the lock to other processes that have a copy of it.)
     pub fn release(self) {
         // If this fails, closing the file, which follows, does the same.
         let _ = flock(&self.lock, FlockOperation::Unlock);

@@ -83,7 +83,7 @@ fn attempt(
         .arg(fresh)
         .args(["-U", ADMIN, "-E", "UTF8", "--data-checksums"])
         .args(locale);
-    // The folder of the socket is the guard: whoever gets there is us.
+    // The folder of the socket is the guard: only this user gets there.
     command.args(["--auth-local=trust", "--auth-host=reject"]);
     if !durable {
         command.arg("--no-sync");

@@ -19,14 +19,14 @@ use super::{EmbeddedOptions, EmbeddedState, Place};
 use crate::cluster::Cluster;
 use crate::error::EmbeddedError;
 
-/// How often a start or a stop is looked at. PostgreSQL tells nobody when it is ready; it writes it into a file.
+/// How often a start or a stop is looked at. PostgreSQL does not report when it is ready; it writes it into a file.
 const LOOK: Duration = Duration::from_millis(5);
 /// Waits before PostgreSQL is started again: doubled from the first to the last while it does not stay up.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LAST_WAIT: Duration = Duration::from_secs(1);
 /// Having been up for this long, a server's end is no part of a series.
 const STEADY: Duration = Duration::from_secs(5);
-/// How long PostgreSQL may take to end when it was told to leave everything as it is.
+/// How long PostgreSQL may take to end after the signal to leave everything as it is.
 const IMMEDIATE: Duration = Duration::from_secs(5);
 const LOG_LINES: usize = 20;
 
@@ -51,15 +51,15 @@ pub(super) struct Keeper {
 enum Launch {
     Ready(Server),
     Failed(EmbeddedError),
-    Told(Option<oneshot::Sender<()>>),
+    Stopped(Option<oneshot::Sender<()>>),
 }
 
 impl Keeper {
-    /// The keeper's life, on a thread of its own: from the first start until it is told to stop. `started` gets the result of
+    /// The keeper's life, on a thread of its own: from the first start until it is stopped. `started` gets the result of
     /// the first start; where that fails, there is nothing to keep.
     pub fn run(self, started: oneshot::Sender<Result<Place, EmbeddedError>>) {
         let begun = Instant::now();
-        // Whoever asked may have gone away: then nobody hears the answer, and the keeper is told to stop.
+        // The requester may have gone away: then the answer is dropped, and the keeper is stopped.
         let cluster = match Cluster::prepare(&self.options) {
             Ok(cluster) => cluster,
             Err(error) => return drop(started.send(Err(error))),
@@ -70,7 +70,7 @@ impl Keeper {
                 cluster.release();
                 return drop(started.send(Err(error)));
             }
-            Launch::Told(answer) => {
+            Launch::Stopped(answer) => {
                 cluster.release();
                 return self.ended(answer);
             }
@@ -98,7 +98,7 @@ impl Keeper {
         let _ = answer.map(|answer| answer.send(()));
     }
 
-    /// Keeps the server up until it is told to stop, and stops it. Gives what waits for the end.
+    /// Keeps the server up until it is stopped, and stops it. Gives what waits for the end.
     fn watch_over(&self, cluster: &Cluster, mut server: Server) -> Option<oneshot::Sender<()>> {
         let mut wait = FIRST_WAIT;
         loop {
@@ -139,7 +139,7 @@ impl Keeper {
                 match self.launch(cluster) {
                     Launch::Ready(server) => break server,
                     Launch::Failed(error) => cause = error.to_string(),
-                    Launch::Told(answer) => return answer,
+                    Launch::Stopped(answer) => return answer,
                 }
             };
             tracing::info!(pid = server.pid, "the private PostgreSQL is ready again");
@@ -179,7 +179,7 @@ impl Keeper {
             }
             if let Ok(Event::Stop(answer)) = self.events.recv_timeout(LOOK) {
                 server.stop(self.options.stop_timeout);
-                return Launch::Told(answer);
+                return Launch::Stopped(answer);
             }
         }
     }
@@ -211,7 +211,7 @@ impl Server {
         })
     }
 
-    /// Has `notify` told when the child ends. It is not reaped by that: until we do so, its process id is nobody else's.
+    /// Sends to `notify` when the child ends. It is not reaped by that: until we do so, its process id is nobody else's.
     fn watch(&self, notify: Sender<Event>) -> std::io::Result<()> {
         let Some(pid) = self.process() else {
             return Ok(());

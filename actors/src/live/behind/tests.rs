@@ -153,7 +153,7 @@ fn a_group_that_has_caught_up_does_not_go_back_and_is_shared_with_when_others_ha
 }
 
 #[test]
-fn a_change_that_cannot_be_decided_is_tried_again_after_longer_and_longer_pauses() {
+fn a_change_that_cannot_be_decided_is_retried_after_longer_and_longer_pauses() {
     let world = World::new();
     let (mut behind, _) = world.behind(0, 1, 1);
     let now = Instant::now();

@@ -1,5 +1,5 @@
-//! The `Hub`: knows who wants what, and follows the log for them. One message at a time: while changes are delivered
-//! nobody joins, so that whoever joins knows exactly from where on.
+//! The `Hub`: has all groups of subscribers, and follows the log for them. One message at a time: while changes are delivered
+//! nobody joins, so that each member begins at an exact position.
 
 mod advance;
 mod subscribe;
@@ -60,7 +60,7 @@ pub(super) struct Core {
     /// Nothing before the feed has reached the database.
     pub epoch: Cell<Option<u64>>,
     pub place: Cell<Place>,
-    /// The last position that is not kept any more, as far as the feed has told.
+    /// The last position that is not kept any more, as far as the feed has reported.
     pub oldest: Cell<u64>,
     counted: Cell<Counted>,
     pub turns: Turns,
@@ -145,7 +145,7 @@ impl Actor for Hub {
             Rc::clone(&self.core),
             ctx.address().downgrade(),
         ));
-        Hub::tell_level_often(ctx);
+        Hub::send_level_often(ctx);
     }
 }
 

@@ -14,7 +14,7 @@ use super::{Core, Hub, Subscribe};
 use crate::database::LineError;
 
 impl Core {
-    /// The first subscriber may come before the feed has told anything.
+    /// The first subscriber may come before the feed has reported anything.
     pub async fn known_epoch(&self) -> Result<u64, LineError> {
         if let Some(epoch) = self.epoch.get() {
             return Ok(epoch);

@@ -89,7 +89,7 @@ async fn a_burst_is_handed_over_as_its_client_reads_in_order_and_the_end_comes_l
 }
 
 #[actix::test]
-async fn whoever_reads_the_log_for_a_subscriber_waits_for_its_client() {
+async fn reading_the_log_for_a_subscriber_waits_for_its_client() {
     let (sinks, sink) = (
         Rc::new(Sinks::new(Waiting::unbounded())),
         Rc::new(Narrow::default()),
@@ -116,7 +116,7 @@ async fn whoever_reads_the_log_for_a_subscriber_waits_for_its_client() {
 }
 
 #[actix::test]
-async fn whoever_reads_the_log_for_several_waits_for_the_quickest_of_their_clients() {
+async fn reading_the_log_for_several_waits_for_the_quickest_of_their_clients() {
     let sinks = Rc::new(Sinks::new(Waiting::unbounded()));
     let all: Vec<_> = (0..3).map(|_| Rc::new(Narrow::default())).collect();
     let enter = |sink: &Rc<Narrow>| sinks.enter(Rc::clone(sink) as Rc<dyn Sink>, &user("a"));

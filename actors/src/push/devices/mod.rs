@@ -31,7 +31,7 @@ pub const OTHER_KEYS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug, Clone)]
 pub struct DevicesOptions {
     pub store: DeviceStoreChoice,
-    /// Of one user. One more, and the one that was subscribed the longest time ago is forgotten: a browser subscribes anew
+    /// Of one user. One more, and the one that was subscribed the longest time ago is forgotten: a browser subscribes again
     /// with every login, so that it is the one least used.
     pub per_user: usize,
     /// The fingerprint of the VAPID key for which browsers subscribe ([`super::VapidKeys::fingerprint`]). Nothing: push is off.
@@ -188,7 +188,7 @@ impl Devices {
         Ok(if again { Renewed::Known } else { renewed })
     }
 
-    /// Forgets a device, whoever has it, if its keys are these: whoever knows them is the device or was told by it. Whether
+    /// Forgets a device of any user, if its keys are these: only the device, and what it has given them to, has them. Whether
     /// it was there.
     ///
     /// # Errors

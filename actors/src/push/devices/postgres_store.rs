@@ -58,7 +58,7 @@ impl PostgresDevices {
     fn number(rows: &[Row]) -> Result<i64, String> {
         let row = rows
             .first()
-            .ok_or_else(|| "PostgreSQL: it answers nonsense".to_owned())?;
+            .ok_or_else(|| "PostgreSQL: it sent an unexpected response".to_owned())?;
         row.try_get(0).map_err(said)
     }
 }

@@ -291,7 +291,8 @@ impl DeviceStore for RedisDevices {
                 (flat.next(), flat.next(), flat.next())
             {
                 let user = place.parse().ok().and_then(|place: usize| users.get(place));
-                let user = user.ok_or_else(|| "Redis: it answers nonsense".to_owned())?;
+                let user =
+                    user.ok_or_else(|| "Redis: it sent an unexpected response".to_owned())?;
                 found.push(Found {
                     user: user.clone(),
                     endpoint,
@@ -346,7 +347,7 @@ impl DeviceStore for RedisDevices {
             }
             let records: Vec<HashMap<String, String>> = self.redis.ask(&request).await?;
             if records.len() != endpoints.len() {
-                return Err("Redis: it answers nonsense".to_owned());
+                return Err("Redis: it sent an unexpected response".to_owned());
             }
             let pairs = records.into_iter().zip(endpoints);
             Ok(pairs

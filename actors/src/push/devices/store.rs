@@ -101,6 +101,6 @@ pub(super) fn change(code: i64) -> Result<Change, String> {
         2 => Ok(Change::Renewed),
         3 => Ok(Change::Moved),
         4 => Ok(Change::OtherKey),
-        _ => Err("it answers nonsense".to_owned()),
+        _ => Err("it sent an unexpected response".to_owned()),
     }
 }

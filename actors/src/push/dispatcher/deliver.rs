@@ -28,7 +28,7 @@ const STORE_PAUSE: Duration = Duration::from_secs(2);
 /// Strangers may name hosts that take long to say nothing: those that have never taken a message get one in so many places.
 const UNPROVEN: usize = 4;
 
-/// Makes deliveries until all is to stop; those in hand are finished by their own tasks.
+/// Makes deliveries until the dispatcher stops; those in flight are finished by their own tasks.
 pub(super) async fn make_deliveries(work: Rc<Work>) {
     let mut complained = false;
     while !work.stopping() {
@@ -41,10 +41,10 @@ pub(super) async fn make_deliveries(work: Rc<Work>) {
         }
         // As jobs are: held first, then looked whether all is to stop.
         work.claiming.set(true);
-        work.tell_in_flight();
+        work.publish_in_flight();
         if work.stopping() {
             work.claiming.set(false);
-            return work.tell_in_flight();
+            return work.publish_in_flight();
         }
         let at = Instant::now();
         let claimed = work.ledger.claim(&wanted).await;
@@ -53,7 +53,7 @@ pub(super) async fn make_deliveries(work: Rc<Work>) {
             work.in_flight.borrow_mut().claimed(ids, at);
         }
         work.claiming.set(false);
-        work.tell_in_flight();
+        work.publish_in_flight();
         let claim = match claimed {
             Ok(claim) => claim,
             Err(error) => {
@@ -228,7 +228,7 @@ async fn deliver(
     if work.stopping() {
         return unsent(delivery, Duration::ZERO, "the server stops");
     }
-    // Whoever was held up for so long may not be the only one any more. (The recorder is gone after a panic of the actor.)
+    // A task that was held up for so long may not have the delivery alone any more. (The recorder is gone after a panic of the actor.)
     if !work
         .in_flight
         .borrow()

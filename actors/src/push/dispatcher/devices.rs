@@ -1,4 +1,4 @@
-//! What the dispatcher is asked about devices. Each request is a task of its own: the actor itself never waits.
+//! Requests about devices. Each is a task of its own: the actor itself never waits.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use crate::push::devices::{Change, Devices, DevicesError, Renewed, Subscriber};
 use crate::push::ledger::Ledger;
 
 /// How long the answer to a renewal waits for what is queued for the old device.
-const READDRESS_PATIENCE: Duration = Duration::from_millis(500);
+const READDRESS_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The way back for an answer.
+/// Where the answer goes.
 pub(in crate::push) type Reply<T> = oneshot::Sender<Result<T, DevicesError>>;
 
 /// A user has a device.
@@ -36,7 +36,7 @@ pub(in crate::push) struct Renew {
     pub reply: Reply<Renewed>,
 }
 
-/// A device is to be told nothing any more; whether it was known.
+/// A device gets no more messages; whether it was known.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(in crate::push) struct Unsubscribe {
@@ -44,7 +44,7 @@ pub(in crate::push) struct Unsubscribe {
     pub reply: Reply<bool>,
 }
 
-/// The devices of a user's session are to be told nothing any more; how many there were.
+/// The devices of a user's session get no more messages; how many there were.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(in crate::push) struct ForgetSession {
@@ -111,7 +111,7 @@ impl Handler<ForgetSession> for PushDispatcher {
 /// What waits for the old device goes to the new one. Should this not come about (the database is away, the process dies),
 /// it ends as `GONE`: the renewal itself is done, and is not undone.
 async fn readdress(ledger: &Ledger, old: &Endpoint, new: &Endpoint) {
-    let reason = match timeout(READDRESS_PATIENCE, ledger.readdress(old, new)).await {
+    let reason = match timeout(READDRESS_TIMEOUT, ledger.readdress(old, new)).await {
         Ok(Ok(0)) => return,
         Ok(Ok(deliveries)) => {
             let [old, new] = [old, new].map(Endpoint::fingerprint);
@@ -140,7 +140,7 @@ impl PushDispatcher {
     ) {
         let devices = self.parts.devices.clone();
         actix::spawn(async move {
-            // Whoever asked may have gone.
+            // The requester may have gone.
             let _ = reply.send(request(devices).await);
         });
     }

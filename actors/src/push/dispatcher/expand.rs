@@ -66,7 +66,7 @@ pub(super) async fn expand(
         }
         // The application hears of the old one again.
         Expanded::Known => work.settled.notify_one(),
-        // Let go, to be composed anew.
+        // Let go, to be composed again.
         Expanded::Changed => {
             ledger
                 .put_off_job(claimed, Duration::ZERO, None, false)

@@ -29,7 +29,7 @@ const FEWEST: usize = MAX_SHORT / 4;
 /// Steps of long jobs in flight at a time, each of which may take seconds.
 const MAX_LONG: usize = 1;
 /// A job that cannot be composed is given up after so many attempts, and one that can be taken up but never put down
-/// again (it ends the program, or the database refuses what comes of it) after more. Each step begins anew.
+/// again (it ends the program, or the database refuses what comes of it) after more. Each step counts from zero.
 const MAX_COMPOSE_ATTEMPTS: i32 = 5;
 const MAX_ATTEMPTS: i32 = 50;
 /// No longer than this is a job put off because something is away.
@@ -77,7 +77,7 @@ async fn claim_jobs(work: &Work, claimed: mpsc::Sender<ClaimedJob>) {
             work.rest(&work.shared.woken, work.options.poll_jobs).await;
             continue;
         }
-        // Held first, then looked: whoever says that all is to stop looks the other way round.
+        // Held first, then checked: a shutdown sets its flag first and then looks at what is held.
         hold(work, true);
         if work.stopping() {
             return hold(work, false);
@@ -119,7 +119,7 @@ async fn claim_jobs(work: &Work, claimed: mpsc::Sender<ClaimedJob>) {
 /// An end of the process waits for what is held: a lease that is left behind would hold it up for others.
 fn hold(work: &Work, held: bool) {
     work.claiming_jobs.set(held);
-    work.tell_in_flight();
+    work.publish_in_flight();
 }
 
 async fn run_jobs(work: &Work, mut jobs: mpsc::Receiver<ClaimedJob>) {
@@ -139,7 +139,7 @@ async fn run_jobs(work: &Work, mut jobs: mpsc::Receiver<ClaimedJob>) {
 fn finished(work: &Work, job: &ClaimedJob) {
     let (short, _) = work.jobs_in_flight.borrow().free();
     work.jobs_in_flight.borrow_mut().0.remove(&job.job.id);
-    work.tell_in_flight();
+    work.publish_in_flight();
     // Not before: what breaks at the same job again and again does not do its work.
     work.shared.reporter.report(Condition::Ready);
     // There may be a next step, or others for which there was no room.
@@ -176,7 +176,7 @@ async fn carry_out(work: &Work, claimed: ClaimedJob) -> ClaimedJob {
         match error {
             // Its lease ends by itself.
             LineError::Unavailable(_) => {}
-            // It would hardly go better at once; and whoever looks finds why it does not go.
+            // A retry at once would hardly succeed; the row keeps the reason for operators.
             LineError::Slow(_) | LineError::Rejected(_) => {
                 let pause =
                     schedule::pause(work.options.retry, claimed.attempts.unsigned_abs(), dice());
@@ -274,7 +274,7 @@ impl Ending<'_> {
     /// Never without a word: to the log, the metrics and the application.
     pub async fn give_up(&self, claimed: &ClaimedJob, reason: &str) -> Result<(), LineError> {
         let job = &claimed.job;
-        // Of what some were told of, the ledger says how it went.
+        // Where some recipients were notified, the ledger has the outcome.
         if claimed.expansion.is_none() {
             match self.composer.given_up(job).await {
                 Ok(()) => {}

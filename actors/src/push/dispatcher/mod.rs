@@ -1,5 +1,5 @@
-//! The `PushDispatcher`: one per process, in a thread of its own. Carries out jobs, makes deliveries, keeps the devices.
-//! Whatever it has taken is leased in the database: should it die, it or another goes on from what is written there.
+//! The `PushDispatcher`: one per process, in a thread of its own. Expands jobs, makes deliveries, keeps the devices.
+//! What it has claimed is leased in the database: should it die, it or another goes on from what is written there.
 
 mod deliver;
 mod devices;
@@ -73,7 +73,7 @@ pub(super) struct Parts {
 
 pub(super) struct PushDispatcher {
     parts: Arc<Parts>,
-    /// Connects when somebody asks what there is to do.
+    /// Connects when the backlog is first requested.
     observer: Rc<Ledger>,
 }
 
@@ -106,7 +106,7 @@ impl Actor for PushDispatcher {
         // What the one before knew of push services is not known any more.
         parts.shared.refusing.store(0, Ordering::Relaxed);
         PUSH_REFUSING.set((), 0);
-        // A new one each time: what the one before has in hand is not this one's.
+        // A new one each time: what the previous one has in flight is not this one's.
         let who = uuid::Uuid::new_v4().simple().to_string();
         let ledger = |limit| {
             Ledger::new(
@@ -179,7 +179,7 @@ impl Actor for PushDispatcher {
     }
 }
 
-/// What is there to do, on all servers? Nothing, if it cannot be told.
+/// The backlog of all servers; nothing, if it is unknown.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct AskBacklog(pub oneshot::Sender<Option<Backlog>>);

@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn who_refuses_this_server_is_paused_counted_once_and_tried_again() {
+    fn a_service_that_refuses_this_server_is_paused_counted_once_and_retried() {
         let (mut origins, mut now) = origins();
         assert!(!origins.failed(HERE, "ana", Trouble::Refused, now, 0));
         assert!(!origins.failed(HERE, "bea", Trouble::Refused, now, 0));

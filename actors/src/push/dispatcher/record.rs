@@ -1,5 +1,5 @@
-//! Writes down how deliveries ended, all those at once that ended while the last ones were written. A delivery is in
-//! hand until then, so that as few are in doubt after a crash as are in hand.
+//! Records how deliveries ended, all those at once that ended while the last ones were written. A delivery is in flight until
+//! then, so that after a crash no more are in doubt than were in flight.
 
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -36,7 +36,7 @@ pub(super) async fn record(work: Rc<Work>, mut done: mpsc::Receiver<Done>) {
                 in_flight.recorded(&one.record.id);
             }
         }
-        work.tell_in_flight();
+        work.publish_in_flight();
         work.freed.notify_one();
         if !ended.is_empty() {
             let ended: Vec<String> = ended.into_iter().collect();

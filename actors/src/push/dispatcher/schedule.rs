@@ -1,4 +1,4 @@
-//! When something is tried again.
+//! The pauses between attempts.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! What keeps the ledger in order: settled notifications are reported, what is of no use any more is ended and forgotten.
-//! Runs in every process, also where nothing is sent: without keys and without a worker the tables must not grow for ever.
+//! Runs in every process, also where nothing is sent: without keys and without a worker the tables must not grow without end.
 
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -77,7 +77,7 @@ pub(super) async fn report(upkeep: Rc<Upkeep>) {
         match report_some(&upkeep).await {
             Ok(()) => complained = false,
             Err(error) if !std::mem::replace(&mut complained, true) => {
-                tracing::warn!(cause = %error, "settled notifications cannot be looked at; it is tried again until they can");
+                tracing::warn!(cause = %error, "settled notifications cannot be read; retrying");
             }
             Err(_) => {}
         }
@@ -96,7 +96,7 @@ async fn report_some(upkeep: &Upkeep) -> Result<(), LineError> {
         };
         match composer.settled(&one).await {
             Ok(()) => reported.push(one.notification),
-            // Those behind it are not to wait for ever.
+            // Those behind it must not wait without end.
             Err(ComposeError::Never(reason)) => {
                 tracing::error!(
                     notification = one.notification,

@@ -27,7 +27,7 @@ use gom_telemetry::metrics::PUSH_IN_FLIGHT;
 
 /// Pauses while the database, or whatever else, is away.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
-/// Texts that are kept because more devices will be told the same.
+/// Texts that are kept because more devices will get the same.
 const TEXTS: usize = 256;
 
 pub(super) struct Work {
@@ -125,8 +125,8 @@ impl Work {
         *self.shared.stopping.borrow()
     }
 
-    /// Says how much is in hand to whoever waits for the end of it.
-    pub fn tell_in_flight(&self) {
+    /// Publishes how much is in flight, for a shutdown that waits for its end.
+    pub fn publish_in_flight(&self) {
         let claiming = usize::from(self.claiming.get()) + usize::from(self.claiming_jobs.get());
         let jobs = self.jobs_in_flight.borrow().len();
         let deliveries = self.in_flight.borrow().len();
@@ -163,7 +163,7 @@ impl Work {
     /// Says once that something fails, until it succeeds, and waits a little.
     pub async fn pause_after(&self, what: &'static str, error: &LineError, complained: &mut bool) {
         if !std::mem::replace(complained, true) {
-            tracing::warn!(cause = %error, "{what} cannot be looked at; it is tried again until it can");
+            tracing::warn!(cause = %error, "{what} cannot be read; retrying");
         }
         self.rest(&Notify::new(), PAUSE_AFTER_FAILURE).await;
     }

@@ -25,7 +25,7 @@ const LANES: &str = "with recursive lane as ( \
 ///
 /// What is locked is held against other servers until the end of the statement. A message with an ordering key goes only if no
 /// other one of that key is in flight to the device, and none that is older and of another topic is open: all open ones are
-/// locked with it, and one that is not to be had, or has changed since this statement began, leaves it to the next claim. What
+/// locked with it, and one that is not available, or has changed since this statement began, leaves it to the next claim. What
 /// is newer and open of its topic, or delivered of its key, takes its place. What has failed takes nobody's place.
 ///
 /// Shares are of the services that get something: one whose retries are due later has none.
@@ -116,7 +116,7 @@ const RENEW: &str = "with mine as materialized (select id from gom.delivery \
 const TEXTS: &str = "select id, kind, node, operation, title, body, urgency, topic, \
      (extract(epoch from expires_at - now()) * 1000)::bigint \
      from gom.notification where id = any(array(select json_array_elements_text($1::json)))";
-/// `$1` who, `$2` results. Whoever lost the lease has nothing to say any more, but that it arrived. Rows are locked in the
+/// `$1` who, `$2` results. A server that has lost the lease may record only that the message arrived. Rows are locked in the
 /// order of their ids: two servers may record the same deliveries, of which one lost the leases.
 const RECORD: &str = "with r as materialized (select * from json_to_recordset($2::json) as r(id text, state text, status int, \
      reason text, shortened boolean, unsent int, wait_ms bigint)), \
@@ -138,7 +138,7 @@ pub(in crate::push) struct Claimed {
     pub endpoint: String,
     pub origin: String,
     pub attempts: u32,
-    /// Attempts of which no result is known: whoever made them died.
+    /// Attempts of which no result is known: their server died.
     pub lost: u32,
     pub shortened: bool,
 }
@@ -204,7 +204,7 @@ pub(in crate::push) struct Record {
     pub shortened: bool,
     /// 1 if it was not sent, so that the attempt does not count.
     pub unsent: u8,
-    /// Until it is tried again.
+    /// Until the next attempt.
     pub wait_ms: u64,
 }
 

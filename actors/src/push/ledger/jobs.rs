@@ -92,14 +92,14 @@ const STEP: &str = "with job as materialized (select id from gom.job \
      from job, moved where j.id = job.id and $7::text is not null), \
      done as (delete from gom.job j using job, moved where j.id = job.id and $7::text is null) \
      select (select count(*) from moved), (select count(*) from sent)";
-/// `$1` age in ms, `$2` how many. Jobs of a node that has one until it is done stay, and what somebody has in hand.
+/// `$1` age in ms, `$2` how many. Jobs of a node that has one until it is done stay, and what is leased.
 const DROP_OLD_JOBS: &str = "delete from gom.job where id in (select id from gom.job j \
      where created_at < now() - $1::bigint * interval '1 millisecond' and dedup <> node \
      and (lease_until is null or lease_until <= now()) \
      and not exists (select from gom.notification n where n.expanding = j.id) \
      order by id limit $2::int for update skip locked) returning 1";
 
-/// A job in hand.
+/// A claimed job.
 #[derive(Debug, Clone)]
 pub(in crate::push) struct ClaimedJob {
     pub job: Job,
@@ -242,7 +242,7 @@ impl Ledger {
             .map(drop)
     }
 
-    /// `counts`: the attempt was one; otherwise something was away, and they are counted anew.
+    /// `counts`: the attempt was one; otherwise something was away, and they are counted from zero.
     pub async fn put_off_job(
         &self,
         claimed: &ClaimedJob,

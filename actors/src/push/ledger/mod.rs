@@ -1,5 +1,5 @@
-//! Jobs, notifications and deliveries as they are kept. Each method is one statement that commits by itself: whoever dies
-//! between two of them leaves what the next one finds. Lists go as JSON.
+//! Jobs, notifications and deliveries as they are kept. Each method is one statement that commits by itself: a server that
+//! dies between two of them leaves what the next one finds. Lists go as JSON.
 
 mod backlog;
 mod deliveries;
@@ -29,14 +29,14 @@ type Kept<T> = Result<T, LineError>;
 /// The ledger, on a connection of its own.
 pub(super) struct Ledger {
     line: DedicatedConnection,
-    /// Who holds what is claimed through it: one name for each start.
+    /// The owner of what is claimed through it: one name for each start.
     who: String,
     schema: String,
     lease: Duration,
 }
 
 impl Ledger {
-    /// `limit`: how long a statement may take, if not as long as anybody's.
+    /// `limit`: overrides the default `statement_timeout`.
     pub fn new(
         database: &Database,
         who: &str,

@@ -8,7 +8,7 @@ use super::{Kept, Ledger, get, json, ms};
 use crate::push::job::Settled;
 
 /// `$1` ids. One look by the index for each: `not exists` may become a join that reads what is open over and over. What is
-/// locked is being settled: two that waited for each other's rows, each with some of its own, would wait for ever.
+/// locked is being settled: two that waited for each other's rows, each with some of its own, would wait without end.
 const SETTLE: &str = "update gom.notification set settled_at = now() where id = any(array( \
      select n.id from gom.notification n where settled_at is null and expanding is null \
      and id = any(array(select json_array_elements_text($1::json))) \
@@ -57,7 +57,7 @@ impl Ledger {
         self.ask(SETTLE_LEFT, []).await.map(drop)
     }
 
-    /// Some settled notifications that the application has not heard of. Until the lease ends they are given to nobody else.
+    /// Some settled notifications that were not reported to the application. Until the lease ends they are given to nobody else.
     pub async fn claim_reports(&self) -> Kept<Vec<Settled>> {
         let rows = self.ask(CLAIM_REPORTS, [&ms(self.lease)]).await?;
         let count = |row: &Row, column| get::<i64>(row, column).map(i64::cast_unsigned);

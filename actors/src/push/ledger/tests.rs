@@ -134,7 +134,7 @@ async fn results_are_recorded_row_by_row_in_the_order_of_their_ids() {
             !place.tables.query(waiting, &[]).await.unwrap().is_empty()
         })
         .await;
-        // Whoever has the first row gets the second.
+        // The server that has the first row gets the second.
         holding
             .execute(
                 "select from gom.delivery where id = 'b' for update nowait",

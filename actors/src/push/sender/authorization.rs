@@ -1,4 +1,4 @@
-//! The header by which a push service knows us: a token for each service, signed anew at half of its life.
+//! The header by which a push service knows us: a token for each service, signed again at half of its life.
 
 use std::time::{Duration, SystemTime};
 
@@ -61,7 +61,7 @@ impl Authorizations {
         Ok(header)
     }
 
-    /// The next header for an origin is signed anew: it has refused this one.
+    /// The next header for an origin is signed again: it has refused this one.
     pub fn forget(&self, origin: &str) {
         self.tokens.remove(origin);
     }

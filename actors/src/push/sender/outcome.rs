@@ -97,7 +97,7 @@ pub(super) fn of_answer(
 }
 
 /// What a user's ledger says of an endpoint from which no answer came, whatever was in the way: that its name is unknown, leads
-/// inside or to a port where nothing listens would tell strangers about networks that they cannot see. It is tried again in
+/// inside or to a port where nothing listens would show strangers networks that they cannot see. It is retried in
 /// each case, for one that is given up at once would tell the same.
 const UNREACHED: &str = "the push service cannot be reached";
 

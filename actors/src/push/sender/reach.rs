@@ -39,7 +39,7 @@ impl Reach {
         }
     }
 
-    /// Everything that can be told without resolving a name. `Url` has brought the many spellings of an address
+    /// Everything that can be checked without resolving a name. `Url` has brought the many spellings of an address
     /// (decimal, octal, hexadecimal, with parts left out) to one.
     pub fn check(&self, url: &Url) -> Result<(), Unreachable> {
         if url.scheme() != "https" {

@@ -266,7 +266,7 @@ labels! {
         Unknown = "unknown",
     }
 
-    /// Why the server closed a connection: `slow` did not read, `silent` was not heard of, `again` is to come back,
+    /// Why the server closed a connection: `slow` did not read, `silent` sent nothing, `again` is to come back,
     /// `protocol` did not keep to it.
     Closed("reason") {
         Slow = "slow",

@@ -112,7 +112,7 @@ metrics! {
     HttpDuration HTTP_DURATION: Histogram<Route>,
         "gom_http_request_duration_seconds", Seconds,
         "Time until the answer was there; of websockets and event streams, until they began.";
-    HttpInHand HTTP_IN_FLIGHT: Gauge<()>,
+    HttpInFlight HTTP_IN_FLIGHT: Gauge<()>,
         "gom_http_requests_in_flight", None, "Requests that are being answered.";
 
     Operations OPERATIONS: Counter<(Operation, Outcome)>,
@@ -136,7 +136,7 @@ metrics! {
         "Time that they took, waiting for a connection included.";
     DatabaseRetries DATABASE_RETRIES: Counter<(Work, Retry)>,
         "gom_database_retries", None, "How often one was begun again.";
-    DatabaseInHand DATABASE_IN_FLIGHT: Gauge<()>,
+    DatabaseInFlight DATABASE_IN_FLIGHT: Gauge<()>,
         "gom_database_in_flight", None, "Reads and programs in flight (database.max_in_flight for each worker).";
     DatabaseWaiting DATABASE_WAITING: Gauge<()>,
         "gom_database_waiting", None, "Those of them that wait for a leased connection (database.max_waiting).";

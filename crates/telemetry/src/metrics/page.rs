@@ -88,12 +88,12 @@ fn millis(nanoseconds: u64) -> String {
 
 const HEAD: &str = "# Metrics
 
-`GET /metrics` gives what Prometheus scrapes, as OpenMetrics 1.0 to whoever accepts it, else in the older text format. It is off
-until it is told where to be:
+`GET /metrics` gives what Prometheus scrapes, as OpenMetrics 1.0 to scrapers that accept it, else in the older text format. It is off
+until a setting says where:
 
 - `metrics.port` (with `metrics.host`): a port of its own, on which nothing else is answered. With `metrics.token` as well, a
   bearer token is needed there too.
-- `metrics.token` (`METRICS_TOKEN`) alone: on the server's port, for whoever sends `Authorization: Bearer TOKEN`. Others get 401.
+- `metrics.token` (`METRICS_TOKEN`) alone: on the server's port, for requests with `Authorization: Bearer TOKEN`. Others get 401.
 
 ```yaml
 scrape_configs:
@@ -111,7 +111,7 @@ scrape_configs:
 ```
 
 Numbers are of one process; `gom_push_jobs`, `gom_push_deliveries` and `gom_push_oldest_delivery_seconds` are of the database, and the
-same from every server. Gauges that cannot be told at the moment, labels of histograms that have not occurred, and of counters with more than a hundred
+same from every server. Gauges that are unknown at the moment, labels of histograms that have not occurred, and of counters with more than a hundred
 combinations of labels those that have not, are left out. No label has a value that comes from a request.
 
 What to look at first:

@@ -1,5 +1,5 @@
 //! Where the numbers are: every series has a place in a table, and every thread adds to one of a few such tables.
-//! Whoever reads sums them up.
+//! A reader sums them up.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 

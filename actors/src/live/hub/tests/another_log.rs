@@ -1,4 +1,4 @@
-//! What is read from a log that is not the one that was told of, or that has forgotten what is asked for.
+//! What is read from a log that is another one than the feed has reported, or that was trimmed beyond what is requested.
 
 use super::super::super::catch_up::{CatchUp, Step};
 use super::*;
@@ -12,7 +12,7 @@ async fn nothing_is_delivered_of_a_log_that_is_another_one_than_the_feed_has_see
     let before = world.stamped().await;
     core.advance(before).await.unwrap();
     world.run(r#"insert into "Fan" values ('a')"#).await;
-    let told = world.stamped().await;
+    let logged = world.stamped().await;
     // Restored, or switched over to a replica that lacks the last transactions, between the feed's look and the hub's.
     for (change, undo) in [
         (
@@ -25,7 +25,7 @@ async fn nothing_is_delivered_of_a_log_that_is_another_one_than_the_feed_has_see
         ),
     ] {
         world.run(change).await;
-        let advanced = timeout(TIMEOUT, core.advance(told))
+        let advanced = timeout(TIMEOUT, core.advance(logged))
             .await
             .expect("it does not wait for positions that nobody gives");
         assert!(
@@ -39,12 +39,12 @@ async fn nothing_is_delivered_of_a_log_that_is_another_one_than_the_feed_has_see
         );
         world.run(undo).await;
     }
-    core.advance(told).await.unwrap();
-    assert_eq!(core.place.get(), Place::after(told.position));
+    core.advance(logged).await.unwrap();
+    assert_eq!(core.place.get(), Place::after(logged.position));
 }
 
 #[actix::test]
-async fn who_catches_up_is_told_of_what_was_forgotten_between_its_look_and_its_reading() {
+async fn a_member_that_catches_up_finds_out_what_was_trimmed_between_its_look_and_its_reading() {
     let world = World::new().await;
     let beginning = world.stamped().await;
     for i in 0..4 {
@@ -52,7 +52,7 @@ async fn who_catches_up_is_told_of_what_was_forgotten_between_its_look_and_its_r
             .run(&format!(r#"insert into "Fan" values ('{i}')"#))
             .await;
     }
-    let told = world.stamped().await;
+    let logged = world.stamped().await;
     let arriving = world.member(0, Rc::new(Shut::default()));
     let (from, hub) = (
         Cursor::after(beginning.epoch, beginning.position),
@@ -64,14 +64,14 @@ async fn who_catches_up_is_told_of_what_was_forgotten_between_its_look_and_its_r
         arriving: &arriving,
         from,
     };
-    let read = async |at| way.read(at, Place::after(told.position)).await.unwrap();
+    let read = async |at| way.read(at, Place::after(logged.position)).await.unwrap();
     let Step::Events { events, .. } = read(Progress::from(from)).await else {
         panic!("it has events")
     };
     assert_eq!(events.len(), 4);
 
     let of_another = Progress {
-        epoch: told.epoch + 2,
+        epoch: logged.epoch + 2,
         ..Progress::from(from)
     };
     assert!(
@@ -85,7 +85,7 @@ async fn who_catches_up_is_told_of_what_was_forgotten_between_its_look_and_its_r
         matches!(read(Progress::from(from)).await, Step::Forgotten),
         "two of four are gone"
     );
-    let later = Progress::from(Cursor::after(told.epoch, told.position - 2));
+    let later = Progress::from(Cursor::after(logged.epoch, logged.position - 2));
     let Step::Events { events, .. } = read(later).await else {
         panic!("these are there")
     };

@@ -67,16 +67,16 @@ async fn who_subscribes_in_the_middle_of_a_large_transaction_misses_nothing_of_i
     world
         .run(r#"insert into "Fan" select i::text from generate_series(1, 5500) i"#)
         .await;
-    let told = world.stamped().await;
+    let logged = world.stamped().await;
     let core = world.core();
     // The database went away when half of it was delivered.
     let page = core
         .decider
         .log
-        .read(core.place.get(), told.position)
+        .read(core.place.get(), logged.position)
         .await
         .unwrap();
-    core.move_to(told.epoch, page.next);
+    core.move_to(logged.epoch, page.next);
     let sink = Rc::new(Shut::default());
     sink.open();
     let Arriving {
@@ -99,7 +99,7 @@ async fn who_subscribes_in_the_middle_of_a_large_transaction_misses_nothing_of_i
         .await;
     catching_up.expect("it reads by itself").await;
     let noted = sink.noted.get().unwrap();
-    assert_eq!(noted, Cursor::after(told.epoch, told.position - 1));
+    assert_eq!(noted, Cursor::after(logged.epoch, logged.position - 1));
     assert_eq!(
         *sink.parts.borrow(),
         (0..5_000).collect::<Vec<_>>(),
@@ -114,16 +114,16 @@ async fn half_way_through_a_transaction_a_live_query_joins_at_once_and_a_subscri
     world
         .run(r#"insert into "Fan" select i::text from generate_series(1, 5500) i"#)
         .await;
-    let told = world.stamped().await;
+    let logged = world.stamped().await;
     let (core, hub) = (world.core(), world.other.get().unwrap());
     let page = core
         .decider
         .log
-        .read(core.place.get(), told.position)
+        .read(core.place.get(), logged.position)
         .await
         .unwrap();
     assert!(!page.next.is_whole(), "it has more than a page");
-    core.move_to(told.epoch, page.next);
+    core.move_to(logged.epoch, page.next);
     for (worker, interest, reads) in [
         (1, Interest::Touch([].into()), false),
         (2, world.interest.clone(), true),

@@ -155,7 +155,7 @@ impl World {
         }
     }
 
-    /// Whether the subscriber is still served; if not, it was told to read again.
+    /// Whether the subscriber is still served; if not, it has to read again.
     fn is_served(&self) -> bool {
         !self.core().groups.borrow().is_idle()
     }

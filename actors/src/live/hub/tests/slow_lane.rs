@@ -64,9 +64,9 @@ async fn who_has_read_half_of_a_large_transaction_gets_nothing_of_it_twice_in_th
     world
         .run(r#"insert into "Fan" select i::text from generate_series(1, 5500) i"#)
         .await;
-    let told = world.stamped().await;
+    let logged = world.stamped().await;
     let arriving = world.member(0, Rc::new(Shut::default()));
-    let (from, hub) = (World::cursor(told, 9), world.other.get().unwrap());
+    let (from, hub) = (World::cursor(logged, 9), world.other.get().unwrap());
     let way = CatchUp {
         core: world.core(),
         hub: &hub,
@@ -74,7 +74,7 @@ async fn who_has_read_half_of_a_large_transaction_gets_nothing_of_it_twice_in_th
         from,
     };
     let read = way
-        .read(Progress::from(from), Place::after(told.position))
+        .read(Progress::from(from), Place::after(logged.position))
         .await
         .unwrap();
     let Step::Events { events, next } = read else {
@@ -92,7 +92,7 @@ async fn who_has_read_half_of_a_large_transaction_gets_nothing_of_it_twice_in_th
             world.interest.clone(),
             match at {
                 0 => next,
-                _ => Progress::from(World::cursor(told, 4)),
+                _ => Progress::from(World::cursor(logged, 4)),
             },
             Instant::now(),
         )
@@ -117,15 +117,15 @@ async fn the_slow_lane_reads_no_faster_than_the_quickest_client_of_any_worker_an
     let insert =
         format!(r#"insert into "Fan" select i::text from generate_series(1, {CHANGES}) i"#);
     world.run(&insert).await;
-    let told = world.stamped().await;
+    let logged = world.stamped().await;
     let core = world.core();
-    core.move_to(told.epoch, Place::after(told.position));
+    core.move_to(logged.epoch, Place::after(logged.position));
     let sinks: Vec<Rc<Shut>> = (0..3).map(|_| Rc::default()).collect();
     // Two are at the same place, each on a worker of its own; one has come further.
     for (worker, (sink, from)) in (0_u64..).zip(sinks.iter().zip([9, 9, 49])) {
         let arriving = world.member(worker, Rc::clone(sink) as Rc<dyn Sink>);
         let far = Instant::now() + Duration::from_secs(3_600);
-        core.go_slow(arriving, Progress::from(World::cursor(told, from)), far);
+        core.go_slow(arriving, Progress::from(World::cursor(logged, from)), far);
     }
     let hub = world.other.get().unwrap().downgrade();
     let rounds = async || {

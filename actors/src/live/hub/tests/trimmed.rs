@@ -115,13 +115,13 @@ async fn a_last_page_that_was_trimmed_beneath_the_hub_is_a_restart() {
             .run(&format!(r#"insert into "Fan" values ('{i}')"#))
             .await;
     }
-    let told = world.stamped().await;
+    let logged = world.stamped().await;
     world
         .run("select gom.trim_changes('1 hour', 2, 1000)")
         .await;
-    world.core().advance(told).await.unwrap();
+    world.core().advance(logged).await.unwrap();
     assert!(!world.is_served(), "it has missed two of four");
-    assert_eq!(world.core().place.get(), Place::after(told.position));
+    assert_eq!(world.core().place.get(), Place::after(logged.position));
 }
 
 #[actix::test]
@@ -130,19 +130,19 @@ async fn a_large_transaction_that_was_trimmed_between_two_pages_is_a_restart() {
     world
         .run(r#"insert into "Fan" select i::text from generate_series(1, 5500) i"#)
         .await;
-    let told = world.stamped().await;
+    let logged = world.stamped().await;
     let page = world
         .core()
         .decider
         .log
-        .read(world.core().place.get(), told.position)
+        .read(world.core().place.get(), logged.position)
         .await
         .unwrap();
     assert!(!page.next.is_whole(), "it has more than a page");
-    world.core().move_to(told.epoch, page.next);
+    world.core().move_to(logged.epoch, page.next);
     // Its very first step forgets all of it.
     world.run("select gom.trim_changes('0 s', 1000, 100)").await;
-    world.core().advance(told).await.unwrap();
+    world.core().advance(logged).await.unwrap();
     assert!(!world.is_served(), "the second page is gone");
 }
 
@@ -155,18 +155,18 @@ async fn what_was_not_forgotten_is_delivered_also_while_the_log_is_trimmed() {
     world
         .run(r#"insert into "Fan" select i::text from generate_series(1, 5500) i"#)
         .await;
-    let told = world.stamped().await;
+    let logged = world.stamped().await;
     world
         .run("select gom.trim_changes('1 hour', 5500, 1000)")
         .await;
-    world.core().advance(told).await.unwrap();
+    world.core().advance(logged).await.unwrap();
     assert!(world.is_served());
-    assert_eq!(world.core().place.get(), Place::after(told.position));
-    assert_eq!(world.core().counted.get(), (told.position, 5_500));
+    assert_eq!(world.core().place.get(), Place::after(logged.position));
+    assert_eq!(world.core().counted.get(), (logged.position, 5_500));
 }
 
 #[actix::test]
-async fn the_parts_of_a_transaction_are_counted_anew_in_a_new_epoch() {
+async fn the_parts_of_a_transaction_are_counted_from_zero_in_a_new_epoch() {
     let world = World::new().await;
     world.run(r#"insert into "Fan" values ('a'), ('b')"#).await;
     let state = world.stamped().await;
