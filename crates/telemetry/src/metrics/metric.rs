@@ -211,7 +211,7 @@ metrics! {
         "gom_push_send_duration_seconds", Seconds, "Time until a push service had answered.";
     PushRefusing PUSH_REFUSING: Reading<()>,
         "gom_push_refusing_services", None, "Push services that answer 401 or 403: VAPID keys, clock or contact.";
-    PushInHand PUSH_IN_FLIGHT: Reading<()>,
+    PushInFlight PUSH_IN_FLIGHT: Reading<()>,
         "gom_push_in_flight", None, "Deliveries that this server has taken and not recorded (push.concurrency).";
     PushJobs PUSH_JOBS: Reading<Queue>,
         "gom_push_jobs", None, "Changes of which it is not said yet whom they concern, of all servers.";
