@@ -2,15 +2,13 @@
 //! worker's requests send it. Each request is a task of its own, so that many are in flight at once; the actor
 //! itself never waits.
 
-use std::cell::Cell;
-use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Handler, WrapFuture};
 use gom_engine::plan::{Program, Statement};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::connector::{Connector, OpenError, Role};
@@ -25,7 +23,9 @@ use super::share::{Asker, Behalf};
 use super::shared::{BEYOND_DOUBT, Shared, SharedClients, SlowStatements};
 use super::supervisor::DatabaseSupervisor;
 use super::text::JsonText;
-use gom_runtime::supervision::{Context, Supervised, SupervisedActor, post};
+use gom_runtime::backoff::Backoff;
+use gom_runtime::permits::{Permit, Permits};
+use gom_runtime::supervision::{Context, Deferred, Reply, Supervised, SupervisedActor};
 use gom_telemetry::metrics::{
     ActorKind, DATABASE_IN_FLIGHT, DATABASE_RETRIES, GaugeGuard, Retry, Work,
 };
@@ -34,7 +34,9 @@ use gom_telemetry::metrics::{
 const READ_REPEATS: u32 = 2;
 /// A program's last part of its time, kept for finding out what became of it: at most this, or a quarter.
 const SETTLE: Duration = Duration::from_millis(250);
-const FIRST_BACK_OFF: Duration = Duration::from_millis(4);
+/// Between two attempts at a program.
+const FIRST_DELAY: Duration = Duration::from_millis(6);
+const MAX_DELAY: Duration = Duration::from_secs(1);
 /// Between two attempts to open a shared client.
 const REOPEN_PAUSE: Duration = Duration::from_millis(100);
 const CLOSE_IDLE_EVERY: Duration = Duration::from_secs(15);
@@ -51,7 +53,7 @@ struct Worker {
     shared: SharedClients,
     leases: Rc<LeasePool>,
     slow: SlowStatements,
-    in_flight: Cell<usize>,
+    in_flight: Permits,
 }
 
 impl Connection {
@@ -73,7 +75,7 @@ impl Connection {
                 shared: SharedClients::new(shared),
                 leases: Rc::new(leases),
                 slow: SlowStatements::new(options.slow_read),
-                in_flight: Cell::new(0),
+                in_flight: Permits::new(options.max_in_flight),
                 options,
                 connector,
                 supervisor,
@@ -104,80 +106,70 @@ impl Actor for Connection {
 }
 
 impl Handler<Run> for Connection {
-    type Result = ();
+    type Result = Deferred<Answer>;
 
-    fn handle(&mut self, run: Run, _: &mut Self::Context) {
-        let Run {
-            statement,
-            long,
-            behalf,
-            deadline,
-            mut reply,
-        } = run;
+    fn handle(&mut self, run: Run, _: &mut Self::Context) -> Self::Result {
         let Some(in_flight) = InFlight::new(&self.worker) else {
-            return answer(reply, Err(RunError::overloaded()));
+            return Deferred::now(Err(RunError::overloaded()));
         };
-        actix::spawn(async move {
-            let asker = behalf.as_ref().map(Behalf::asker);
-            let result = in_flight
-                .worker
-                .read(&statement, long, asker, deadline, &mut reply)
-                .await;
-            drop((in_flight, behalf));
-            answer(reply, result);
-        });
+        Deferred::new(move |mut reply| {
+            actix::spawn(async move {
+                let Run {
+                    statement,
+                    long,
+                    behalf,
+                    deadline,
+                } = run;
+                let asker = behalf.as_ref().map(Behalf::asker);
+                let result = in_flight
+                    .worker
+                    .read(&statement, long, asker, deadline, &mut reply)
+                    .await;
+                drop((in_flight, behalf));
+                reply.send(result);
+            });
+        })
     }
 }
 
 impl Handler<Transact> for Connection {
-    type Result = ();
+    type Result = Deferred<Answer>;
 
-    fn handle(&mut self, transact: Transact, _: &mut Self::Context) {
-        let Transact {
-            program,
-            behalf,
-            deadline,
-            reply,
-        } = transact;
+    fn handle(&mut self, transact: Transact, _: &mut Self::Context) -> Self::Result {
         let Some(in_flight) = InFlight::new(&self.worker) else {
-            return answer(reply, Err(RunError::overloaded()));
+            return Deferred::now(Err(RunError::overloaded()));
         };
-        actix::spawn(async move {
-            let asker = behalf.as_ref().map(Behalf::asker);
-            let result = in_flight.worker.transact(&program, asker, deadline).await;
-            drop((in_flight, behalf));
-            answer(reply, result);
-        });
+        Deferred::new(move |reply| {
+            actix::spawn(async move {
+                let Transact {
+                    program,
+                    behalf,
+                    deadline,
+                } = transact;
+                let asker = behalf.as_ref().map(Behalf::asker);
+                let result = in_flight.worker.transact(&program, asker, deadline).await;
+                drop((in_flight, behalf));
+                reply.send(result);
+            });
+        })
     }
 }
 
-/// The requester may have gone away; then the answer is dropped.
-fn answer(reply: oneshot::Sender<Answer>, result: Answer) {
-    let _ = reply.send(result);
-}
-
-/// One request in flight, counted until it is dropped.
+/// One request in flight, until it is dropped.
 struct InFlight {
     worker: Rc<Worker>,
+    _permit: Permit,
     _counted: GaugeGuard,
 }
 
 impl InFlight {
     fn new(worker: &Rc<Worker>) -> Option<Self> {
-        let count = worker.in_flight.get();
-        (count < worker.options.max_in_flight).then(|| {
-            worker.in_flight.set(count + 1);
-            InFlight {
-                worker: Rc::clone(worker),
-                _counted: DATABASE_IN_FLIGHT.guard(()),
-            }
+        let permit = worker.in_flight.try_acquire().ok()?;
+        Some(InFlight {
+            worker: Rc::clone(worker),
+            _permit: permit,
+            _counted: DATABASE_IN_FLIGHT.guard(()),
         })
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.worker.in_flight.set(self.worker.in_flight.get() - 1);
     }
 }
 
@@ -213,9 +205,7 @@ async fn keep_shared(worker: Rc<Worker>, place: usize) {
 impl Worker {
     /// Has the supervisor look. Its mailbox may be full of the same.
     fn suspect(&self, no_room: bool) {
-        if let Some(supervisor) = self.supervisor.get() {
-            let _ = post(&supervisor, Suspect { no_room });
-        }
+        let _ = self.supervisor.post(Suspect { no_room });
     }
 
     fn unopened(&self, error: OpenError) -> RunError {
@@ -229,7 +219,7 @@ impl Worker {
         long: bool,
         asker: Option<Asker>,
         deadline: Instant,
-        reply: &mut oneshot::Sender<Answer>,
+        reply: &mut Reply<Answer>,
     ) -> Answer {
         let mut lost = 0;
         loop {
@@ -254,7 +244,7 @@ impl Worker {
         statement: &Statement,
         asker: Option<Asker>,
         deadline: Instant,
-        reply: &mut oneshot::Sender<Answer>,
+        reply: &mut Reply<Answer>,
     ) -> Result<Result<Option<JsonText>, Failure>, RunError> {
         let (shared, held_up) = self.pick_shared(asker, deadline).await?;
         if held_up >= self.options.slow_read * BEYOND_DOUBT {
@@ -295,7 +285,7 @@ impl Worker {
         statement: &Statement,
         asker: Option<Asker>,
         deadline: Instant,
-        reply: &mut oneshot::Sender<Answer>,
+        reply: &mut Reply<Answer>,
     ) -> Result<Result<Option<JsonText>, Failure>, RunError> {
         self.health.borrow().admits_reads()?;
         let lease = tokio::select! {
@@ -315,7 +305,7 @@ impl Worker {
         lease: Lease,
         statement: &Statement,
         deadline: Instant,
-        reply: &mut oneshot::Sender<Answer>,
+        reply: &mut Reply<Answer>,
     ) -> Result<Result<Option<JsonText>, Failure>, RunError> {
         let started = Instant::now();
         let result = tokio::select! {
@@ -338,7 +328,7 @@ impl Worker {
         let left = deadline.saturating_duration_since(Instant::now());
         let cutoff = deadline - SETTLE.min(left / 4);
         let (mut prepared_again, mut discards) = (false, false);
-        let mut repeats = 0;
+        let (mut repeats, mut backoff) = (0, None);
         loop {
             self.health.borrow().admits_writes()?;
             let lease = match self.leases.lease(asker, cutoff).await {
@@ -379,7 +369,8 @@ impl Worker {
                 }
                 _ => return Err(error.into_run_error()),
             }
-            let pause = back_off(repeats);
+            let backoff = backoff.get_or_insert_with(|| Backoff::new(FIRST_DELAY, MAX_DELAY));
+            let pause = backoff.next_delay();
             repeats += 1;
             if Instant::now() + pause >= cutoff {
                 return Err(error.into_run_error());
@@ -411,11 +402,4 @@ async fn without_plans(lease: Lease, cutoff: Instant) -> Result<Lease, ProgramEr
             Err(ProgramError::Deadline)
         }
     }
-}
-
-/// Doubles with each repetition, and differs between those that met: half to one and a half of the step.
-fn back_off(repeats: u32) -> Duration {
-    let step = FIRST_BACK_OFF * 2u32.saturating_pow(repeats);
-    let jitter = RandomState::new().hash_one(repeats) % 1000;
-    step / 2 + step * u32::try_from(jitter).unwrap_or(0) / 1000
 }

@@ -1,11 +1,7 @@
 //! The messages of the database's actors.
-//!
-//! A request's answer comes over the message's `reply`, not as the actor's result: so a full mailbox can be
-//! answered as overload at once, and the actor sees when the requester has gone away.
 
 use actix::Message;
 use gom_engine::plan::{Program, Statement};
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::error::RunError;
@@ -17,26 +13,24 @@ use super::text::JsonText;
 pub(super) type Answer = Result<Option<JsonText>, RunError>;
 
 /// To the `Connection`: run a statement that only reads. It may be repeated after a lost connection, and is
-/// cancelled or left to itself when the requester drops the receiver.
+/// cancelled or left to itself when the requester goes away.
 #[derive(Message)]
-#[rtype(result = "()")]
+#[rtype(result = "Answer")]
 pub(super) struct Run {
     pub statement: Statement,
     /// Known to be long: runs where it can be cancelled.
     pub long: bool,
     pub behalf: Option<Behalf>,
     pub deadline: Instant,
-    pub reply: oneshot::Sender<Answer>,
 }
 
 /// To the `Connection`: carry out a program in a transaction, to its end even if the requester has gone.
 #[derive(Message)]
-#[rtype(result = "()")]
+#[rtype(result = "Answer")]
 pub(super) struct Transact {
     pub program: Program,
     pub behalf: Option<Behalf>,
     pub deadline: Instant,
-    pub reply: oneshot::Sender<Answer>,
 }
 
 /// To the `DatabaseSupervisor`: what is the state? That it answers shows that it lives.

@@ -40,8 +40,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gom_engine::plan::{Program, Statement, Step};
-use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 pub use self::connector::Lent;
 pub(crate) use self::error::ends_connection;
@@ -60,7 +59,7 @@ use self::connector::Connector;
 use self::health::HealthChannel;
 use self::messages::{Answer, AskHealth, Run, Transact};
 use self::supervisor::DatabaseSupervisor;
-use gom_runtime::supervision::{Restarts, Supervised, post, supervise};
+use gom_runtime::supervision::{AskError, Restarts, Supervised, supervise};
 use gom_telemetry::metrics::{DATABASE_DURATION, DATABASE_WORK, DatabaseOutcome, Work};
 use gom_telemetry::traces::{self, Begun, KeyValue, SpanKind, SpanRef, Status};
 
@@ -126,12 +125,9 @@ impl Database {
 
     /// The state as the supervisor reports it; as last written, if it does not answer.
     pub async fn health(&self) -> Health {
-        if let Some(supervisor) = self.supervisor.get()
-            && let Ok(Ok(health)) = timeout(HEALTH_TIMEOUT, supervisor.send(AskHealth)).await
-        {
-            return health;
-        }
-        self.health_channel.read()
+        let deadline = Instant::now() + HEALTH_TIMEOUT;
+        let health = self.supervisor.ask_by(AskHealth, deadline).await;
+        health.unwrap_or_else(|_| self.health_channel.read())
     }
 
     /// Whether the database answered when it was last looked at.
@@ -220,20 +216,17 @@ impl LocalDatabase {
     }
 
     async fn ask(&self, statement: Statement, long: bool, deadline: Instant) -> Answer {
-        let (reply, answer) = oneshot::channel();
-        let connection = self.connection.get().ok_or_else(rebuilding)?;
-        post(
-            &connection,
-            Run {
-                statement,
-                long,
-                behalf: self.behalf.clone(),
-                deadline,
-                reply,
-            },
-        )
-        .map_err(|error| refused(&error))?;
-        answer.await.unwrap_or_else(|_| Err(rebuilding()))
+        let run = Run {
+            statement,
+            long,
+            behalf: self.behalf.clone(),
+            deadline,
+        };
+        match self.connection.ask_now(run).await {
+            Ok(answer) => answer,
+            Err(AskError::Full) => Err(RunError::overloaded()),
+            Err(_) => Err(restarting()),
+        }
     }
 
     /// Executes a program in one transaction; its answer register. Answers by the deadline. Goes on to its
@@ -252,20 +245,18 @@ impl LocalDatabase {
     }
 
     async fn execute(&self, program: Program, deadline: Instant) -> Answer {
-        let (reply, answer) = oneshot::channel();
-        let connection = self.connection.get().ok_or_else(rebuilding)?;
-        post(
-            &connection,
-            Transact {
-                program,
-                behalf: self.behalf.clone(),
-                deadline,
-                reply,
-            },
-        )
-        .map_err(|error| refused(&error))?;
-        // Lost with the actor that ran it, perhaps after the commit.
-        answer.await.unwrap_or(Err(RunError::OutcomeUnknown))
+        let transact = Transact {
+            program,
+            behalf: self.behalf.clone(),
+            deadline,
+        };
+        match self.connection.ask_now(transact).await {
+            Ok(answer) => answer,
+            Err(AskError::Full) => Err(RunError::overloaded()),
+            Err(AskError::Restarting) => Err(restarting()),
+            // Lost with the actor that ran it, perhaps after the commit.
+            Err(AskError::Lost | AskError::Timeout) => Err(RunError::OutcomeUnknown),
+        }
     }
 
     /// How often this thread's `Connection` was restarted.
@@ -325,13 +316,6 @@ fn observe(work: Work, began: Instant, answer: &Answer) {
     DATABASE_WORK.inc((work, outcome));
 }
 
-fn rebuilding() -> RunError {
-    RunError::unavailable("this worker's connections are being rebuilt")
-}
-
-fn refused<M>(error: &actix::dev::SendError<M>) -> RunError {
-    match error {
-        actix::dev::SendError::Full(_) => RunError::overloaded(),
-        actix::dev::SendError::Closed(_) => rebuilding(),
-    }
+fn restarting() -> RunError {
+    RunError::unavailable("this worker's connections are restarting")
 }

@@ -12,6 +12,7 @@ use super::health::{DatabaseState, HealthChannel};
 use super::link::Link;
 use super::messages::{AskHealth, Suspect};
 use super::options::DatabaseOptions;
+use gom_runtime::backoff::Backoff;
 use gom_runtime::supervision::{Context, SupervisedActor};
 use gom_telemetry::metrics::ActorKind;
 
@@ -24,8 +25,8 @@ pub(super) struct DatabaseSupervisor {
     connector: Arc<Connector>,
     health_channel: Arc<HealthChannel>,
     link: Option<Rc<Link>>,
-    /// Until the next attempt to connect.
-    pause: Duration,
+    /// Between two attempts to connect.
+    backoff: Backoff,
     /// The next look, unless one is under way.
     scheduled: Option<SpawnHandle>,
     /// A look was asked for while one was under way.
@@ -52,11 +53,11 @@ impl DatabaseSupervisor {
         health_channel: Arc<HealthChannel>,
     ) -> Self {
         DatabaseSupervisor {
+            backoff: Backoff::new(FIRST_PAUSE, options.longest_pause),
             options,
             connector,
             health_channel,
             link: None,
-            pause: FIRST_PAUSE,
             scheduled: None,
             again: false,
             no_room: false,
@@ -108,7 +109,7 @@ impl DatabaseSupervisor {
         let pause = match result {
             Ok((link, seen, no_room)) => {
                 self.link = Some(link);
-                self.pause = FIRST_PAUSE;
+                self.backoff.reset();
                 self.no_room = no_room || reported;
                 let state = match () {
                     () if seen.read_only => DatabaseState::ReadOnly,
@@ -124,9 +125,7 @@ impl DatabaseSupervisor {
                 }
                 self.no_room = error.no_room;
                 self.health_channel.failed(error.reason, error.no_room);
-                let pause = self.pause;
-                self.pause = (pause * 2).min(self.options.longest_pause);
-                pause
+                self.backoff.next_delay()
             }
         };
         let pause = if std::mem::take(&mut self.again) {

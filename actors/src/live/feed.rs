@@ -1,4 +1,4 @@
-//! The `ChangeFeed`: has what was committed stamped, tells the hub how far it has come, and has the log kept in order.
+//! The `ChangeFeed`: has what was committed stamped, has the hub advance to it, and has the log kept in order.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -152,7 +152,7 @@ impl Follow {
                 }
                 looked = Instant::now();
             }
-            self.tell(state).await?;
+            self.advance_hub(state).await?;
             self.shared.reporter.report(Condition::Ready);
             *complained = false;
             let listened = self.shared.members.load(Ordering::Relaxed) > 0;
@@ -162,8 +162,8 @@ impl Follow {
     }
 
     /// Waits until the hub has delivered, so that it is never behind by more than one message.
-    async fn tell(&self, state: LogState) -> Result<(), LineError> {
-        let unavailable = || LineError::Unavailable("the hub is being rebuilt".to_owned());
+    async fn advance_hub(&self, state: LogState) -> Result<(), LineError> {
+        let unavailable = || LineError::Unavailable("the hub is restarting".to_owned());
         if self
             .shared
             .head
@@ -172,10 +172,9 @@ impl Follow {
         {
             self.shared.behind.set_once();
         }
-        let hub = self.hub.wait().await.ok_or_else(unavailable)?;
-        hub.send(Advance(state))
-            .await
-            .map_err(|_| unavailable())??;
+        self.hub.wait().await.ok_or_else(unavailable)?;
+        let advanced = self.hub.ask(Advance(state)).await;
+        advanced.map_err(|_| unavailable())??;
         self.shared.behind.clear();
         Ok(())
     }

@@ -206,8 +206,7 @@ impl SubscriptionHandle {
             worker: self.local.worker,
             slot: self.slot,
         };
-        let hub = self.local.live.hub.get();
-        let posted = hub.is_some_and(|hub| post(&hub, Locate { member, last }).is_ok());
+        let posted = self.local.live.hub.post(Locate { member, last }).is_ok();
         async move {
             if !posted {
                 return None;

@@ -21,7 +21,7 @@ mod upkeep;
 mod wake;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -133,7 +133,7 @@ pub enum LiveStartError {
 pub struct Live {
     shared: Arc<Shared>,
     hub: Supervised<Hub>,
-    feed: Supervised<ChangeFeed>,
+    feed: Arc<Supervised<ChangeFeed>>,
     /// Nothing: they run on the thread that started them.
     _thread: Option<Arc<OwnThread>>,
 }
@@ -180,6 +180,37 @@ impl Furthest {
             .filter(|known| known.epoch == epoch)
             .map_or(0, |known| known.position);
         *known = Some(Cursor::after(epoch, before.max(position)));
+    }
+}
+
+/// A [`Live`] that does not keep the feed and the hub alive.
+struct WeakLive {
+    shared: Weak<Shared>,
+    feed: Weak<Supervised<ChangeFeed>>,
+}
+
+impl WeakLive {
+    /// Something was committed on another node. Nothing, once all has ended.
+    fn committed_elsewhere(&self) -> Option<()> {
+        let (shared, feed) = (self.shared.upgrade()?, self.feed.upgrade()?);
+        wake(&shared, &feed);
+        if let Some(call) = shared.elsewhere.get() {
+            call();
+        }
+        Some(())
+    }
+
+    fn has_ended(&self) -> bool {
+        self.feed.strong_count() == 0
+    }
+}
+
+fn wake(shared: &Shared, feed: &Supervised<ChangeFeed>) {
+    if shared.members.load(Ordering::Relaxed) > 0 && !shared.waking.swap(true, Ordering::AcqRel) {
+        // A feed that is restarting looks by itself.
+        if feed.post(Wake).is_err() {
+            shared.waking.store(false, Ordering::Release);
+        }
     }
 }
 
@@ -231,7 +262,7 @@ impl Live {
         let live = Live {
             shared,
             hub,
-            feed,
+            feed: Arc::new(feed),
             _thread: None,
         };
         if let Some(redis) = redis {
@@ -274,9 +305,16 @@ impl Live {
         LocalLive::start(self.clone(), waiting)
     }
 
+    fn downgrade(&self) -> WeakLive {
+        WeakLive {
+            shared: Arc::downgrade(&self.shared),
+            feed: Arc::downgrade(&self.feed),
+        }
+    }
+
     /// Something was committed here: it is looked for at once, here and on other nodes.
     pub fn wake(&self) {
-        self.wake_here();
+        wake(&self.shared, &self.feed);
         self.shared.announce.notify_one();
     }
 
@@ -291,28 +329,6 @@ impl Live {
         let _ = self.shared.elsewhere.set(Box::new(call));
     }
 
-    /// Something was committed on another node.
-    fn heard(&self) {
-        self.wake_here();
-        if let Some(call) = self.shared.elsewhere.get() {
-            call();
-        }
-    }
-
-    fn wake_here(&self) {
-        if self.shared.members.load(Ordering::Relaxed) > 0
-            && !self.shared.waking.swap(true, Ordering::AcqRel)
-        {
-            // A feed that is being rebuilt looks by itself.
-            let woken = self
-                .feed
-                .get()
-                .is_some_and(|feed| supervision::post(&feed, Wake).is_ok());
-            if !woken {
-                self.shared.waking.store(false, Ordering::Release);
-            }
-        }
-    }
 
     /// How the change feed is doing; off: the database has no change log.
     pub fn status(&self) -> HealthStatus {

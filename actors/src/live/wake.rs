@@ -1,12 +1,12 @@
-//! How nodes wake each other through Redis: one channel, one short message for whatever was committed meanwhile.
-//! Nothing depends on it but time: a node that hears nothing looks for itself.
+//! How nodes wake each other through Redis: one channel, one short message for all that was committed meanwhile.
+//! Nothing depends on it but time: a node that receives nothing polls the log.
 
 use std::time::Duration;
 
 use futures::StreamExt;
 use tokio::time::{sleep, timeout};
 
-use super::Live;
+use super::{Live, WeakLive};
 use crate::redis::{Redis, RedisOptions, RedisOptionsError, subscriber};
 
 const CHANNEL: &str = "gom:changes";
@@ -19,8 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// Channels belong to the server, not to one of its databases.
 const DATABASE: u8 = 0;
 
-/// Tells other nodes of this one's commits, and wakes this one for theirs, on this thread's runtime, as long as that
-/// runs.
+/// Announces this node's commits to others, and wakes this one for theirs, on this thread's runtime, as long as `live` lasts.
 pub(super) fn between_nodes(options: &RedisOptions, live: &Live) -> Result<(), RedisOptionsError> {
     let node = uuid::Uuid::new_v4().to_string();
     let redis = Redis::connect(options, DATABASE)?;
@@ -33,7 +32,7 @@ pub(super) fn between_nodes(options: &RedisOptions, live: &Live) -> Result<(), R
             let Some(shared) = shared.upgrade() else {
                 return;
             };
-            // The process ends without a word: this is no reason to keep it.
+            // The process may end meanwhile: this task does not keep it.
             let announced = tokio::time::timeout(PAUSE, shared.announce.notified()).await;
             drop(shared);
             if announced.is_ok() {
@@ -46,9 +45,9 @@ pub(super) fn between_nodes(options: &RedisOptions, live: &Live) -> Result<(), R
             }
         }
     });
-    let live = live.clone();
+    let live = live.downgrade();
     actix::spawn(async move {
-        loop {
+        while !live.has_ended() {
             if let Err(cause) = listen(&client, &live, &node).await {
                 tracing::debug!(
                     cause,
@@ -61,8 +60,8 @@ pub(super) fn between_nodes(options: &RedisOptions, live: &Live) -> Result<(), R
     Ok(())
 }
 
-/// Wakes this node for others' commits until the connection fails, or says nothing.
-async fn listen(client: &redis::Client, live: &Live, node: &str) -> Result<(), String> {
+/// Wakes this node for others' commits until the connection fails or answers no ping.
+async fn listen(client: &redis::Client, live: &WeakLive, node: &str) -> Result<(), String> {
     let connecting = async {
         let mut channel = client.get_async_pubsub().await?;
         channel.subscribe(CHANNEL).await?;
@@ -73,20 +72,25 @@ async fn listen(client: &redis::Client, live: &Live, node: &str) -> Result<(), S
         Err(_) => return Err("no answer in time".to_owned()),
     };
     // What was announced meanwhile was missed.
-    live.heard();
+    live.committed_elsewhere();
     let (mut requests, mut messages) = channel.split();
     let hear = async {
         while let Some(message) = messages.next().await {
-            if message.get_payload_bytes() != node.as_bytes() {
-                live.heard();
+            if message.get_payload_bytes() != node.as_bytes()
+                && live.committed_elsewhere().is_none()
+            {
+                break;
             }
         }
         "the connection has ended".to_owned()
     };
-    // A server that vanishes says nothing, like one that has nothing to say.
+    // A server that vanishes sends nothing, like one that has nothing to send.
     let check = async {
         loop {
             sleep(PING_INTERVAL).await;
+            if live.has_ended() {
+                return "nothing is followed any more".to_owned();
+            }
             match timeout(TIMEOUT, requests.ping::<redis::Value>()).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => return error.to_string(),

@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use actix::prelude::SendError;
-use tokio::sync::{Notify, oneshot, watch};
-use tokio::time::timeout;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout};
 
 use super::device::{Device, Endpoint};
 use super::devices::{Change, Devices, DevicesError, Renewed, Subscriber};
@@ -18,13 +17,11 @@ use super::options::PushOptions;
 use super::sender::{Sender, Unreachable};
 use crate::database::Database;
 use gom_runtime::own_thread::OwnThread;
-use gom_runtime::supervision::{self, Restarts, Supervised};
+use gom_runtime::supervision::{AskError, Restarts, Supervised, supervise};
 use gom_telemetry::health::{HealthReporter, HealthStatus};
 use gom_telemetry::metrics::{PUSH_DELIVERIES, PUSH_JOBS, PUSH_OLDEST, Queue};
 
 const MAILBOX: usize = 1_024;
-/// How long a request waits for a dispatcher that is being rebuilt.
-const REBUILD: Duration = Duration::from_millis(250);
 
 /// Makes the application's part in the dispatcher's thread.
 /// Nothing, if no notification is ever sent.
@@ -78,9 +75,8 @@ impl Push {
             shared: Arc::clone(&shared),
         });
         let thread = OwnThread::start();
-        let dispatching = move || {
-            supervision::supervise(MAILBOX, move || PushDispatcher::new(Arc::clone(&parts)))
-        };
+        let dispatching =
+            move || supervise(MAILBOX, move || PushDispatcher::new(Arc::clone(&parts)));
         let dispatcher = thread.run(dispatching).await?;
         Some(Push {
             shared,
@@ -126,9 +122,7 @@ impl Push {
     /// # Errors
     /// If the place where devices are kept does not answer, or there is too much to do.
     pub async fn subscribe(&self, by: Subscriber, device: Device) -> Result<Change, DevicesError> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Subscribe { by, device, reply }).await?;
-        answer.await.unwrap_or_else(|_| Err(rebuilding()))
+        self.ask(Subscribe { by, device }).await
     }
 
     /// A browser's subscription was replaced by another, see [`Devices::renew`]. What waits to be sent to the old one goes to
@@ -137,9 +131,7 @@ impl Push {
     /// # Errors
     /// As for [`Push::subscribe`].
     pub async fn renew(&self, old: Device, new: Device) -> Result<Renewed, DevicesError> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Renew { old, new, reply }).await?;
-        answer.await.unwrap_or_else(|_| Err(rebuilding()))
+        self.ask(Renew { old, new }).await
     }
 
     /// The devices that a user subscribed in the session with this handle get no more messages; how many there were.
@@ -147,15 +139,8 @@ impl Push {
     /// # Errors
     /// As for [`Push::subscribe`].
     pub async fn forget_session(&self, user: &str, session: &str) -> Result<u64, DevicesError> {
-        let (reply, answer) = oneshot::channel();
         let (user, session) = (user.to_owned(), session.to_owned());
-        self.send(ForgetSession {
-            user,
-            session,
-            reply,
-        })
-        .await?;
-        answer.await.unwrap_or_else(|_| Err(rebuilding()))
+        self.ask(ForgetSession { user, session }).await
     }
 
     /// This device gets no more messages; whether it was known.
@@ -163,9 +148,7 @@ impl Push {
     /// # Errors
     /// As for [`Push::subscribe`].
     pub async fn unsubscribe(&self, device: Device) -> Result<bool, DevicesError> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Unsubscribe { device, reply }).await?;
-        answer.await.unwrap_or_else(|_| Err(rebuilding()))
+        self.ask(Unsubscribe { device }).await
     }
 
     /// Claims nothing any more, and waits until what is in flight is sent and recorded, at most so long. What is left then
@@ -200,20 +183,10 @@ impl Push {
     }
 
     /// Brings up to date what the metrics say of what is to be done; what is not known in time is left out.
-    pub async fn read_metrics(&self, patience: Duration) {
-        let (reply, answer) = oneshot::channel();
-        let asked = self
-            .dispatcher
-            .get()
-            .is_some_and(|dispatcher| supervision::post(&dispatcher, AskBacklog(reply)).is_ok());
-        let backlog = match asked {
-            true => timeout(patience, answer)
-                .await
-                .ok()
-                .and_then(Result::ok)
-                .flatten(),
-            false => None,
-        };
+    pub async fn read_metrics(&self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        let backlog = self.dispatcher.ask_by(AskBacklog, deadline).await;
+        let backlog = backlog.ok().flatten();
         let Some(backlog) = backlog else {
             Queue::ALL.iter().for_each(|state| {
                 PUSH_JOBS.forget(*state);
@@ -231,33 +204,23 @@ impl Push {
         PUSH_OLDEST.set_duration((), backlog.oldest);
     }
 
-    /// How often the dispatcher had to be rebuilt.
+    /// How often the dispatcher was restarted.
     pub fn restarts(&self) -> Restarts {
         self.dispatcher.restarts()
     }
 
-    async fn send<M>(&self, message: M) -> Result<(), DevicesError>
+    async fn ask<M, T>(&self, message: M) -> Result<T, DevicesError>
     where
-        M: actix::Message + Send + 'static,
-        M::Result: Send,
+        M: actix::Message<Result = Result<T, DevicesError>> + Send + 'static,
+        T: Send + 'static,
         PushDispatcher: actix::Handler<M>,
     {
-        let address = match self.dispatcher.get() {
-            Some(address) => Some(address),
-            None => timeout(REBUILD, self.dispatcher.wait())
-                .await
-                .ok()
-                .flatten(),
-        };
-        supervision::post(&address.ok_or_else(rebuilding)?, message).map_err(|error| match error {
-            SendError::Full(_) => DevicesError::Overloaded,
-            SendError::Closed(_) => rebuilding(),
-        })
-    }
-}
-
-fn rebuilding() -> DevicesError {
-    DevicesError::Unavailable {
-        reason: "the push dispatcher is restarting".to_owned(),
+        match self.dispatcher.ask(message).await {
+            Ok(answer) => answer,
+            Err(AskError::Full) => Err(DevicesError::Overloaded),
+            Err(_) => Err(DevicesError::Unavailable {
+                reason: "the push dispatcher is restarting".to_owned(),
+            }),
+        }
     }
 }

@@ -3,72 +3,67 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use actix::{Handler, Message};
-use tokio::sync::oneshot;
+use actix::{Handler, Message, ResponseFuture};
 use tokio::time::timeout;
 
 use super::PushDispatcher;
 use crate::push::device::{Device, Endpoint};
-use crate::push::devices::{Change, Devices, DevicesError, Renewed, Subscriber};
+use crate::push::devices::{Change, DevicesError, Renewed, Subscriber};
 use crate::push::ledger::Ledger;
 
 /// How long the answer to a renewal waits for what is queued for the old device.
 const READDRESS_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Where the answer goes.
-pub(in crate::push) type Reply<T> = oneshot::Sender<Result<T, DevicesError>>;
-
 /// A user has a device.
 #[derive(Message)]
-#[rtype(result = "()")]
+#[rtype(result = "Result<Change, DevicesError>")]
 pub(in crate::push) struct Subscribe {
     pub by: Subscriber,
     pub device: Device,
-    pub reply: Reply<Change>,
 }
 
 /// One subscription of a browser's was replaced by another.
 #[derive(Message)]
-#[rtype(result = "()")]
+#[rtype(result = "Result<Renewed, DevicesError>")]
 pub(in crate::push) struct Renew {
     pub old: Device,
     pub new: Device,
-    pub reply: Reply<Renewed>,
 }
 
 /// A device gets no more messages; whether it was known.
 #[derive(Message)]
-#[rtype(result = "()")]
+#[rtype(result = "Result<bool, DevicesError>")]
 pub(in crate::push) struct Unsubscribe {
     pub device: Device,
-    pub reply: Reply<bool>,
 }
 
 /// The devices of a user's session get no more messages; how many there were.
 #[derive(Message)]
-#[rtype(result = "()")]
+#[rtype(result = "Result<u64, DevicesError>")]
 pub(in crate::push) struct ForgetSession {
     pub user: String,
     pub session: String,
-    pub reply: Reply<u64>,
 }
 
 impl Handler<Subscribe> for PushDispatcher {
-    type Result = ();
+    type Result = ResponseFuture<Result<Change, DevicesError>>;
 
-    fn handle(&mut self, Subscribe { by, device, reply }: Subscribe, _: &mut Self::Context) {
-        self.ask(reply, async move |devices| {
-            devices.subscribe(&by, &device).await
-        });
+    fn handle(
+        &mut self,
+        Subscribe { by, device }: Subscribe,
+        _: &mut Self::Context,
+    ) -> Self::Result {
+        let devices = self.parts.devices.clone();
+        Box::pin(async move { devices.subscribe(&by, &device).await })
     }
 }
 
 impl Handler<Renew> for PushDispatcher {
-    type Result = ();
+    type Result = ResponseFuture<Result<Renewed, DevicesError>>;
 
-    fn handle(&mut self, Renew { old, new, reply }: Renew, _: &mut Self::Context) {
-        let ledger = Rc::clone(&self.observer);
-        self.ask(reply, async move |devices| {
+    fn handle(&mut self, Renew { old, new }: Renew, _: &mut Self::Context) -> Self::Result {
+        let (devices, ledger) = (self.parts.devices.clone(), Rc::clone(&self.observer));
+        Box::pin(async move {
             let renewed = devices.renew(&old, &new).await?;
             if let Renewed::Replaced(_) = renewed
                 && old.endpoint != new.endpoint
@@ -76,35 +71,29 @@ impl Handler<Renew> for PushDispatcher {
                 readdress(&ledger, &old.endpoint, &new.endpoint).await;
             }
             Ok(renewed)
-        });
+        })
     }
 }
 
 impl Handler<Unsubscribe> for PushDispatcher {
-    type Result = ();
+    type Result = ResponseFuture<Result<bool, DevicesError>>;
 
-    fn handle(&mut self, Unsubscribe { device, reply }: Unsubscribe, _: &mut Self::Context) {
-        self.ask(reply, async move |devices| {
-            devices.unsubscribe(&device).await
-        });
+    fn handle(
+        &mut self,
+        Unsubscribe { device }: Unsubscribe,
+        _: &mut Self::Context,
+    ) -> Self::Result {
+        let devices = self.parts.devices.clone();
+        Box::pin(async move { devices.unsubscribe(&device).await })
     }
 }
 
 impl Handler<ForgetSession> for PushDispatcher {
-    type Result = ();
+    type Result = ResponseFuture<Result<u64, DevicesError>>;
 
-    fn handle(
-        &mut self,
-        ForgetSession {
-            user,
-            session,
-            reply,
-        }: ForgetSession,
-        _: &mut Self::Context,
-    ) {
-        self.ask(reply, async move |devices| {
-            devices.forget_session(&user, &session).await
-        });
+    fn handle(&mut self, forget: ForgetSession, _: &mut Self::Context) -> Self::Result {
+        let devices = self.parts.devices.clone();
+        Box::pin(async move { devices.forget_session(&forget.user, &forget.session).await })
     }
 }
 
@@ -130,18 +119,4 @@ async fn readdress(ledger: &Ledger, old: &Endpoint, new: &Endpoint) {
         cause = reason,
         "what waited for a renewed device may be lost"
     );
-}
-
-impl PushDispatcher {
-    fn ask<T: 'static>(
-        &self,
-        reply: Reply<T>,
-        request: impl AsyncFnOnce(Devices) -> Result<T, DevicesError> + 'static,
-    ) {
-        let devices = self.parts.devices.clone();
-        actix::spawn(async move {
-            // The requester may have gone.
-            let _ = reply.send(request(devices).await);
-        });
-    }
 }

@@ -20,8 +20,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Handler, Message, WrapFuture};
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use actix::{Actor, AsyncContext, Handler, Message, ResponseFuture, WrapFuture};
+use tokio::sync::{Notify, mpsc, watch};
 
 pub(super) use self::devices::{ForgetSession, Renew, Subscribe, Unsubscribe};
 use self::in_flight::InFlight;
@@ -181,16 +181,14 @@ impl Actor for PushDispatcher {
 
 /// The backlog of all servers; nothing, if it is unknown.
 #[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct AskBacklog(pub oneshot::Sender<Option<Backlog>>);
+#[rtype(result = "Option<Backlog>")]
+pub(super) struct AskBacklog;
 
 impl Handler<AskBacklog> for PushDispatcher {
-    type Result = ();
+    type Result = ResponseFuture<Option<Backlog>>;
 
-    fn handle(&mut self, AskBacklog(reply): AskBacklog, _: &mut Self::Context) {
+    fn handle(&mut self, _: AskBacklog, _: &mut Self::Context) -> Self::Result {
         let observer = Rc::clone(&self.observer);
-        actix::spawn(async move {
-            let _ = reply.send(observer.backlog().await.ok());
-        });
+        Box::pin(async move { observer.backlog().await.ok() })
     }
 }
