@@ -329,7 +329,6 @@ impl Live {
         let _ = self.shared.elsewhere.set(Box::new(call));
     }
 
-
     /// How the change feed is doing; off: the database has no change log.
     pub fn status(&self) -> HealthStatus {
         let mut status = self.shared.reporter.status();

@@ -93,17 +93,20 @@ impl HealthReporter {
 
 #[cfg(test)]
 mod tests {
-    use std::thread::sleep;
     use std::time::Duration;
+
+    use tokio::time::advance;
 
     use super::*;
 
-    #[test]
-    fn a_condition_has_an_age_and_success_a_time() {
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_condition_has_an_age_and_success_a_time() {
         let reporter = HealthReporter::new();
         reporter.report(Condition::Ready);
         let first = reporter.status();
-        sleep(Duration::from_millis(2));
+        advance(MINUTE).await;
         reporter.report(Condition::Ready);
         let ready = reporter.status();
         assert_eq!(
@@ -111,7 +114,7 @@ mod tests {
             (Condition::Ready, first.since)
         );
         assert!(ready.last_success > first.last_success);
-        sleep(Duration::from_millis(2));
+        advance(MINUTE).await;
         reporter.report(Condition::Down);
         let down = reporter.status();
         assert!(down.condition == Condition::Down && down.since > ready.since);

@@ -7,9 +7,9 @@ mod store;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use self::postgres_store::PostgresDevices;
 use self::redis_store::RedisDevices;
@@ -17,6 +17,7 @@ use self::store::{DeviceStore, Listed, Which};
 use super::device::{Device, Endpoint, Registered};
 use crate::database::Database;
 use crate::redis::{RedisOptions, RedisOptionsError};
+use gom_runtime::permits::Permits;
 use gom_telemetry::health::HealthStatus;
 
 /// Requests of the process that may wait for the store at once; the next is refused as overload.
@@ -120,7 +121,7 @@ pub enum DevicesError {
 #[derive(Clone)]
 pub struct Devices {
     store: Arc<dyn DeviceStore>,
-    room: Arc<Semaphore>,
+    in_flight: Permits,
     other_keys: Arc<OtherKeys>,
 }
 
@@ -155,7 +156,7 @@ impl Devices {
         };
         Ok(Devices {
             store,
-            room: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
+            in_flight: Permits::new(MAX_IN_FLIGHT),
             other_keys: Arc::new(other_keys),
         })
     }
@@ -333,10 +334,8 @@ impl Devices {
         &self,
         request: impl Future<Output = Result<T, String>>,
     ) -> Result<T, DevicesError> {
-        let _place = self
-            .room
-            .try_acquire()
-            .map_err(|_| DevicesError::Overloaded)?;
+        let permit = self.in_flight.try_acquire();
+        let _permit = permit.map_err(|_| DevicesError::Overloaded)?;
         request
             .await
             .map_err(|reason| DevicesError::Unavailable { reason })

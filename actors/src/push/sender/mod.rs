@@ -9,7 +9,7 @@ mod outcome;
 mod reach;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Certificate, Client, Response, Url};
@@ -17,6 +17,7 @@ use reqwest::{Certificate, Client, Response, Url};
 use self::authorization::Authorizations;
 use self::reach::{Guarded, Reach};
 use super::{Device, Endpoint, VapidKeys};
+use gom_runtime::clock::Clock;
 use gom_telemetry::causes::with_causes;
 use gom_telemetry::metrics::{PUSH_DURATION, Timer};
 
@@ -49,6 +50,7 @@ struct Parts {
     authorizations: Authorizations,
     reach: Arc<Reach>,
     timeout: Duration,
+    clock: Clock,
 }
 
 impl Sender {
@@ -101,6 +103,7 @@ impl Sender {
             authorizations: Authorizations::new(keys, options.contact),
             reach,
             timeout: options.timeout,
+            clock: options.clock,
         };
         Ok(Sender {
             parts: Arc::new(parts),
@@ -134,7 +137,7 @@ impl Sender {
     /// Sends a message to a device, within the time-out and never twice. Answers for everything that can happen.
     pub async fn send(&self, device: &Device, message: &Message) -> Outcome {
         let parts = &self.parts;
-        let now = SystemTime::now();
+        let now = self.parts.clock.now();
         let url = match self.target(&device.endpoint) {
             Ok(url) => url,
             Err(refusal) => return Outcome::refused(None, refusal.to_string()),
@@ -176,7 +179,7 @@ impl Sender {
                     .await
                     .unwrap_or_default();
                 let outcome =
-                    outcome::of_answer(status, &headers, &text, &hidden, SystemTime::now());
+                    outcome::of_answer(status, &headers, &text, &hidden, self.parts.clock.now());
                 if matches!(outcome, Outcome::Unauthorized { .. }) {
                     parts.authorizations.forget(&audience);
                 }

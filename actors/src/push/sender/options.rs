@@ -1,4 +1,4 @@
-//! How messages are sent.
+//! The options of sending.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use super::super::Contact;
+use gom_runtime::clock::Clock;
 
 #[derive(Clone)]
 pub struct SenderOptions {
@@ -24,8 +25,10 @@ pub struct SenderOptions {
     pub any_port: bool,
     /// Of one message, from the look for the address to the answer.
     pub timeout: Duration,
-    /// Who knows the addresses of names. What it says is checked before anything connects.
+    /// The resolver of names. Its addresses are checked before anything connects.
     pub names: Arc<dyn Resolve>,
+    /// The time that authorizations are signed for, and that `Retry-After` is compared with.
+    pub clock: Clock,
 }
 
 impl SenderOptions {
@@ -38,11 +41,12 @@ impl SenderOptions {
             any_port: false,
             timeout: Duration::from_secs(10),
             names: Arc::new(SystemNames),
+            clock: Clock::system(),
         }
     }
 }
 
-/// There is nothing to send with.
+/// Why a sender could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum SenderError {
     #[error("the certificates in {path} cannot be used: {reason}")]
