@@ -1,12 +1,12 @@
-//! Clients that one request has for itself: for transactions and for whatever may be cancelled. Knows nothing
-//! of what is run on them.
+//! Clients that one request has for itself: for transactions and for what may be cancelled. Knows nothing of what is run on
+//! them.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::connector::{Connector, OpenError, Role};
@@ -14,26 +14,26 @@ use super::error::RunError;
 use super::health::Health;
 use super::link::Link;
 use super::share::{Asker, Share, Shares};
+use gom_runtime::permits::{Permit, Permits};
 use gom_telemetry::metrics::{DATABASE_LEASED, DATABASE_WAITING, GaugeGuard};
 
 /// How long a cancelled statement may take to end before its connection is cut.
 const CANCEL_GRACE: Duration = Duration::from_secs(2);
-/// When the server gives no more connections: how long until it is asked again by the same waiter.
+/// When the server gives no more connections: how long until the same waiter requests one again.
 const NO_ROOM_PAUSE: Duration = Duration::from_millis(20);
 
 /// The leased clients of one worker.
 pub(super) struct LeasePool {
     connector: Arc<Connector>,
     health: watch::Receiver<Health>,
-    /// One permit for each client that may exist. Fair: who waits longest is next.
-    permits: Arc<Semaphore>,
+    /// One permit for each client that may exist. Fair: the longest waiter is next.
+    permits: Permits,
     /// Half of the clients for each asker at most, so that others never wait for all of somebody's work.
     shares: Rc<Shares>,
     idle: RefCell<Vec<Idle>>,
     /// How many are lent out.
     lent: Cell<usize>,
-    waiting: Cell<usize>,
-    max_waiting: usize,
+    waiting: Permits,
 }
 
 struct Idle {
@@ -58,12 +58,11 @@ impl LeasePool {
         LeasePool {
             connector,
             health,
-            permits: Arc::new(Semaphore::new(clients)),
+            permits: Permits::new(clients),
             shares: Shares::new((clients / 2).max(1)),
             idle: RefCell::default(),
             lent: Cell::new(0),
-            waiting: Cell::new(0),
-            max_waiting,
+            waiting: Permits::new(max_waiting),
         }
     }
 
@@ -110,7 +109,7 @@ impl LeasePool {
             Some(asker) => Some(self.shares.take_now(asker)?),
             None => None,
         };
-        let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
+        let permit = self.permits.try_acquire().ok()?;
         self.take_idle().map(|link| self.lend(link, permit, share))
     }
 
@@ -118,27 +117,28 @@ impl LeasePool {
         if let Some(share) = self.shares.take_now(asker) {
             return Ok(share);
         }
-        if self.waiting.get() >= self.max_waiting {
-            return Err(RunError::overloaded());
-        }
-        let _waiter = Waiter::new(&self.waiting);
+        let _waiter = self.wait()?;
         self.shares
             .take(asker, deadline)
             .await
             .ok_or_else(RunError::overloaded)
     }
 
-    async fn permit(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, RunError> {
-        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+    fn wait(&self) -> Result<Waiter, RunError> {
+        let permit = self.waiting.try_acquire();
+        Ok(Waiter {
+            _permit: permit.map_err(|_| RunError::overloaded())?,
+            _counted: DATABASE_WAITING.guard(()),
+        })
+    }
+
+    async fn permit(&self, deadline: Instant) -> Result<Permit, RunError> {
+        if let Ok(permit) = self.permits.try_acquire() {
             return Ok(permit);
         }
-        if self.waiting.get() >= self.max_waiting {
-            return Err(RunError::overloaded());
-        }
-        let _waiter = Waiter::new(&self.waiting);
-        match timeout_at(deadline, Arc::clone(&self.permits).acquire_owned()).await {
+        let _waiter = self.wait()?;
+        match timeout_at(deadline, self.permits.acquire()).await {
             Ok(Ok(permit)) => Ok(permit),
-            // The semaphore is never closed.
             Ok(Err(_)) | Err(_) => Err(RunError::overloaded()),
         }
     }
@@ -155,12 +155,7 @@ impl LeasePool {
         None
     }
 
-    fn lend(
-        self: &Rc<Self>,
-        link: Link,
-        permit: OwnedSemaphorePermit,
-        share: Option<Share>,
-    ) -> Lease {
+    fn lend(self: &Rc<Self>, link: Link, permit: Permit, share: Option<Share>) -> Lease {
         self.lent.set(self.lent.get() + 1);
         Lease {
             link,
@@ -182,26 +177,10 @@ impl LeasePool {
     }
 }
 
-/// Counts itself as waiting until it is dropped.
-struct Waiter<'a> {
-    waiting: &'a Cell<usize>,
+/// One waiter, until it is dropped.
+struct Waiter {
+    _permit: Permit,
     _counted: GaugeGuard,
-}
-
-impl<'a> Waiter<'a> {
-    fn new(waiting: &'a Cell<usize>) -> Self {
-        waiting.set(waiting.get() + 1);
-        Waiter {
-            waiting,
-            _counted: DATABASE_WAITING.guard(()),
-        }
-    }
-}
-
-impl Drop for Waiter<'_> {
-    fn drop(&mut self) {
-        self.waiting.set(self.waiting.get() - 1);
-    }
 }
 
 /// A client of one's own. Unless it is given back it is closed when dropped.
@@ -213,7 +192,7 @@ pub(super) struct Lease {
 /// The right to have one client; ends with the lease.
 struct LeasePermit {
     pool: Rc<LeasePool>,
-    _permit: OwnedSemaphorePermit,
+    _permit: Permit,
     _share: Option<Share>,
     _counted: GaugeGuard,
 }

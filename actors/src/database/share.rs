@@ -7,8 +7,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::sync::{Arc, LazyLock};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
+
+use gom_runtime::permits::{Permit, Permits};
 
 /// On whose behalf statements run. Two of the same name are the same; those of others are, but for a chance of one in
 /// many, not.
@@ -45,12 +46,12 @@ impl Behalf {
 pub(super) struct Shares {
     most: usize,
     /// Of those who have one or wait for one: the places left to them, and how many they are.
-    open: RefCell<HashMap<Asker, (Arc<Semaphore>, usize)>>,
+    open: RefCell<HashMap<Asker, (Permits, usize)>>,
 }
 
 /// One of an asker's places. It is given back when it is dropped.
 pub(super) struct Share {
-    _permit: OwnedSemaphorePermit,
+    _permit: Permit,
     _counted: Counted,
 }
 
@@ -83,7 +84,7 @@ impl Shares {
     /// One place, if there is one at once.
     pub fn take_now(self: &Rc<Self>, asker: Asker) -> Option<Share> {
         let (places, counted) = self.enter(asker);
-        let permit = places.try_acquire_owned().ok()?;
+        let permit = places.try_acquire().ok()?;
         Some(Share {
             _permit: permit,
             _counted: counted,
@@ -93,24 +94,21 @@ impl Shares {
     /// One place, waited for behind the asker's own others; `None` at the deadline.
     pub async fn take(self: &Rc<Self>, asker: Asker, deadline: Instant) -> Option<Share> {
         let (places, counted) = self.enter(asker);
-        let permit = timeout_at(deadline, places.acquire_owned())
-            .await
-            .ok()?
-            .ok()?;
+        let permit = timeout_at(deadline, places.acquire()).await.ok()?.ok()?;
         Some(Share {
             _permit: permit,
             _counted: counted,
         })
     }
 
-    fn enter(self: &Rc<Self>, asker: Asker) -> (Arc<Semaphore>, Counted) {
+    fn enter(self: &Rc<Self>, asker: Asker) -> (Permits, Counted) {
         let mut open = self.open.borrow_mut();
         let (places, count) = open
             .entry(asker)
-            .or_insert_with(|| (Arc::new(Semaphore::new(self.most)), 0));
+            .or_insert_with(|| (Permits::new(self.most), 0));
         *count += 1;
         (
-            Arc::clone(places),
+            places.clone(),
             Counted {
                 shares: Rc::clone(self),
                 asker,
