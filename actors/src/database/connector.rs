@@ -32,7 +32,7 @@ pub(super) enum Role {
     Heartbeat,
     /// An actor's own, of which there are few, with this bound on a statement; not counted in the bound. `planned`: each
     /// time that a statement runs, where tables grow a thousandfold while the connection lives.
-    Own { limit: Duration, planned: bool },
+    Dedicated { limit: Duration, planned: bool },
     /// Migrations and seeds at start: no bound on a statement's time; not counted in the bound.
     Lent,
 }
@@ -43,7 +43,7 @@ impl Role {
             Role::Shared => Pool::Shared,
             Role::Leased => Pool::Leased,
             Role::Heartbeat => Pool::Heartbeat,
-            Role::Own { .. } | Role::Lent => Pool::Own,
+            Role::Dedicated { .. } | Role::Lent => Pool::Own,
         }
     }
 }
@@ -105,7 +105,7 @@ impl Connector {
                     }
                 })?)
             }
-            Role::Heartbeat | Role::Own { .. } | Role::Lent => None,
+            Role::Heartbeat | Role::Dedicated { .. } | Role::Lent => None,
         };
         let (client, io) = self.connect(role).await?;
         let open = Open {
@@ -197,7 +197,7 @@ impl Connector {
     fn session(&self, role: Role) -> String {
         let limit = match role {
             Role::Lent => 0,
-            Role::Own { limit, .. } => limit.as_millis(),
+            Role::Dedicated { limit, .. } => limit.as_millis(),
             _ => self.options.statement_timeout.as_millis(),
         };
         let mut options = format!(
@@ -210,11 +210,11 @@ impl Connector {
         if role == Role::Shared {
             options.push_str(" -c default_transaction_read_only=on");
         }
-        if matches!(role, Role::Own { .. }) {
+        if matches!(role, Role::Dedicated { .. }) {
             // Few rows of tables that may be large: also by a plan that was made while they were small.
             options.push_str(" -c enable_seqscan=off");
         }
-        if matches!(role, Role::Own { planned: true, .. }) {
+        if matches!(role, Role::Dedicated { planned: true, .. }) {
             options.push_str(" -c plan_cache_mode=force_custom_plan");
         }
         if let Some(given) = self.server.get_options() {

@@ -48,7 +48,7 @@ impl ThreadWork {
 
 /// A statement has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum LineError {
+pub(crate) enum StatementError {
     /// The database is not there, or does not answer: the same may be retried.
     #[error("the database is not available: {0}")]
     Unavailable(String),
@@ -88,7 +88,7 @@ impl DedicatedConnection {
     }
 
     /// Runs a statement that commits by itself; its rows.
-    pub async fn rows(&self, statement: &Statement) -> Result<Vec<Row>, LineError> {
+    pub async fn rows(&self, statement: &Statement) -> Result<Vec<Row>, StatementError> {
         self.timed_rows(statement).await.0
     }
 
@@ -97,7 +97,7 @@ impl DedicatedConnection {
     pub async fn timed_rows(
         &self,
         statement: &Statement,
-    ) -> (Result<Vec<Row>, LineError>, Duration) {
+    ) -> (Result<Vec<Row>, StatementError>, Duration) {
         let link = match self.link().await {
             Ok(link) => link,
             Err(error) => return (Err(error), Duration::ZERO),
@@ -114,7 +114,11 @@ impl DedicatedConnection {
         )
     }
 
-    async fn ask(&self, link: &Rc<Link>, statement: &Statement) -> Result<Vec<Row>, LineError> {
+    async fn ask(
+        &self,
+        link: &Rc<Link>,
+        statement: &Statement,
+    ) -> Result<Vec<Row>, StatementError> {
         let patience = self.limit + GRACE;
         let mut asking = pin!(link.rows(statement));
         let answer = loop {
@@ -137,15 +141,15 @@ impl DedicatedConnection {
         }
         Err(match failure {
             Failure::Rejected(report) | Failure::Stale(report) => {
-                LineError::Rejected(report.to_string())
+                StatementError::Rejected(report.to_string())
             }
-            Failure::Fault(message) => LineError::Rejected(message),
-            Failure::Cancelled => LineError::Slow(self.limit),
-            other => LineError::Unavailable(other.into_run_error().to_string()),
+            Failure::Fault(message) => StatementError::Rejected(message),
+            Failure::Cancelled => StatementError::Slow(self.limit),
+            other => StatementError::Unavailable(other.into_run_error().to_string()),
         })
     }
 
-    async fn link(&self) -> Result<Rc<Link>, LineError> {
+    async fn link(&self) -> Result<Rc<Link>, StatementError> {
         if let Some(link) = self.live() {
             return Ok(link);
         }
@@ -157,14 +161,14 @@ impl DedicatedConnection {
             .database
             .connector
             .open(
-                Role::Own {
+                Role::Dedicated {
                     limit: self.limit,
                     planned: self.planned,
                 },
                 0,
             )
             .await;
-        let link = Rc::new(opened.map_err(|error| LineError::Unavailable(error.reason))?);
+        let link = Rc::new(opened.map_err(|error| StatementError::Unavailable(error.reason))?);
         *self.link.borrow_mut() = Some(Rc::clone(&link));
         Ok(link)
     }

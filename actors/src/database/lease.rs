@@ -159,7 +159,7 @@ impl LeasePool {
         self.lent.set(self.lent.get() + 1);
         Lease {
             link,
-            seat: LeasePermit {
+            permit: LeasePermit {
                 pool: Rc::clone(self),
                 _permit: permit,
                 _share: share,
@@ -186,7 +186,7 @@ struct Waiter {
 /// A client of one's own. Unless it is given back it is closed when dropped.
 pub(super) struct Lease {
     pub link: Link,
-    seat: LeasePermit,
+    permit: LeasePermit,
 }
 
 /// The right to have one client; ends with the lease.
@@ -207,7 +207,7 @@ impl Lease {
     /// Gives the client to the next. Only when nothing is in flight on it and no transaction is open.
     pub fn give_back(self) {
         if !self.link.is_closed() {
-            self.seat.pool.idle.borrow_mut().push(Idle {
+            self.permit.pool.idle.borrow_mut().push(Idle {
                 link: self.link,
                 since: Instant::now(),
             });
@@ -218,8 +218,11 @@ impl Lease {
     /// late, and would then hit whatever runs next.
     pub fn abandon(self) {
         tokio::task::spawn_local(async move {
-            // The seat is kept until the client is gone.
-            let Lease { link, seat: _seat } = self;
+            // The permit is kept until the client is gone.
+            let Lease {
+                link,
+                permit: _permit,
+            } = self;
             let canceller = link.canceller();
             let _ = timeout(CANCEL_GRACE, canceller.cancel()).await;
             // Answered by whatever was in flight before, cancelled or not.

@@ -53,7 +53,7 @@ pub use self::text::JsonText;
 pub use self::tls::TlsError;
 
 use self::connection::Connection;
-pub(crate) use self::dedicated::{DedicatedConnection, LineError, ThreadWork};
+pub(crate) use self::dedicated::{DedicatedConnection, StatementError, ThreadWork};
 
 use self::connector::Connector;
 use self::health::HealthChannel;

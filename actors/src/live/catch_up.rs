@@ -18,7 +18,7 @@ use super::join::{Join, Joined, Progress};
 use super::local::Deliver;
 use super::log::{Page, Place};
 use super::{Delivered, LiveError};
-use crate::database::LineError;
+use crate::database::StatementError;
 use gom_runtime::crash::crash_point;
 use gom_runtime::owner::Owner;
 
@@ -155,7 +155,7 @@ impl CatchUp<'_> {
     }
 
     /// Reads a page, on the connection of those who arrive.
-    pub async fn read(&self, at: Progress, goal: Place) -> Result<Step, LineError> {
+    pub async fn read(&self, at: Progress, goal: Place) -> Result<Step, StatementError> {
         let history = &self.core.history;
         let Page {
             state,
@@ -193,7 +193,7 @@ impl CatchUp<'_> {
                     },
                 })
             }
-            Err(LineError::Slow(_)) => Ok(Step::Costly),
+            Err(StatementError::Slow(_)) => Ok(Step::Costly),
             Err(error) => Err(error),
         }
     }
@@ -213,7 +213,7 @@ impl CatchUp<'_> {
     /// Tries again while the database is away, for a while.
     async fn patiently<T>(
         &self,
-        ask: impl AsyncFn() -> Result<T, LineError>,
+        ask: impl AsyncFn() -> Result<T, StatementError>,
     ) -> Result<T, LiveError> {
         let began = Instant::now();
         loop {

@@ -18,7 +18,7 @@ use super::budget::Budgets;
 use super::groups::{GroupId, Groups, Interest};
 use super::log::{Log, LogPiece};
 use super::{Delivered, Encode, LiveError};
-use crate::database::{LineError, ThreadWork};
+use crate::database::{StatementError, ThreadWork};
 use gom_runtime::crash::crash_point;
 use gom_runtime::owner::Owner;
 
@@ -133,7 +133,7 @@ impl Decider {
         &self,
         groups: &RefCell<Groups>,
         pieces: &[Piece],
-    ) -> Result<Vec<(GroupId, Vec<At>)>, LineError> {
+    ) -> Result<Vec<(GroupId, Vec<At>)>, StatementError> {
         let mut of_model: BTreeMap<ModelId, Vec<At>> = BTreeMap::new();
         for (i, piece) in pieces.iter().enumerate() {
             for (j, change) in piece.changes.iter().enumerate() {
@@ -184,7 +184,7 @@ impl Decider {
         paths: &[Path],
         pieces: &[Piece],
         ats: &[At],
-    ) -> Result<Vec<(At, usize, String)>, LineError> {
+    ) -> Result<Vec<(At, usize, String)>, StatementError> {
         let runs = runs(ats);
         let rows = runs.iter().map(|run| async {
             let statement = self.planner.probe(model, paths, &changes(pieces, run));
@@ -217,7 +217,7 @@ impl Decider {
         ats.iter().filter(admitted).copied().collect()
     }
 
-    /// What a group gets of changes that were admitted. [`LineError::Slow`] as soon as it has taken more than the meter allows.
+    /// What a group gets of changes that were admitted. [`StatementError::Slow`] as soon as it has taken more than the meter allows.
     pub async fn events(
         &self,
         interest: &Interest,
@@ -225,7 +225,7 @@ impl Decider {
         ats: &[At],
         epoch: u64,
         meter: &Meter,
-    ) -> Result<Vec<Delivered>, LineError> {
+    ) -> Result<Vec<Delivered>, StatementError> {
         let subscription = match interest {
             Interest::Events(subscription) => subscription,
             Interest::Touch(_) => {
@@ -239,7 +239,7 @@ impl Decider {
         let mut found = Vec::with_capacity(ats.len());
         for run in runs(ats) {
             if meter.is_over() {
-                return Err(LineError::Slow(meter.allowance));
+                return Err(StatementError::Slow(meter.allowance));
             }
             for (at, payload) in self.payloads(subscription, pieces, &run, meter).await? {
                 crash_point("event-encode");
@@ -262,17 +262,17 @@ impl Decider {
         pieces: &[Piece],
         run: &[At],
         meter: &Meter,
-    ) -> Result<Vec<(At, String)>, LineError> {
+    ) -> Result<Vec<(At, String)>, StatementError> {
         let began = Instant::now();
         let statement = self.planner.payloads(subscription, &changes(pieces, run));
         self.took_here(meter, began.elapsed());
-        let statement = statement.map_err(|error| LineError::Rejected(error.to_string()))?;
-        let line = if meter.of_service {
+        let statement = statement.map_err(|error| StatementError::Rejected(error.to_string()))?;
+        let log = if meter.of_service {
             &self.trusted
         } else {
             &self.groups
         };
-        let (rows, took) = line.timed_rows(&statement).await;
+        let (rows, took) = log.timed_rows(&statement).await;
         meter.add(took);
         rows?
             .iter()
@@ -303,7 +303,7 @@ impl Decider {
         epoch: u64,
         budgets: &Budgets,
         groups: &RefCell<Groups>,
-    ) -> Result<Vec<(GroupId, Decided)>, LineError> {
+    ) -> Result<Vec<(GroupId, Decided)>, StatementError> {
         let mut of_users: HashMap<Owner, Vec<Wanted>> = HashMap::new();
         let mut queues = Vec::new();
         for one in wanted {
@@ -333,8 +333,8 @@ impl Decider {
     /// log, which may have been trimmed after the pieces were read.
     ///
     /// # Errors
-    /// [`LineError::Unavailable`], if the log does not keep all of it any more: the next read finds that out.
-    pub async fn still_logged(&self, pieces: &[Piece], epoch: u64) -> Result<(), LineError> {
+    /// [`StatementError::Unavailable`], if the log does not keep all of it any more: the next read finds that out.
+    pub async fn still_logged(&self, pieces: &[Piece], epoch: u64) -> Result<(), StatementError> {
         let Some(first) = pieces.first() else {
             return Ok(());
         };
@@ -342,7 +342,7 @@ impl Decider {
         if state.epoch == epoch && state.oldest < first.position {
             return Ok(());
         }
-        Err(LineError::Unavailable(
+        Err(StatementError::Unavailable(
             "the change log was trimmed while events were read".to_owned(),
         ))
     }
@@ -359,7 +359,7 @@ impl Decider {
         pieces: &[Piece],
         epoch: u64,
         budgets: &Budgets,
-    ) -> Result<Decided, LineError> {
+    ) -> Result<Decided, StatementError> {
         let ats = Self::admitted(interest, pieces, ats, epoch, None);
         if ats.is_empty() {
             return Ok(Decided::Events(Vec::new()));
@@ -377,7 +377,9 @@ impl Decider {
         match events {
             Ok(events) => Ok(Decided::Events(events)),
             // At once: the next of its groups must not try.
-            Err(LineError::Slow(_)) => Ok(Decided::Costly(budgets.penalize(owner, Instant::now()))),
+            Err(StatementError::Slow(_)) => {
+                Ok(Decided::Costly(budgets.penalize(owner, Instant::now())))
+            }
             Err(error) => own_fault(error).map(Decided::Failed),
         }
     }
@@ -401,19 +403,19 @@ pub(super) fn last_cursor(pieces: &[Piece], ats: &[At], epoch: u64) -> Option<Cu
 ///
 /// # Errors
 /// What is not the group's fault.
-pub(super) fn own_fault(error: LineError) -> Result<LiveError, LineError> {
+pub(super) fn own_fault(error: StatementError) -> Result<LiveError, StatementError> {
     match error {
-        LineError::Rejected(cause) => {
+        StatementError::Rejected(cause) => {
             tracing::error!(cause, "a subscription cannot be decided");
             Ok(LiveError::Failed(
                 "the subscription cannot be decided".to_owned(),
             ))
         }
         // It may be the machine's fault: a client that reconnects with its cursor misses nothing.
-        LineError::Slow(_) => Ok(LiveError::Unavailable(
+        StatementError::Slow(_) => Ok(LiveError::Unavailable(
             "reading an event took too long".to_owned(),
         )),
-        LineError::Unavailable(_) => Err(error),
+        StatementError::Unavailable(_) => Err(error),
     }
 }
 
@@ -426,23 +428,23 @@ fn changes<'a>(pieces: &'a [Piece], run: &[At]) -> Vec<&'a Change> {
     run.iter().map(|at| &pieces[at.0].changes[at.1]).collect()
 }
 
-fn at<'a>(run: &'a [At], row: &Row) -> Result<&'a At, LineError> {
+fn at<'a>(run: &'a [At], row: &Row) -> Result<&'a At, StatementError> {
     run.get(ordinal(row, 0)?)
         .ok_or_else(|| unexpected("an ordinal that was not asked for"))
 }
 
-fn ordinal(row: &Row, column: usize) -> Result<usize, LineError> {
+fn ordinal(row: &Row, column: usize) -> Result<usize, StatementError> {
     let number: i32 = row
         .try_get(column)
         .map_err(|error| unexpected(&error.to_string()))?;
     usize::try_from(number).map_err(|_| unexpected("a negative ordinal"))
 }
 
-fn text(row: &Row, column: usize) -> Result<String, LineError> {
+fn text(row: &Row, column: usize) -> Result<String, StatementError> {
     row.try_get(column)
         .map_err(|error| unexpected(&error.to_string()))
 }
 
-fn unexpected(what: &str) -> LineError {
-    LineError::Rejected(format!("an answer of the database holds {what}"))
+fn unexpected(what: &str) -> StatementError {
+    StatementError::Rejected(format!("an answer of the database holds {what}"))
 }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::hub::{Advance, Hub};
 use super::log::{Log, LogState};
 use super::{LiveOptions, Shared, upkeep};
-use crate::database::{Database, LineError};
+use crate::database::{Database, StatementError};
 use gom_runtime::supervision::{Context, Supervised, SupervisedActor};
 use gom_telemetry::health::Condition;
 use gom_telemetry::metrics::{ActorKind, FEED_STAMPED};
@@ -101,7 +101,7 @@ impl Follow {
                     Err(error) => (error, Condition::Down),
                 },
                 // The database is there: perhaps it has no change log.
-                Err(error @ LineError::Rejected(_)) => match self.log.exists().await {
+                Err(error @ StatementError::Rejected(_)) => match self.log.exists().await {
                     Ok(false) => (error, Condition::Off),
                     _ => (error, Condition::Down),
                 },
@@ -121,7 +121,7 @@ impl Follow {
         &self,
         mut state: LogState,
         complained: &mut bool,
-    ) -> Result<std::convert::Infallible, LineError> {
+    ) -> Result<std::convert::Infallible, StatementError> {
         let mut looked = Instant::now();
         loop {
             // Before the look: a commit during it sends another.
@@ -162,8 +162,8 @@ impl Follow {
     }
 
     /// Waits until the hub has delivered, so that it is never behind by more than one message.
-    async fn advance_hub(&self, state: LogState) -> Result<(), LineError> {
-        let unavailable = || LineError::Unavailable("the hub is restarting".to_owned());
+    async fn advance_hub(&self, state: LogState) -> Result<(), StatementError> {
+        let unavailable = || StatementError::Unavailable("the hub is restarting".to_owned());
         if self
             .shared
             .head

@@ -15,7 +15,7 @@ use super::hub::{Core, Hub};
 use super::local::Deliver;
 use super::log::{Page, Place};
 use super::{Delivered, LiveError};
-use crate::database::LineError;
+use crate::database::StatementError;
 use gom_runtime::owner::Owner;
 
 /// Up to where somebody has read the log by itself.
@@ -199,8 +199,10 @@ impl Core {
         }
         match self.read_rest(interest, owner, at, here).await {
             Ok(rest) => rest,
-            Err(LineError::Unavailable(_) | LineError::Slow(_)) => Rest::Not(Joined::NotYet),
-            Err(LineError::Rejected(cause)) => {
+            Err(StatementError::Unavailable(_) | StatementError::Slow(_)) => {
+                Rest::Not(Joined::NotYet)
+            }
+            Err(StatementError::Rejected(cause)) => {
                 tracing::error!(cause, "the change log cannot be read");
                 Rest::Not(Joined::Failed(LiveError::Failed(
                     "the change log cannot be read".to_owned(),
@@ -215,7 +217,7 @@ impl Core {
         owner: &Owner,
         at: Progress,
         here: Place,
-    ) -> Result<Rest, LineError> {
+    ) -> Result<Rest, StatementError> {
         let Page {
             state,
             pieces,

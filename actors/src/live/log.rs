@@ -7,7 +7,7 @@ use gom_engine::plan::{Param, Statement};
 use tokio::time::Instant;
 use tokio_postgres::Row;
 
-use crate::database::{Database, DedicatedConnection, LineError, ThreadWork};
+use crate::database::{Database, DedicatedConnection, StatementError, ThreadWork};
 
 /// Rows of the log that are read at once. A transaction with more comes in pieces.
 const PAGE: usize = 5_000;
@@ -101,7 +101,7 @@ pub(super) struct Page {
 
 /// The log of one schema, on a connection of its own.
 pub(super) struct Log {
-    line: DedicatedConnection,
+    connection: DedicatedConnection,
     schema: String,
     thread: ThreadWork,
 }
@@ -119,47 +119,47 @@ impl Log {
         limit: Option<Duration>,
         thread: ThreadWork,
     ) -> Self {
-        let line = DedicatedConnection::beside(database, limit, thread.clone());
+        let connection = DedicatedConnection::beside(database, limit, thread.clone());
         Log {
-            line,
+            connection,
             schema: schema.to_owned(),
             thread,
         }
     }
 
     /// Sees to it that positions of a database that was restored are not taken for its earlier life's.
-    pub async fn open(&self) -> Result<LogState, LineError> {
+    pub async fn open(&self) -> Result<LogState, StatementError> {
         self.state_by(OPEN).await
     }
 
     /// Whether the database has a change log.
-    pub async fn exists(&self) -> Result<bool, LineError> {
-        let rows = self.line.rows(&statement(EXISTS, [])).await?;
+    pub async fn exists(&self) -> Result<bool, StatementError> {
+        let rows = self.connection.rows(&statement(EXISTS, [])).await?;
         let row = rows.first().ok_or_else(|| unexpected("no answer"))?;
         row.try_get(0)
             .map_err(|error| unexpected(&error.to_string()))
     }
 
-    pub async fn state(&self) -> Result<LogState, LineError> {
+    pub async fn state(&self) -> Result<LogState, StatementError> {
         self.state_by(STATE).await
     }
 
-    async fn state_by(&self, sql: &str) -> Result<LogState, LineError> {
-        let rows = self.line.rows(&statement(sql, [])).await?;
+    async fn state_by(&self, sql: &str) -> Result<LogState, StatementError> {
+        let rows = self.connection.rows(&statement(sql, [])).await?;
         log_state(rows.first())
     }
 
     /// Gives positions to what was committed; the last one.
-    pub async fn stamp(&self) -> Result<u64, LineError> {
-        let rows = self.line.rows(&statement(STAMP, [])).await?;
+    pub async fn stamp(&self) -> Result<u64, StatementError> {
+        let rows = self.connection.rows(&statement(STAMP, [])).await?;
         let row = rows.first().ok_or_else(|| unexpected("no position"))?;
         Ok(number(row, 0)?.cast_unsigned())
     }
 
     /// Gives positions to committed changes that were passed over; how many. `exact`: compares change by change.
-    pub async fn stamp_left_behind(&self, exact: bool) -> Result<u64, LineError> {
+    pub async fn stamp_left_behind(&self, exact: bool) -> Result<u64, StatementError> {
         let rows = self
-            .line
+            .connection
             .rows(&statement(STAMP_LEFT_BEHIND, [exact.to_string()]))
             .await?;
         let row = rows.first().ok_or_else(|| unexpected("no number"))?;
@@ -167,13 +167,18 @@ impl Log {
     }
 
     /// Forgets about `step` of the changes that are too old or too many; how many.
-    pub async fn trim(&self, age: Duration, changes: u64, step: u32) -> Result<u64, LineError> {
+    pub async fn trim(
+        &self,
+        age: Duration,
+        changes: u64,
+        step: u32,
+    ) -> Result<u64, StatementError> {
         let params = [
             age.as_millis().to_string(),
             changes.to_string(),
             step.to_string(),
         ];
-        let rows = self.line.rows(&statement(TRIM, params)).await?;
+        let rows = self.connection.rows(&statement(TRIM, params)).await?;
         let removed = rows.first().map(|row| row.try_get::<_, i32>(0)).transpose();
         Ok(u64::from(
             removed
@@ -184,9 +189,9 @@ impl Log {
     }
 
     /// Begins a new epoch if the log still is of this one and stands before a position that it has given before.
-    pub async fn begin_epoch(&self, lost: u64, position: u64) -> Result<(), LineError> {
+    pub async fn begin_epoch(&self, lost: u64, position: u64) -> Result<(), StatementError> {
         let params = [lost.to_string(), position.to_string()];
-        self.line
+        self.connection
             .rows(&statement(BEGIN_EPOCH, params))
             .await
             .map(drop)
@@ -194,7 +199,7 @@ impl Log {
 
     /// What follows a place up to a position, in order. If nothing is left, the next place is the position's end, or the log's
     /// end if that comes first. Whether anything was forgotten in between, the page's state says.
-    pub async fn read(&self, after: Place, upto: u64) -> Result<Page, LineError> {
+    pub async fn read(&self, after: Place, upto: u64) -> Result<Page, StatementError> {
         let params = [
             after.position.to_string(),
             after.sequence.to_string(),
@@ -202,7 +207,7 @@ impl Log {
             self.schema.clone(),
             PAGE.to_string(),
         ];
-        let rows = self.line.rows(&statement(READ, params)).await?;
+        let rows = self.connection.rows(&statement(READ, params)).await?;
         let began = Instant::now();
         let page = page(&rows, after, upto);
         self.thread.add(began.elapsed());
@@ -213,17 +218,17 @@ impl Log {
     pub async fn timed_rows(
         &self,
         statement: &Statement,
-    ) -> (Result<Vec<Row>, LineError>, Duration) {
-        self.line.timed_rows(statement).await
+    ) -> (Result<Vec<Row>, StatementError>, Duration) {
+        self.connection.timed_rows(statement).await
     }
 
     /// Runs a statement of the engine's on the same connection.
-    pub async fn rows(&self, statement: &Statement) -> Result<Vec<Row>, LineError> {
-        self.line.rows(statement).await
+    pub async fn rows(&self, statement: &Statement) -> Result<Vec<Row>, StatementError> {
+        self.connection.rows(statement).await
     }
 }
 
-fn page(rows: &[Row], after: Place, upto: u64) -> Result<Page, LineError> {
+fn page(rows: &[Row], after: Place, upto: u64) -> Result<Page, StatementError> {
     let state = log_state(rows.first())?;
     let mut place = after;
     let mut pieces: Vec<LogPiece> = Vec::new();
@@ -269,7 +274,7 @@ fn page(rows: &[Row], after: Place, upto: u64) -> Result<Page, LineError> {
 }
 
 /// Nothing for what only a newer version writes.
-fn log_row(row: &Row) -> Result<Option<LogRow>, LineError> {
+fn log_row(row: &Row) -> Result<Option<LogRow>, StatementError> {
     let text = |column: usize| {
         row.try_get::<_, Option<String>>(column)
             .map_err(|error| unexpected(&error.to_string()))
@@ -292,7 +297,7 @@ fn log_row(row: &Row) -> Result<Option<LogRow>, LineError> {
     }))
 }
 
-fn log_state(row: Option<&Row>) -> Result<LogState, LineError> {
+fn log_state(row: Option<&Row>) -> Result<LogState, StatementError> {
     let row = row.ok_or_else(|| unexpected("no state"))?;
     Ok(LogState {
         epoch: number(row, 0)?.cast_unsigned(),
@@ -301,18 +306,18 @@ fn log_state(row: Option<&Row>) -> Result<LogState, LineError> {
     })
 }
 
-fn number(row: &Row, column: usize) -> Result<i64, LineError> {
+fn number(row: &Row, column: usize) -> Result<i64, StatementError> {
     row.try_get(column)
         .map_err(|error| unexpected(&error.to_string()))
 }
 
-fn optional_number(row: &Row, column: usize) -> Result<Option<i64>, LineError> {
+fn optional_number(row: &Row, column: usize) -> Result<Option<i64>, StatementError> {
     row.try_get(column)
         .map_err(|error| unexpected(&error.to_string()))
 }
 
-fn unexpected(what: &str) -> LineError {
-    LineError::Rejected(format!(
+fn unexpected(what: &str) -> StatementError {
+    StatementError::Rejected(format!(
         "the change log has {what} that this program does not expect"
     ))
 }

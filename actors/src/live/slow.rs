@@ -22,7 +22,7 @@ use super::hub::{Core, Hub};
 use super::join::{Joined, Progress, Rejoin};
 use super::log::{Page, Place};
 use super::{Delivered, LiveError};
-use crate::database::LineError;
+use crate::database::StatementError;
 use gom_runtime::owner::Owner;
 
 /// A place is looked at again whether it can be served, if nothing else happens.
@@ -222,7 +222,7 @@ impl SlowLane {
         let served = if behind.at.place < goal {
             match self.step(behind, core, goal).await {
                 Ok(took) => Some(took),
-                Err(LineError::Unavailable(_)) => {
+                Err(StatementError::Unavailable(_)) => {
                     (behind.level, behind.goal) = (Instant::now(), None);
                     sleep(AWAY).await;
                     return Ok(Turn::Idle);
@@ -270,7 +270,7 @@ impl SlowLane {
         behind: &mut Behind,
         core: &Rc<Core>,
         goal: Place,
-    ) -> Result<Duration, LineError> {
+    ) -> Result<Duration, StatementError> {
         let Some(read) = self.read(behind.at, goal).await? else {
             // Those who have come further may still be served: one of them has the place then.
             core.end(behind.id, &LiveError::Resync).await;
@@ -302,15 +302,17 @@ impl SlowLane {
                 }
             }
             // Fewer may take less.
-            Err(LineError::Slow(_)) if part.len() > 1 => behind.together = (part.len() / 8).max(1),
-            Err(LineError::Slow(limit)) => behind.postpone(limit, Instant::now()),
+            Err(StatementError::Slow(_)) if part.len() > 1 => {
+                behind.together = (part.len() / 8).max(1)
+            }
+            Err(StatementError::Slow(limit)) => behind.postpone(limit, Instant::now()),
             Err(error) => return Err(error),
         }
         Ok(meter.spent())
     }
 
     /// The page that follows; nothing if something of it is not kept any more.
-    async fn read(&self, at: Progress, goal: Place) -> Result<Option<Rc<Read>>, LineError> {
+    async fn read(&self, at: Progress, goal: Place) -> Result<Option<Rc<Read>>, StatementError> {
         let from = (at.epoch, at.place, at.counted);
         let known = self.page.borrow().clone();
         if let Some(known) = known.filter(|page| page.from == from && page.when.elapsed() < FRESH) {

@@ -7,7 +7,7 @@ use tokio::time::{Instant, interval_at, sleep};
 
 use super::LiveOptions;
 use super::log::Log;
-use crate::database::LineError;
+use crate::database::StatementError;
 use gom_telemetry::metrics::{FEED_LEFT_BEHIND, FEED_TRIMMED};
 
 /// Between two looks whether something can be forgotten, and the most that is forgotten in one go.
@@ -43,7 +43,7 @@ pub(super) async fn search(log: Log) {
     // A database that has no change log yet gets one, or a server that knows it.
     while let Err(error) = search_once(&log, true).await {
         tracing::debug!(cause = %error, "the change log was not searched");
-        let pause = if matches!(error, LineError::Rejected(_)) {
+        let pause = if matches!(error, StatementError::Rejected(_)) {
             SEARCH_EVERY
         } else {
             PAUSE_AFTER_FAILURE
@@ -59,7 +59,7 @@ pub(super) async fn search(log: Log) {
     }
 }
 
-async fn search_once(log: &Log, exact: bool) -> Result<(), LineError> {
+async fn search_once(log: &Log, exact: bool) -> Result<(), StatementError> {
     let changes = log.stamp_left_behind(exact).await?;
     if changes > 0 {
         FEED_LEFT_BEHIND.add((), changes);

@@ -13,7 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_postgres::Row;
 
 use super::{Beginning, RESUME_INTERVAL, ResumeError, ResumeOptions, RowId, Shared};
-use crate::database::{Database, DedicatedConnection, LineError};
+use crate::database::{Database, DedicatedConnection, StatementError};
 use gom_runtime::permits::Permits;
 
 /// A statement that takes longer is given up, and its work repeated at the next interval.
@@ -38,7 +38,7 @@ const KEEP: &str = "select gom.keep_resume_positions($1::bigint, $2::jsonb)";
 const FORGET: &str = "select gom.forget_resume_positions($1::bigint)";
 
 pub(super) struct Keeper {
-    line: DedicatedConnection,
+    connection: DedicatedConnection,
     options: ResumeOptions,
     /// Of this process.
     node: i64,
@@ -71,9 +71,9 @@ struct Wrote {
 impl Keeper {
     pub fn new(database: &Database, options: ResumeOptions, shared: Weak<Shared>) -> Self {
         let (high, _) = uuid::Uuid::new_v4().as_u64_pair();
-        let line = DedicatedConnection::new(database, Some(LIMIT));
+        let connection = DedicatedConnection::new(database, Some(LIMIT));
         Keeper {
-            line,
+            connection,
             options,
             node: high.cast_signed(),
             shared,
@@ -177,7 +177,7 @@ impl Keeper {
             self.options.most_of_session.to_string(),
         ];
         let resumed = self
-            .line
+            .connection
             .rows(&statement(RESUME, params))
             .await
             .and_then(|rows| resumed(&rows));
@@ -186,7 +186,7 @@ impl Keeper {
                 shared.registry().begun(id, at);
                 Ok(from)
             }
-            Err(LineError::Rejected(cause)) if is_missing(&cause) => {
+            Err(StatementError::Rejected(cause)) if is_missing(&cause) => {
                 shared.registry().remove(id);
                 if !self.complained.replace(true) {
                     tracing::warn!(
@@ -197,7 +197,7 @@ impl Keeper {
                 Ok(None)
             }
             Err(error) => {
-                if matches!(error, LineError::Rejected(_)) && !self.complained.replace(true) {
+                if matches!(error, StatementError::Rejected(_)) && !self.complained.replace(true) {
                     tracing::warn!(cause = %error, "where subscriptions of clients without cursors go on cannot be read");
                 }
                 shared.registry().remove_stray(id);
@@ -232,7 +232,7 @@ impl Keeper {
                 return;
             }
             let params = [self.node.to_string(), batch.to_json().to_string()];
-            let written = self.line.rows(&statement(KEEP, params)).await;
+            let written = self.connection.rows(&statement(KEEP, params)).await;
             match written.and_then(|rows| ids(&rows)) {
                 Ok(disturbed) => {
                     shared.registry().written(&batch, &disturbed);
@@ -243,7 +243,7 @@ impl Keeper {
                     }
                 }
                 Err(error) => {
-                    if matches!(error, LineError::Slow(_)) {
+                    if matches!(error, StatementError::Slow(_)) {
                         wrote.together = (together / 2).max(LEAST_TOGETHER);
                     }
                     if !wrote.complained {
@@ -261,7 +261,7 @@ impl Keeper {
 
     async fn forget(self: Rc<Self>) {
         let params = [self.options.remember_for.as_millis().to_string()];
-        if let Err(error) = self.line.rows(&statement(FORGET, params)).await {
+        if let Err(error) = self.connection.rows(&statement(FORGET, params)).await {
             tracing::debug!(cause = %error, "positions that nobody came back to are not forgotten yet");
         }
     }
@@ -272,7 +272,7 @@ fn twice(time: Duration) -> Duration {
 }
 
 /// After which cursor it goes on, and what its row has.
-fn resumed(rows: &[Row]) -> Result<(Option<Cursor>, Cursor), LineError> {
+fn resumed(rows: &[Row]) -> Result<(Option<Cursor>, Cursor), StatementError> {
     let row = rows.first().ok_or_else(|| unexpected("no row"))?;
     let cursor = |column| {
         let number = |at: usize| {
@@ -295,7 +295,7 @@ fn resumed(rows: &[Row]) -> Result<(Option<Cursor>, Cursor), LineError> {
     ))
 }
 
-fn ids(rows: &[Row]) -> Result<Vec<RowId>, LineError> {
+fn ids(rows: &[Row]) -> Result<Vec<RowId>, StatementError> {
     rows.iter()
         .map(|row| {
             row.try_get(0)
@@ -311,8 +311,8 @@ fn is_missing(cause: &str) -> bool {
         .any(|state| cause.contains(&format!("SQLSTATE {state}")))
 }
 
-fn unexpected(what: &str) -> LineError {
-    LineError::Rejected(format!(
+fn unexpected(what: &str) -> StatementError {
+    StatementError::Rejected(format!(
         "positions have {what} that this program does not expect"
     ))
 }

@@ -11,11 +11,11 @@ use super::super::join::Progress;
 use super::super::log::{LogState, Page, Place};
 use super::super::{Delivered, LiveError};
 use super::Core;
-use crate::database::LineError;
+use crate::database::StatementError;
 use gom_runtime::crash::crash_point;
 
 impl Core {
-    pub async fn advance(&self, state: LogState) -> Result<(), LineError> {
+    pub async fn advance(&self, state: LogState) -> Result<(), StatementError> {
         self.oldest.set(state.oldest);
         let same = self.epoch.get() == Some(state.epoch);
         if !same || state.has_forgotten_after(self.place.get()) {
@@ -41,7 +41,7 @@ impl Core {
                 .await?;
             if now.epoch != state.epoch || now.position < state.position {
                 // Another database, or one that was restored: the feed finds out which.
-                return Err(LineError::Unavailable(
+                return Err(StatementError::Unavailable(
                     "the change log is not the one that it was".to_owned(),
                 ));
             }
@@ -59,7 +59,7 @@ impl Core {
     }
 
     /// Goes on from now. Members are of an epoch that is over, or of a time that is forgotten.
-    async fn restart(&self, state: LogState) -> Result<(), LineError> {
+    async fn restart(&self, state: LogState) -> Result<(), StatementError> {
         self.epoch.set(Some(state.epoch));
         self.move_to(state.epoch, Place::after(state.position));
         // The next transaction may have the position of one that was counted.
@@ -91,7 +91,11 @@ impl Core {
 
     /// Delivers all of it or, if the database fails meanwhile, nothing: then it is done again. What takes longer than its
     /// user may is left to the slow lane.
-    pub(super) async fn distribute(&self, pieces: &[Piece], epoch: u64) -> Result<(), LineError> {
+    pub(super) async fn distribute(
+        &self,
+        pieces: &[Piece],
+        epoch: u64,
+    ) -> Result<(), StatementError> {
         let candidates = self.decider.candidates(&self.groups, pieces).await?;
         let wanted = {
             let groups = self.groups.borrow();

@@ -27,7 +27,7 @@ use super::log::{Log, LogState, Place};
 use super::slow::SlowLane;
 use super::turns::Turns;
 use super::{Encode, LiveOptions, Shared};
-use crate::database::{Database, LineError, ThreadWork};
+use crate::database::{Database, StatementError, ThreadWork};
 use gom_runtime::owner::Owner;
 use gom_runtime::supervision::{Context, SupervisedActor};
 use gom_telemetry::metrics::{ActorKind, FEED_DELIVERED};
@@ -70,7 +70,7 @@ pub(super) struct Core {
 
 /// The log goes on up to here. Answered when all of it has been delivered.
 #[derive(Message)]
-#[rtype(result = "Result<(), LineError>")]
+#[rtype(result = "Result<(), StatementError>")]
 pub(super) struct Advance(pub LogState);
 
 #[derive(Message)]
@@ -158,7 +158,7 @@ impl Drop for Hub {
 }
 
 impl Handler<Advance> for Hub {
-    type Result = AtomicResponse<Self, Result<(), LineError>>;
+    type Result = AtomicResponse<Self, Result<(), StatementError>>;
 
     fn handle(&mut self, Advance(state): Advance, _: &mut Self::Context) -> Self::Result {
         let core = Rc::clone(&self.core);

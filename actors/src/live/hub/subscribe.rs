@@ -11,11 +11,11 @@ use super::super::groups::Interest;
 use super::super::local::Noted;
 use super::super::log::Place;
 use super::{Core, Hub, Subscribe};
-use crate::database::LineError;
+use crate::database::StatementError;
 
 impl Core {
     /// The first subscriber may come before the feed has reported anything.
-    pub async fn known_epoch(&self) -> Result<u64, LineError> {
+    pub async fn known_epoch(&self) -> Result<u64, StatementError> {
         if let Some(epoch) = self.epoch.get() {
             return Ok(epoch);
         }
@@ -46,7 +46,7 @@ impl Core {
             Ok(epoch) => epoch,
             Err(error) => {
                 let reason = match error {
-                    LineError::Rejected(cause) => {
+                    StatementError::Rejected(cause) => {
                         tracing::warn!(cause, "the change log cannot be opened");
                         LiveError::Unlogged
                     }

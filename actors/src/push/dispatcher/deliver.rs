@@ -13,7 +13,7 @@ use super::origins::{Trouble, reserved};
 use super::record::settle;
 use super::schedule;
 use super::work::{Done, Prepared, Work, dice};
-use crate::database::LineError;
+use crate::database::StatementError;
 use crate::push::device::Device;
 use crate::push::ledger::{Claimed, DeliveryState, Record, Wanted};
 use crate::push::sender::{Message, Outcome};
@@ -117,7 +117,9 @@ async fn send_all(work: &Rc<Work>, claimed: Vec<Claimed>) {
     let (prepared, devices) = match (prepared, devices) {
         (Ok(prepared), Ok(devices)) if devices.len() == claimed.len() => (prepared, devices),
         (prepared, devices) => {
-            let reason = prepared.err().map(|error: LineError| error.to_string());
+            let reason = prepared
+                .err()
+                .map(|error: StatementError| error.to_string());
             let reason = reason
                 .or_else(|| devices.err().map(|error| error.to_string()))
                 .unwrap_or_default();

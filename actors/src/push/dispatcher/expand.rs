@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::jobs::away;
 use super::work::Work;
-use crate::database::LineError;
+use crate::database::StatementError;
 use crate::push::device::Endpoint;
 use crate::push::devices::DevicesError;
 use crate::push::ledger::{ClaimedJob, Expanded, NewDelivery};
@@ -21,7 +21,7 @@ pub(super) async fn expand(
     work: &Work,
     claimed: &ClaimedJob,
     notice: Notice,
-) -> Result<(), LineError> {
+) -> Result<(), StatementError> {
     let deliveries = match deliveries_to(work, &notice.recipients).await {
         Ok(deliveries) => deliveries,
         Err(error) => return away(work, claimed, &error.to_string()).await,

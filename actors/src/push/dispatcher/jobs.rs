@@ -13,7 +13,7 @@ use super::Shared;
 use super::expand::expand;
 use super::schedule;
 use super::work::{Work, dice};
-use crate::database::LineError;
+use crate::database::StatementError;
 use crate::push::job::{ComposeError, Composed, Composer};
 use crate::push::ledger::{ClaimedJob, Ledger};
 use gom_runtime::crash::crash_point;
@@ -175,9 +175,9 @@ async fn carry_out(work: &Work, claimed: ClaimedJob) -> ClaimedJob {
         tracing::warn!(job = claimed.job.id, cause = %error, "a job of push was not carried out");
         match error {
             // Its lease ends by itself.
-            LineError::Unavailable(_) => {}
+            StatementError::Unavailable(_) => {}
             // A retry at once would hardly succeed; the row keeps the reason for operators.
-            LineError::Slow(_) | LineError::Rejected(_) => {
+            StatementError::Slow(_) | StatementError::Rejected(_) => {
                 let pause =
                     schedule::pause(work.options.retry, claimed.attempts.unsigned_abs(), dice());
                 if let Err(error) = work
@@ -193,7 +193,7 @@ async fn carry_out(work: &Work, claimed: ClaimedJob) -> ClaimedJob {
     claimed
 }
 
-async fn attempt(work: &Work, claimed: &ClaimedJob) -> Result<(), LineError> {
+async fn attempt(work: &Work, claimed: &ClaimedJob) -> Result<(), StatementError> {
     let job = &claimed.job;
     let composer = if claimed.long {
         &*work.long_composer
@@ -260,7 +260,7 @@ impl Ending<'_> {
     }
 
     /// Nothing more comes of it.
-    pub async fn finish(&self, claimed: &ClaimedJob) -> Result<(), LineError> {
+    pub async fn finish(&self, claimed: &ClaimedJob) -> Result<(), StatementError> {
         self.ledger.finish_job(claimed).await?;
         if let Some(expansion) = &claimed.expansion {
             self.ledger
@@ -272,7 +272,7 @@ impl Ending<'_> {
     }
 
     /// Never without a word: to the log, the metrics and the application.
-    pub async fn give_up(&self, claimed: &ClaimedJob, reason: &str) -> Result<(), LineError> {
+    pub async fn give_up(&self, claimed: &ClaimedJob, reason: &str) -> Result<(), StatementError> {
         let job = &claimed.job;
         // Where some recipients were notified, the ledger has the outcome.
         if claimed.expansion.is_none() {
@@ -310,7 +310,11 @@ impl Ending<'_> {
 }
 
 /// However long something is away, what waits for it is not given up.
-pub(super) async fn away(work: &Work, claimed: &ClaimedJob, reason: &str) -> Result<(), LineError> {
+pub(super) async fn away(
+    work: &Work,
+    claimed: &ClaimedJob,
+    reason: &str,
+) -> Result<(), StatementError> {
     let pause = schedule::pause(work.options.retry, 1, dice()).min(AWAY_PAUSE);
     work.ledger_of(claimed)
         .put_off_job(claimed, pause, Some(reason), false)

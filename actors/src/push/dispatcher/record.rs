@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use super::work::{Done, Work};
-use crate::database::LineError;
+use crate::database::StatementError;
 use crate::push::ledger::Record;
 use gom_runtime::crash::crash_point;
 
@@ -61,13 +61,13 @@ async fn write(work: &Work, records: &[Record]) {
         match work.ledger.record(records).await {
             Ok(()) => return,
             // One of them is at fault: the others are written without it.
-            Err(LineError::Rejected(_)) if records.len() > 1 => {
+            Err(StatementError::Rejected(_)) if records.len() > 1 => {
                 for record in records {
                     Box::pin(write(work, std::slice::from_ref(record))).await;
                 }
                 return;
             }
-            Err(LineError::Rejected(reason)) => {
+            Err(StatementError::Rejected(reason)) => {
                 tracing::error!(
                     reason,
                     "the result of a delivery cannot be recorded as it is"

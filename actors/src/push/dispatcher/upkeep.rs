@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::Shared;
 use super::jobs::{Ending, MAX_AGE};
-use crate::database::LineError;
+use crate::database::StatementError;
 use crate::push::MakeComposer;
 use crate::push::job::{ComposeError, Composed, Composer};
 use crate::push::ledger::Ledger;
@@ -85,7 +85,7 @@ pub(super) async fn report(upkeep: Rc<Upkeep>) {
 }
 
 /// Those that are not reported are due again when the lease ends; by then others have had their turn.
-async fn report_some(upkeep: &Upkeep) -> Result<(), LineError> {
+async fn report_some(upkeep: &Upkeep) -> Result<(), StatementError> {
     let settled = upkeep.ledger.claim_reports().await?;
     let mut reported = Vec::with_capacity(settled.len());
     for one in settled {
@@ -132,7 +132,7 @@ pub(super) async fn tidy(upkeep: Rc<Upkeep>) {
     }
 }
 
-async fn tidy_once(upkeep: &Upkeep) -> Result<(), LineError> {
+async fn tidy_once(upkeep: &Upkeep) -> Result<(), StatementError> {
     let ledger = &upkeep.ledger;
     drop_old_jobs(upkeep).await?;
     if !upkeep.sends {
@@ -152,7 +152,7 @@ async fn tidy_once(upkeep: &Upkeep) -> Result<(), LineError> {
     Ok(())
 }
 
-async fn drop_old_jobs(upkeep: &Upkeep) -> Result<(), LineError> {
+async fn drop_old_jobs(upkeep: &Upkeep) -> Result<(), StatementError> {
     while !upkeep.stopping() {
         let dropped = upkeep.ledger.drop_old_jobs(MAX_AGE, ROWS).await?;
         if dropped == 0 {
@@ -170,7 +170,7 @@ async fn drop_old_jobs(upkeep: &Upkeep) -> Result<(), LineError> {
 }
 
 /// Jobs whose time is long past; those that could still be sent are left to somebody who sends.
-async fn end_late_jobs(upkeep: &Upkeep) -> Result<(), LineError> {
+async fn end_late_jobs(upkeep: &Upkeep) -> Result<(), StatementError> {
     while !upkeep.stopping() {
         let claimed = upkeep.ledger.claim_late_jobs(MAX_AGE).await?;
         let Some(claimed) = claimed.first() else {

@@ -14,7 +14,7 @@ use super::in_flight::InFlight;
 use super::jobs::JobsInFlight;
 use super::origins::Origins;
 use super::throttled::Throttled;
-use crate::database::LineError;
+use crate::database::StatementError;
 use crate::push::MakeId;
 use crate::push::devices::Devices;
 use crate::push::job::Composer;
@@ -161,7 +161,12 @@ impl Work {
     }
 
     /// Says once that something fails, until it succeeds, and waits a little.
-    pub async fn pause_after(&self, what: &'static str, error: &LineError, complained: &mut bool) {
+    pub async fn pause_after(
+        &self,
+        what: &'static str,
+        error: &StatementError,
+        complained: &mut bool,
+    ) {
         if !std::mem::replace(complained, true) {
             tracing::warn!(cause = %error, "{what} cannot be read; retrying");
         }
@@ -172,7 +177,7 @@ impl Work {
     pub async fn prepared(
         &self,
         ids: &HashSet<String>,
-    ) -> Result<HashMap<String, Rc<Prepared>>, LineError> {
+    ) -> Result<HashMap<String, Rc<Prepared>>, StatementError> {
         let now = Instant::now();
         let mut found: HashMap<String, Rc<Prepared>> = {
             let texts = self.texts.borrow();

@@ -256,7 +256,7 @@ impl Ledger {
             text(error),
             Param::Text(counts.to_string()),
         ]);
-        self.line
+        self.connection
             .rows(&Statement {
                 sql: PUT_OFF_JOB.to_owned(),
                 params,
@@ -302,7 +302,7 @@ impl Ledger {
             text(notice.next.as_deref()),
         ]);
         let rows = self
-            .line
+            .connection
             .rows(&Statement {
                 sql: EXPAND.to_owned(),
                 params,
@@ -335,7 +335,7 @@ impl Ledger {
             text(next),
         ]);
         let rows = self
-            .line
+            .connection
             .rows(&Statement {
                 sql: STEP.to_owned(),
                 params,

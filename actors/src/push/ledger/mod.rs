@@ -17,18 +17,18 @@ use serde::Serialize;
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 
-use crate::database::{Database, DedicatedConnection, LineError};
+use crate::database::{Database, DedicatedConnection, StatementError};
 
 pub(super) use self::backlog::Backlog;
 pub(super) use self::deliveries::{Claimed, Record, Room, StoredNotice, Wanted};
 pub(super) use self::jobs::{ClaimedJob, Expanded, NewDelivery};
 pub(super) use self::state::DeliveryState;
 
-type Kept<T> = Result<T, LineError>;
+type Kept<T> = Result<T, StatementError>;
 
 /// The ledger, on a connection of its own.
 pub(super) struct Ledger {
-    line: DedicatedConnection,
+    connection: DedicatedConnection,
     /// The owner of what is claimed through it: one name for each start.
     who: String,
     schema: String,
@@ -45,7 +45,7 @@ impl Ledger {
         limit: Option<Duration>,
     ) -> Self {
         Ledger {
-            line: DedicatedConnection::new(database, limit).planned_each_time(),
+            connection: DedicatedConnection::new(database, limit).planned_each_time(),
             who: who.to_owned(),
             schema: schema.to_owned(),
             lease,
@@ -57,7 +57,7 @@ impl Ledger {
             .into_iter()
             .map(|text| Param::Text(text.clone()))
             .collect();
-        self.line
+        self.connection
             .rows(&Statement {
                 sql: sql.to_owned(),
                 params,
@@ -71,8 +71,8 @@ fn get<'a, T: FromSql<'a>>(row: &'a Row, column: usize) -> Kept<T> {
         .map_err(|error| unexpected(&error.to_string()))
 }
 
-fn unexpected(what: &str) -> LineError {
-    LineError::Rejected(format!(
+fn unexpected(what: &str) -> StatementError {
+    StatementError::Rejected(format!(
         "the ledger of push has {what} that this program does not expect"
     ))
 }

@@ -29,7 +29,7 @@ async fn nothing_is_delivered_of_a_log_that_is_another_one_than_the_feed_has_see
             .await
             .expect("it does not wait for positions that nobody gives");
         assert!(
-            matches!(advanced, Err(LineError::Unavailable(_))),
+            matches!(advanced, Err(StatementError::Unavailable(_))),
             "{change}: {advanced:?}"
         );
         assert_eq!(core.place.get(), Place::after(before.position), "{change}");

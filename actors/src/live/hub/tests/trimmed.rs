@@ -73,7 +73,7 @@ async fn rows_trimmed_between_reading_the_log_and_the_payloads_end_in_a_resync_a
 
         let distributed = core.distribute(&pieces, state.epoch).await;
         assert!(
-            matches!(distributed, Err(LineError::Unavailable(_))),
+            matches!(distributed, Err(StatementError::Unavailable(_))),
             "{change}: {distributed:?}"
         );
         assert_eq!(core.place.get(), before, "{change}: the hub reads it again");
