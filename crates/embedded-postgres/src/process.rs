@@ -40,11 +40,11 @@ pub(super) enum Event {
 
 /// The keeper of one cluster.
 pub(super) struct Keeper {
-    pub options: EmbeddedOptions,
-    pub events: Receiver<Event>,
+    pub(super) options: EmbeddedOptions,
+    pub(super) events: Receiver<Event>,
     /// The other end of `events`, for those who watch the child.
-    pub notify: Sender<Event>,
-    pub state: watch::Sender<EmbeddedState>,
+    pub(super) notify: Sender<Event>,
+    pub(super) state: watch::Sender<EmbeddedState>,
 }
 
 /// How the wait for a starting server ended.
@@ -57,7 +57,7 @@ enum Launch {
 impl Keeper {
     /// The keeper's life, on a thread of its own: from the first start until it is stopped. `started` gets the result of
     /// the first start; where that fails, there is nothing to keep.
-    pub fn run(self, started: oneshot::Sender<Result<Place, EmbeddedError>>) {
+    pub(super) fn run(self, started: oneshot::Sender<Result<Place, EmbeddedError>>) {
         let begun = Instant::now();
         // The requester may have gone away: then the answer is dropped, and the keeper is stopped.
         let cluster = match Cluster::prepare(&self.options) {
