@@ -1,5 +1,7 @@
 //! Changes of fields.
 
+use std::collections::BTreeSet;
+
 use super::Wanted;
 use gom_test_support::dice::Dice;
 use gom_test_support::random::drafts::{FieldDraft, Kind};

@@ -1,5 +1,7 @@
 //! Changes of relations.
 
+use std::collections::BTreeSet;
+
 use super::super::rows::inline_column;
 use super::Wanted;
 use gom_test_support::dice::Dice;
