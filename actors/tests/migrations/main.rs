@@ -133,8 +133,7 @@ async fn rows(client: &Client) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_migration_of_goms_own_tables_gives_up_a_lock_that_it_cannot_get_and_holds_up_nobody_meanwhile()
- {
+async fn a_migration_of_goms_tables_gives_up_an_unavailable_lock_and_blocks_nobody() {
     let database = TestDatabase::create().await;
     let mut client = database.connect().await;
     migrate_system(&mut client).await.unwrap();
