@@ -127,7 +127,7 @@ impl Core {
     }
 
     /// Leaves a group to the slow lane, from where the hub is.
-    fn detach(&self, id: GroupId, epoch: u64, until: Instant) {
+    pub(super) fn detach(&self, id: GroupId, epoch: u64, until: Instant) {
         let found = self
             .groups
             .borrow()
