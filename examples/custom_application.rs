@@ -11,7 +11,7 @@ use actix_web::web::Data;
 use chrono::{DateTime, Utc};
 use gom_engine::datamodel::{DataModel, FieldId, ModelId};
 use gom_engine::error::{ApiError, ErrorKind};
-use gom_engine::plan::{Access, Amendments, Planner};
+use gom_engine::plan::{Access, Planner, WriteHooks};
 use gom_engine::request::{Selected, SelectedField, Value, Variables};
 use gom_engine::schema::{InputMeaning, OutputMeaning, Schema};
 use gom_server::application::Application;
@@ -106,9 +106,9 @@ impl WriteRules for LongNames {
         variables: &Variables,
         _: Access<'_>,
         _: Option<DateTime<Utc>>,
-    ) -> Result<Amendments, ApiError> {
+    ) -> Result<WriteHooks, ApiError> {
         if field.meaning != Selected::Field(OutputMeaning::Create(self.member)) {
-            return Ok(Amendments::default());
+            return Ok(WriteHooks::default());
         }
         let data = planner.argument(field, InputMeaning::Data, variables);
         match data
@@ -119,7 +119,7 @@ impl WriteRules for LongNames {
                 ErrorKind::Application(ONE_LETTER_NAME),
                 "A member's name has more than one letter",
             )),
-            _ => Ok(Amendments::default()),
+            _ => Ok(WriteHooks::default()),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use gom_engine::policy::{Policy, Role};
-use gom_engine::request::Limits;
+use gom_engine::request::RequestLimits;
 use serde_json::{Map, Value};
 
 use super::{Failure, SettingsArguments};
@@ -121,7 +121,7 @@ fn explain(task: Explain, application: &'static dyn Application) -> Result<(), F
     })?;
     let prepared = engine
         .requests
-        .prepare(&text, task.operation.as_deref(), &Limits::UNLIMITED)
+        .prepare(&text, task.operation.as_deref(), &RequestLimits::UNLIMITED)
         .map_err(|errors| {
             let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
             Failure::Other(format!("the document is not sound: {}", errors.join("; ")))

@@ -1,4 +1,5 @@
-//! The engine's one error type: what the API answers. Each kind has its stable code in one place.
+//! The engine's one error type: an error in the API's answer. Each kind has its stable code in one
+//! place.
 
 /// An error of the GraphQL API.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -6,36 +7,52 @@
 pub struct ApiError {
     /// Prisma's numeric code, where it had one.
     pub code: Option<u16>,
+    /// What kind of error it is; decides `extensions.code`.
     pub kind: ErrorKind,
+    /// The sentence that the client receives.
     pub message: String,
+    /// Where in the answer the error belongs; empty for the whole request.
     pub path: Vec<PathSegment>,
+    /// Where in the document the cause is; empty if no single place is at fault.
     pub locations: Vec<Position>,
 }
 
 /// A place in a GraphQL document: line and column in characters, both from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Position {
+    /// The line, from 1.
     pub line: usize,
+    /// The character in the line, from 1.
     pub column: usize,
 }
 
+/// One step from the answer's root towards an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PathSegment {
+    /// The key of an object: the alias, or the field's name.
     Key(String),
+    /// The position in a list, from 0.
     Index(usize),
 }
 
 /// The stable string in `extensions.code`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
+    /// The text is no GraphQL document.
     ParseFailed,
+    /// The document does not fit the schema.
     ValidationFailed,
+    /// A variable's value, or another part of the request, has the wrong type.
     BadUserInput,
+    /// The operation cannot be executed as requested; [`ApiError::code`] has Prisma's number.
     Execution,
+    /// The policy does not permit it.
     Forbidden,
+    /// The request names no viewer, or one whose token is not valid.
     Unauthenticated,
+    /// A dependency is unavailable or overloaded; nothing was done, and a retry is safe.
     Unavailable,
-    /// The request was refused by a limit; the message says which and its value.
+    /// The request exceeds a limit; the message names the limit and its value.
     LimitExceeded,
     /// The caller has too much in flight already; nothing was done.
     TooManyRequests,
@@ -43,7 +60,8 @@ pub enum ErrorKind {
     OutcomeUnknown,
     /// The deadline passed before there was an answer; nothing was written.
     DeadlineExceeded,
-    /// What came after a subscriber's cursor is not kept any more: read anew, subscribe without a cursor.
+    /// The changes after a subscriber's cursor are no longer retained: read the data again, and
+    /// subscribe without a cursor.
     ResyncRequired,
     /// A trigger or function of the database's owner raised this message (SQLSTATE `P0001`).
     RaiseException,
@@ -51,6 +69,7 @@ pub enum ErrorKind {
     CheckViolation,
     /// A rule of the application, by its own code.
     Application(&'static str),
+    /// A fault of the server; the log has the details.
     Internal,
 }
 
@@ -74,6 +93,7 @@ impl ErrorKind {
         ErrorKind::Internal,
     ];
 
+    /// The string in `extensions.code`; stable between versions.
     pub fn code(self) -> &'static str {
         match self {
             ErrorKind::ParseFailed => "GRAPHQL_PARSE_FAILED",
@@ -97,6 +117,7 @@ impl ErrorKind {
 }
 
 impl ApiError {
+    /// An error without number, path or location.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         ApiError {
             code: None,
@@ -115,12 +136,14 @@ impl ApiError {
         }
     }
 
+    /// Adds a place in the document.
     #[must_use]
     pub fn at(mut self, position: Position) -> Self {
         self.locations.push(position);
         self
     }
 
+    /// Sets the path in the answer.
     #[must_use]
     pub fn with_path(mut self, path: Vec<PathSegment>) -> Self {
         self.path = path;

@@ -1,11 +1,12 @@
-//! What becomes of answers in which PostgreSQL has marked a place, and which models a live query looks at.
+//! What becomes of answers in which PostgreSQL has marked a place, and which models a live query
+//! looks at.
 
 use std::sync::Arc;
 
 use gom_engine::datamodel;
 use gom_engine::error::{ApiError, PathSegment};
 use gom_engine::plan::{Access, Completed, PageLimits, Planner};
-use gom_engine::request::{Limits, OperationKind, RequestOptions, Requests};
+use gom_engine::request::{OperationKind, RequestLimits, RequestOptions, Requests};
 use gom_engine::schema::{SchemaOptions, Served, generate};
 use gom_engine::sql::{MISSING_LINK, Physical, PhysicalOptions, TOO_MANY};
 use serde_json::Map;
@@ -46,7 +47,7 @@ impl World {
     fn complete(&self, query: &str, answer: &str) -> Completed {
         let prepared = self
             .requests
-            .prepare(query, None, &Limits::UNLIMITED)
+            .prepare(query, None, &RequestLimits::UNLIMITED)
             .expect("a sound document");
         let variables = self
             .requests
@@ -71,7 +72,7 @@ impl World {
     fn watched(&self, query: &str) -> Vec<&str> {
         let prepared = self
             .requests
-            .prepare(query, None, &Limits::UNLIMITED)
+            .prepare(query, None, &RequestLimits::UNLIMITED)
             .expect("a sound document");
         let variables = self
             .requests

@@ -1,7 +1,8 @@
-//! What the compiler makes of operations on Gom's own model: `golden/operations/NAME.graphql` (variables in its first
-//! line) beside `NAME.sql`, the statements; and in `golden/subscriptions/` what reads the events of a subscription; for a
-//! viewer named in a line `# viewer: ROLE SUB` or for the service. `UPDATE_EXPECT=1 cargo test -p gom-engine --test golden`
-//! writes the latter anew, to be read in the diff.
+//! What the compiler makes of operations on Gom's own model: `golden/operations/NAME.graphql`
+//! (variables in its first line) beside `NAME.sql`, the statements; and in `golden/subscriptions/`
+//! what reads the events of a subscription; for a viewer named in a line `# viewer: ROLE SUB` or
+//! for the service. `UPDATE_EXPECT=1 cargo test -p gom-engine --test golden` rewrites the latter,
+//! for review in the diff.
 
 mod sources;
 
@@ -9,13 +10,13 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use gom_engine::datamodel::{self, Jobs, Watched};
-use gom_engine::events::{LogKind, LogRow};
+use gom_engine::datamodel::{self, JobRule, WatchedModel};
+use gom_engine::events::{LogKind, LogRow, SubscriptionKey};
 use gom_engine::plan::{
-    Access, Amendments, Expect, PageLimits, Param, Planner, Rights, Statement, Step,
+    Access, Expect, PageLimits, Param, Planner, Rights, Statement, Step, WriteHooks,
 };
 use gom_engine::policy::{Permissions, Policy, PolicySource};
-use gom_engine::request::{Limits, OperationKind, RequestOptions, Requests};
+use gom_engine::request::{OperationKind, RequestLimits, RequestOptions, Requests};
 use gom_engine::schema::{SchemaOptions, Served, generate};
 use gom_engine::sql::{Physical, PhysicalOptions};
 
@@ -32,7 +33,7 @@ fn subscriptions_compile_to_the_statements_beside_them() {
 }
 
 #[test]
-fn who_writes_is_noted_where_another_models_mutation_may_change_a_watched_row() {
+fn the_writer_is_recorded_where_another_models_mutation_may_change_a_watched_row() {
     let notes = |mutation: &str| {
         compile(&format!(
             "# viewer: seller a\nmutation {{ {mutation} {{ uid }} }}"
@@ -56,7 +57,7 @@ fn who_writes_is_noted_where_another_models_mutation_may_change_a_watched_row() 
 }
 
 #[test]
-fn an_amendment_is_of_the_top_level_row_in_whichever_branch_of_an_upsert() {
+fn write_hooks_apply_to_the_top_level_row_in_either_branch_of_an_upsert() {
     let Shop {
         requests, planner, ..
     } = Shop::new();
@@ -64,7 +65,7 @@ fn an_amendment_is_of_the_top_level_row_in_whichever_branch_of_an_upsert() {
         update: {items: {create: [{quantity: 1}]}},
         create: {name: "n", assignedTo: {connect: {uid: "u"}}, issuedTo: {create: {name1: "x"}}}) { uid } }"#;
     let prepared = requests
-        .prepare(text, None, &Limits::default())
+        .prepare(text, None, &RequestLimits::default())
         .expect("the document is sound");
     let variables = requests
         .coerce(&prepared.operation, &serde_json::Map::new())
@@ -80,9 +81,9 @@ fn an_amendment_is_of_the_top_level_row_in_whichever_branch_of_an_upsert() {
         .model(order)
         .field_named("name")
         .expect("they have names");
-    let amendments = Amendments {
+    let amendments = WriteHooks {
         set: vec![(name, "amended".into())],
-        ..Amendments::default()
+        ..WriteHooks::default()
     };
     let field = &prepared.operation.fields[0];
     let limits = PageLimits::default();
@@ -148,10 +149,10 @@ impl Shop {
         let mut model =
             datamodel::parse("datamodel.prisma", model_text).expect("Gom's model is sound");
         let order = model.model_named("Order").expect("there are orders");
-        model.watched.push(Watched {
+        model.watched.push(WatchedModel {
             model: order,
             subject: "order",
-            jobs: Jobs::Each,
+            jobs: JobRule::Each,
             open: None,
         });
         let schema = Arc::new(generate(&model, SchemaOptions::default()));
@@ -210,8 +211,8 @@ fn rights(text: &str, planner: &Planner, policy: &Arc<Policy>) -> Option<Rights>
     Some(rights.expect("the role is known"))
 }
 
-/// The key, the statement that reads values for the index, and the one that reads payloads: of an order that was updated
-/// and one that was deleted with its customer.
+/// The key, the statement that reads values for the index, and the one that reads payloads: of an
+/// order that was updated and one that was deleted with its customer.
 fn events(text: &str) -> String {
     let Shop {
         requests,
@@ -219,7 +220,7 @@ fn events(text: &str) -> String {
         policy,
     } = Shop::new();
     let prepared = requests
-        .prepare(text, None, &Limits::default())
+        .prepare(text, None, &RequestLimits::default())
         .expect("the document is sound");
     let variables =
         serde_json::from_str(comment(text, "variables").unwrap_or("{}")).expect("a JSON object");
@@ -266,7 +267,11 @@ fn events(text: &str) -> String {
         .filter(|c| c.model == subscription.model())
         .collect();
     let mut out = String::new();
-    writeln!(out, "-- key: {:?}", subscription.key()).expect("a string takes everything");
+    let key = subscription.key().map(|SubscriptionKey { path, value }| {
+        format!("Some(Key {{ path: {path:?}, value: {value:?} }})")
+    });
+    let key = key.as_deref().unwrap_or("None");
+    writeln!(out, "-- key: {key}").expect("a string takes everything");
     if let Some(key) = subscription.key() {
         show(
             &mut out,
@@ -290,7 +295,7 @@ fn compile(text: &str) -> String {
     let variables =
         serde_json::from_str(comment(text, "variables").unwrap_or("{}")).expect("a JSON object");
     let prepared = requests
-        .prepare(text, None, &Limits::default())
+        .prepare(text, None, &RequestLimits::default())
         .expect("the document is sound");
     let operation = &prepared.operation;
     let variables = requests
@@ -316,9 +321,9 @@ fn compile(text: &str) -> String {
             PageLimits::default(),
             access,
             &mut Counted::default(),
-            Amendments {
+            WriteHooks {
                 writer: rights.is_some().then(|| "a".into()),
-                ..Amendments::default()
+                ..WriteHooks::default()
             },
         ) {
             Ok(program) => show_steps(&mut out, "", &program.steps),

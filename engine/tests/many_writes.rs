@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use gom_engine::datamodel;
-use gom_engine::plan::{Access, Amendments, PageLimits, Param, Planner, Rights, Statement, Step};
+use gom_engine::plan::{Access, PageLimits, Param, Planner, Rights, Statement, Step, WriteHooks};
 use gom_engine::policy::{Permissions, Policy, PolicySource};
-use gom_engine::request::{Limits, RequestOptions, Requests};
+use gom_engine::request::{RequestLimits, RequestOptions, Requests};
 use gom_engine::schema::{SchemaOptions, Served, generate};
 use gom_engine::sql::{Physical, PhysicalOptions};
 use serde_json::{Value, json};
@@ -74,7 +74,7 @@ impl World {
     fn update(&self, tasks: &Value, access: Access<'_>) -> Vec<Statement> {
         let prepared = self
             .requests
-            .prepare(UPDATE, None, &Limits::UNLIMITED)
+            .prepare(UPDATE, None, &RequestLimits::UNLIMITED)
             .expect("a sound document");
         let Value::Object(given) = json!({ "data": { "tasks": tasks } }) else {
             unreachable!()
@@ -91,7 +91,7 @@ impl World {
             limits,
             access,
             &mut Counted::default(),
-            Amendments::default(),
+            WriteHooks::default(),
         );
         let statements = planned
             .expect("it is allowed")

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use gom_engine::datamodel;
 use gom_engine::error::{ApiError, ErrorKind};
-use gom_engine::plan::{Access, Amendments, PageLimits, Planner};
-use gom_engine::request::{Limits, OperationKind, RequestOptions, Requests};
+use gom_engine::plan::{Access, PageLimits, Planner, WriteHooks};
+use gom_engine::request::{OperationKind, RequestLimits, RequestOptions, Requests};
 use gom_engine::schema::{SchemaOptions, Served, generate};
 use gom_engine::sql::{Physical, PhysicalOptions};
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ fn plan(document: &str, variables: &Value, limits: PageLimits) -> Result<String,
     let validate = move |document: &_, name: Option<&str>| served.validate(document, name);
     let requests = Requests::new(schema, Box::new(validate), RequestOptions::default());
     let prepared = requests
-        .prepare(document, None, &Limits::UNLIMITED)
+        .prepare(document, None, &RequestLimits::UNLIMITED)
         .expect("a sound document");
     let given = variables.as_object().cloned().unwrap_or_default();
     let variables = requests
@@ -51,7 +51,7 @@ fn plan(document: &str, variables: &Value, limits: PageLimits) -> Result<String,
             .query(field, &variables, limits, Access::Full)
             .map(|statement| statement.sql);
     }
-    let amendments = Amendments::default();
+    let amendments = WriteHooks::default();
     let program = planner.mutation(
         field,
         &variables,

@@ -1,5 +1,5 @@
-//! Statement texts hold no value that a client gave: hostile strings change the parameters and nothing else,
-//! so nothing can be injected and the cache of prepared statements is not flooded.
+//! Statement texts hold no value that a client gave: hostile strings change the parameters and
+//! nothing else, so nothing can be injected and the cache of prepared statements is not flooded.
 
 mod aliases;
 mod sources;
@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use gom_engine::datamodel;
 use gom_engine::events::{LogKind, LogRow, Path, Subscription};
-use gom_engine::plan::{Access, Amendments, PageLimits, Param, Planner, Statement, Step};
-use gom_engine::request::{Limits, OperationKind, RequestOptions, Requests};
+use gom_engine::plan::{Access, PageLimits, Param, Planner, Statement, Step, WriteHooks};
+use gom_engine::request::{OperationKind, RequestLimits, RequestOptions, Requests};
 use gom_engine::schema::{SchemaOptions, Served, generate};
 use gom_engine::sql::{Physical, PhysicalOptions};
 use proptest::prelude::*;
@@ -66,8 +66,8 @@ const SUBSCRIPTION: &str = "subscription ($event: Node1SubscriptionWhereInput) {
   node1(where: $event) { mutation updatedFields node { id tags friends { name } } previousValues { text tags } }
 }";
 
-/// Text that would do harm outside of a parameter, longer than anything that statements happen to hold, and
-/// marked so that it is found.
+/// Text that would do harm outside of a parameter, longer than anything that statements happen to
+/// hold, and marked so that it is found.
 fn hostile() -> impl Strategy<Value = String> {
     let text = prop_oneof![
         select(
@@ -210,7 +210,7 @@ impl Compiler {
     fn statements(&self, document: &str, given: &Value) -> Vec<Statement> {
         let prepared = self
             .requests
-            .prepare(document, None, &Limits::UNLIMITED)
+            .prepare(document, None, &RequestLimits::UNLIMITED)
             .expect("a sound document");
         let operation = &prepared.operation;
         let mut given = given.as_object().cloned().unwrap_or_default();
@@ -251,7 +251,7 @@ impl Compiler {
                     limits,
                     Access::Full,
                     &mut Counted::default(),
-                    Amendments::default(),
+                    WriteHooks::default(),
                 );
                 collect(&program.expect("a program").steps, &mut statements);
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gom_engine::datamodel::parse;
 use gom_engine::policy::{Policy, PolicySource};
-use gom_engine::schema::CannotServe;
+use gom_engine::schema::SchemaError;
 use gom_engine::sql::PhysicalOptions;
 use thiserror::Error;
 
@@ -32,7 +32,7 @@ pub enum LedgerError {
     #[error(transparent)]
     Policy(#[from] PolicyError),
     #[error(transparent)]
-    CannotServe(#[from] CannotServe),
+    Schema(#[from] SchemaError),
 }
 
 /// An engine over the ledger.

@@ -9,7 +9,7 @@ use gom_actors::push::{
     SenderError, VapidKeys,
 };
 use gom_actors::redis::RedisOptionsError;
-use gom_engine::plan::Source as _;
+use gom_engine::plan::ValueSource as _;
 
 use crate::application::Application;
 use crate::deployment::Deployed;

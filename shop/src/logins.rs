@@ -3,7 +3,7 @@
 //! ([ADR 25](../../docs/adr/0025-a-login-for-each-customer-and-shop.md)).
 
 use gom_engine::datamodel::{
-    DataModel, FieldId, FieldKind, Followed, ModelId, RelationStorage, ScalarType, Side,
+    DataModel, FieldId, FieldKind, FollowedTables, ModelId, RelationStorage, ScalarType, Side,
 };
 
 /// The table, in Gom's own schema.
@@ -95,9 +95,9 @@ impl Parts {
 }
 
 /// What keeps the table in step with the datamodel's; nothing, if that is not the shop's.
-pub fn followed(model: &DataModel) -> Vec<Followed> {
+pub fn followed(model: &DataModel) -> Vec<FollowedTables> {
     let names = Parts::find(model).and_then(|parts| Some((parts, parts.names(model)?)));
-    let followed = names.map(|(parts, names)| Followed {
+    let followed = names.map(|(parts, names)| FollowedTables {
         name: TABLE,
         table: TABLE,
         function: "follow_customer_logins",

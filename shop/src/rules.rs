@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use gom_engine::datamodel::{DataModel, FieldId, ModelId};
 use gom_engine::error::{ApiError, ErrorKind};
-use gom_engine::plan::{Access, Amendments, Expect, Planner, Step};
+use gom_engine::plan::{Access, Expect, Planner, Step, WriteHooks};
 use gom_engine::request::{Selected, SelectedField, Value, Variables, WrittenFilter};
 use gom_engine::schema::{InputMeaning, OutputMeaning, Schema};
 use gom_engine::sql::{Filter, Physical, Quantifier, guard, write};
@@ -86,7 +86,7 @@ impl WriteRules for Rules {
         variables: &Variables,
         access: Access<'_>,
         now: Option<DateTime<Utc>>,
-    ) -> Result<Amendments, ApiError> {
+    ) -> Result<WriteHooks, ApiError> {
         let now = || {
             now.ok_or_else(|| ApiError::new(ErrorKind::Internal, "a publication needs the time"))
         };
@@ -131,12 +131,12 @@ impl WriteRules for Rules {
             }
             Selected::Field(OutputMeaning::Delete(model)) if model == self.publication => {
                 let row = planner.row_to_write(model, &argument(InputMeaning::Where), access)?;
-                Ok(Amendments {
+                Ok(WriteHooks {
                     before: self.only_waiting(planner, &row, now()?)?,
                     ..Default::default()
                 })
             }
-            _ => Ok(Amendments::default()),
+            _ => Ok(WriteHooks::default()),
         }
     }
 }
@@ -177,13 +177,13 @@ impl Rules {
 
     /// Nobody chooses a customer's id, which is the subject of the customer's tokens: it could be another's, or that of a
     /// customer who was deleted and is still logged in.
-    fn create_customer(&self, planner: &Planner, data: &Value) -> Result<Amendments, ApiError> {
+    fn create_customer(&self, planner: &Planner, data: &Value) -> Result<WriteHooks, ApiError> {
         let definition = planner.physical().model.model(self.customer);
         if data
             .entry(InputMeaning::Value(definition.id))
             .is_none_or(|value| *value == Value::Null)
         {
-            return Ok(Amendments::default());
+            return Ok(WriteHooks::default());
         }
         let message = format!(
             "'{}' cannot be chosen: the server makes it",
@@ -199,16 +199,16 @@ impl Rules {
         given: &Value,
         data: &Value,
         access: Access<'_>,
-    ) -> Result<Amendments, ApiError> {
+    ) -> Result<WriteHooks, ApiError> {
         let model = self.customer;
         let Some((phone, value)) = self
             .phone
             .and_then(|phone| Some((phone, data.entry(InputMeaning::Value(phone))?)))
         else {
-            return Ok(Amendments::default());
+            return Ok(WriteHooks::default());
         };
         let Some(write) = planner.write_own_value((model, phone), given, value, access)? else {
-            return Ok(Amendments::default());
+            return Ok(WriteHooks::default());
         };
         let row = planner.row_to_write(model, given, access)?;
         let missing = Box::new(planner.no_access(model));
@@ -220,9 +220,9 @@ impl Rules {
             ),
             run(write, Expect::Anything),
         ];
-        Ok(Amendments {
+        Ok(WriteHooks {
             before,
-            ..Amendments::default()
+            ..WriteHooks::default()
         })
     }
 
@@ -232,7 +232,7 @@ impl Rules {
         planner: &Planner,
         given: &Value,
         access: Access<'_>,
-    ) -> Result<Amendments, ApiError> {
+    ) -> Result<WriteHooks, ApiError> {
         let (physical, model) = (planner.physical(), self.customer);
         let id = physical.model.model(model).id;
         if given
@@ -265,9 +265,9 @@ impl Rules {
                 Expect::None(Box::new(refusal)),
             ),
         ];
-        Ok(Amendments {
+        Ok(WriteHooks {
             before,
-            ..Amendments::default()
+            ..WriteHooks::default()
         })
     }
 
@@ -278,7 +278,7 @@ impl Rules {
         data: &Value,
         access: Access<'_>,
         now: DateTime<Utc>,
-    ) -> Result<Amendments, ApiError> {
+    ) -> Result<WriteHooks, ApiError> {
         let physical = planner.physical();
         let (publish_at, set) = self.schedule(data, now)?;
         let connected = data
@@ -286,9 +286,9 @@ impl Rules {
             .and_then(|nested| nested.entry(InputMeaning::Connect));
         // Without a promotion there is nothing to check: the write itself is refused.
         let Some(promotion) = connected.filter(|value| **value != Value::Null) else {
-            return Ok(Amendments {
+            return Ok(WriteHooks {
                 set,
-                ..Amendments::default()
+                ..WriteHooks::default()
             });
         };
         let promotion = planner.row_to_write(self.promotion, promotion, access)?;
@@ -307,10 +307,10 @@ impl Rules {
             ),
             once_a_day(physical, self.publication, &same_day),
         ];
-        Ok(Amendments {
+        Ok(WriteHooks {
             before,
             set,
-            ..Amendments::default()
+            ..WriteHooks::default()
         })
     }
 
@@ -322,7 +322,7 @@ impl Rules {
         data: &Value,
         access: Access<'_>,
         now: DateTime<Utc>,
-    ) -> Result<Amendments, ApiError> {
+    ) -> Result<WriteHooks, ApiError> {
         let only_delay = match data {
             Value::Object(_, entries) => {
                 matches!(entries.as_slice(), [(meaning, Value::Int(_))] if *meaning == InputMeaning::Value(self.delay))
@@ -341,10 +341,10 @@ impl Rules {
             .and(Filter::Nor(vec![row.clone()]));
         let mut before = self.only_waiting(planner, &row, now)?;
         before.push(once_a_day(planner.physical(), self.publication, &same_day));
-        Ok(Amendments {
+        Ok(WriteHooks {
             before,
             set,
-            ..Amendments::default()
+            ..WriteHooks::default()
         })
     }
 

@@ -1,6 +1,6 @@
 //! Models whose changes become notices, and lists that an index serves.
 
-use gom_engine::datamodel::{DataModel, Jobs, ModelId, OpenNodes, OrderedList, Watched};
+use gom_engine::datamodel::{DataModel, JobRule, ModelId, OpenNodes, OrderedList, WatchedModel};
 
 /// What jobs call an order.
 pub const ORDER: &str = "order";
@@ -8,9 +8,9 @@ pub const ORDER: &str = "order";
 pub const PUBLICATION: &str = "publication";
 
 /// The shop's orders and publications, where a datamodel has them.
-pub fn watched(model: &DataModel) -> Vec<Watched> {
+pub fn watched(model: &DataModel) -> Vec<WatchedModel> {
     let watched = |name, subject, jobs| {
-        Some(Watched {
+        Some(WatchedModel {
             model: model.model_named(name)?,
             subject,
             jobs,
@@ -21,11 +21,12 @@ pub fn watched(model: &DataModel) -> Vec<Watched> {
     if model.model_named("Bp").is_none() {
         return Vec::new();
     }
-    let publications = watched("Publication", PUBLICATION, Jobs::Latest).map(|watched| Watched {
-        open: waiting(model, watched.model),
-        ..watched
-    });
-    [watched("Order", ORDER, Jobs::Each), publications]
+    let publications =
+        watched("Publication", PUBLICATION, JobRule::Latest).map(|watched| WatchedModel {
+            open: waiting(model, watched.model),
+            ..watched
+        });
+    [watched("Order", ORDER, JobRule::Each), publications]
         .into_iter()
         .flatten()
         .collect()

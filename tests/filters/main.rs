@@ -16,7 +16,7 @@ use gom_actors::migrations::{self, Deployment};
 use gom_engine::datamodel::{self, DataModel, FieldKind, RelationStorage, ScalarType};
 use gom_engine::error::ErrorKind;
 use gom_engine::plan::{Access, PageLimits, Planner};
-use gom_engine::request::{Limits, RequestOptions, Requests};
+use gom_engine::request::{RequestLimits, RequestOptions, Requests};
 use gom_engine::schema::{OutputMeaning, Schema, SchemaOptions, Served, generate};
 use gom_engine::sql::{Physical, PhysicalOptions, TOO_MANY};
 use gom_test_support::TestDatabase;
@@ -333,7 +333,9 @@ impl Server {
         let text = request.document(world);
         let given = request.variables();
         let shown = format!("{text}\nvariables: {}", Value::Object(given.clone()));
-        let prepared = self.requests.prepare(&text, None, &Limits::UNLIMITED);
+        let prepared = self
+            .requests
+            .prepare(&text, None, &RequestLimits::UNLIMITED);
         let prepared = prepared.map_err(|errors| format!("{errors:?}\n{shown}"))?;
         let variables = self.requests.coerce(&prepared.operation, &given);
         let variables = variables.map_err(|error| format!("{error}\n{shown}"))?;

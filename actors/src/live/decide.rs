@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use gom_engine::datamodel::ModelId;
-use gom_engine::events::{Change, Cursor, Path, Subscription};
+use gom_engine::events::{Cursor, NodeChange, Path, Subscription};
 use gom_engine::plan::Planner;
 use tokio::time::Instant;
 use tokio_postgres::Row;
@@ -46,7 +46,7 @@ pub(super) struct Decider {
 /// A transaction's changes, or a part of very many.
 pub(super) struct Piece {
     position: u64,
-    changes: Vec<Change>,
+    changes: Vec<NodeChange>,
 }
 
 /// How many changes of a transaction that comes in pieces were counted: its position, and they.
@@ -424,7 +424,7 @@ fn runs(ats: &[At]) -> Vec<Vec<At>> {
     ats.chunks(TOGETHER).map(<[At]>::to_vec).collect()
 }
 
-fn changes<'a>(pieces: &'a [Piece], run: &[At]) -> Vec<&'a Change> {
+fn changes<'a>(pieces: &'a [Piece], run: &[At]) -> Vec<&'a NodeChange> {
     run.iter().map(|at| &pieces[at.0].changes[at.1]).collect()
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gom_engine::datamodel::ModelId;
-use gom_engine::events::{Identity, Key, Path, Subscription};
+use gom_engine::events::{Path, Subscription, SubscriptionIdentity, SubscriptionKey};
 
 use gom_runtime::owner::Owner;
 use gom_telemetry::metrics::{GROUPS, GaugeGuard};
@@ -49,7 +49,7 @@ pub enum Interest {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Watched {
     pub model: ModelId,
-    pub key: Option<Key>,
+    pub key: Option<SubscriptionKey>,
 }
 
 pub(super) type GroupId = u64;
@@ -77,7 +77,7 @@ struct Slots {
 pub(super) struct Groups {
     groups: HashMap<GroupId, Group>,
     /// Groups that others may join.
-    known: HashMap<Arc<Identity>, GroupId>,
+    known: HashMap<Arc<SubscriptionIdentity>, GroupId>,
     of_member: HashMap<Member, (GroupId, Presence)>,
     attached: usize,
     index: HashMap<ModelId, OfModel>,
@@ -162,7 +162,7 @@ impl Groups {
         self.attached += 1;
         for (model, key) in keys(&interest) {
             let of_model = self.index.entry(model).or_default();
-            let Some(Key { path, value }) = key else {
+            let Some(SubscriptionKey { path, value }) = key else {
                 of_model.all.push(id);
                 continue;
             };
@@ -204,7 +204,7 @@ impl Groups {
             };
             match key {
                 None => of_model.all.retain(|one| *one != id),
-                Some(Key { path, value }) => {
+                Some(SubscriptionKey { path, value }) => {
                     for (_, values) in of_model
                         .paths
                         .iter_mut()
@@ -413,7 +413,7 @@ impl Groups {
     }
 }
 
-fn keys(interest: &Interest) -> Vec<(ModelId, Option<Key>)> {
+fn keys(interest: &Interest) -> Vec<(ModelId, Option<SubscriptionKey>)> {
     match interest {
         Interest::Events(subscription) => vec![(subscription.model(), subscription.key().cloned())],
         Interest::Touch(watched) => watched.iter().map(|w| (w.model, w.key.clone())).collect(),

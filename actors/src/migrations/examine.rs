@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use gom_engine::datamodel::{DataModel, parse};
 use gom_engine::migrate::{
-    self, DataCheck, DatabaseLayout, FoundRows, Gravity, LeftAlone, Loss, MigrationStep, Misfit,
-    Planned, RowQuery, Target,
+    self, DataCheck, DatabaseLayout, FoundRows, LeftAlone, Loss, MigrationPlan, MigrationStep,
+    MigrationTarget, Misfit, RowQuery, Severity,
 };
 use tokio_postgres::{Error, GenericClient};
 
@@ -26,11 +26,11 @@ pub enum Before {
 
 impl Before {
     /// `known`: what was deployed last forbids the same rows.
-    fn refuses(self, gravity: Gravity, known: bool) -> bool {
+    fn refuses(self, gravity: Severity, known: bool) -> bool {
         match gravity {
-            Gravity::Blocks => true,
-            Gravity::Harms => !known,
-            Gravity::Hole => !known && self == Before::Datamodel,
+            Severity::Blocks => true,
+            Severity::Harms => !known,
+            Severity::Hole => !known && self == Before::Datamodel,
         }
     }
 }
@@ -80,7 +80,7 @@ pub(super) struct Look {
 
 /// The engine's plan for a database, before its rows are read.
 pub(super) struct Outline {
-    pub planned: Planned,
+    pub planned: MigrationPlan,
     pub before: Before,
     /// Also what is empty is dropped only with permission: a server deploys by itself, or another datamodel was deployed
     /// after this one.
@@ -103,7 +103,7 @@ impl Outline {
         let previous = previous_model
             .as_ref()
             .map(|model| migrate::layout(model, schema));
-        let target = Target {
+        let target = MigrationTarget {
             wanted: &wanted,
             previous: previous.as_ref(),
             drop_unknown: deployment.drop_unknown,
@@ -112,7 +112,7 @@ impl Outline {
         if let (Some(model), Some(layout)) = (&previous_model, &previous) {
             let checks = migrate::plan(
                 model,
-                &Target {
+                &MigrationTarget {
                     wanted: layout,
                     ..target
                 },

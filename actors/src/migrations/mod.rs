@@ -138,9 +138,9 @@ pub async fn verify<C: GenericClient>(
     let found = introspect(client, schema).await?;
     let last = last_applied(client, schema).await?;
     let previous = last.and_then(|last| examine::layout_of(&last.datamodel, schema));
-    let target = Target {
+    let target = MigrationTarget {
         previous: previous.as_ref(),
-        ..Target::new(&wanted)
+        ..MigrationTarget::new(&wanted)
     };
     let mut differences: Vec<String> = migrate::differences(&target, &found)
         .iter()

@@ -1,18 +1,18 @@
 //! Watched models: what leaves a job, in the transaction that causes it.
 
 use gom_actors::migrations::{Deployment, apply, verify};
-use gom_engine::datamodel::{DataModel, Jobs, Watched, parse};
+use gom_engine::datamodel::{DataModel, JobRule, WatchedModel, parse};
 use gom_test_support::TestDatabase;
 use tokio_postgres::Client;
 
 use super::{MODEL, SCHEMA, connect};
 
-fn model(watched: &[(&str, &'static str, Jobs)]) -> DataModel {
+fn model(watched: &[(&str, &'static str, JobRule)]) -> DataModel {
     let mut model = parse("datamodel.prisma", MODEL).unwrap();
     let named = |name: &str| model.model_named(name).unwrap();
     model.watched = watched
         .iter()
-        .map(|(name, subject, jobs)| Watched {
+        .map(|(name, subject, jobs)| WatchedModel {
             model: named(name),
             subject,
             jobs: *jobs,
@@ -24,8 +24,8 @@ fn model(watched: &[(&str, &'static str, Jobs)]) -> DataModel {
 
 fn watching() -> DataModel {
     model(&[
-        ("Order", "order", Jobs::Each),
-        ("Shop", "shop", Jobs::Latest),
+        ("Order", "order", JobRule::Each),
+        ("Shop", "shop", JobRule::Latest),
     ])
 }
 
@@ -145,7 +145,7 @@ async fn triggers_follow_what_is_watched() {
     );
 
     // Another kind of job is another trigger of the same name; what is not watched any more has none.
-    let fewer = model(&[("Order", "order", Jobs::Latest)]);
+    let fewer = model(&[("Order", "order", JobRule::Latest)]);
     assert_eq!(
         deploy(&mut own, &fewer).await,
         [

@@ -1,12 +1,12 @@
 //! What the triggers wrote to the log.
 
-use gom_engine::events::{Change, LogKind, LogRow};
+use gom_engine::events::{LogKind, LogRow, NodeChange};
 use tokio_postgres::Client;
 
 use crate::world::{SCHEMA, World};
 
 /// Runs a transaction and has it stamped: what it changed.
-pub async fn run(client: &Client, world: &World, sql: &str) -> Vec<Change> {
+pub async fn run(client: &Client, world: &World, sql: &str) -> Vec<NodeChange> {
     client
         .batch_execute("select gom.stamp_changes()")
         .await

@@ -18,7 +18,7 @@ mod writes;
 use std::collections::{BTreeMap, BTreeSet};
 
 use gom_engine::datamodel::ModelId;
-use gom_engine::events::{Cause, Change, Subscription};
+use gom_engine::events::{NodeChange, Subscription, UpdateCause};
 use gom_engine::plan::{Param, Statement};
 use gom_test_support::TestDatabase;
 use serde_json::Value;
@@ -81,7 +81,7 @@ async fn delivered(
     client: &Client,
     world: &World,
     subscription: &Subscription,
-    changes: &[&Change],
+    changes: &[&NodeChange],
 ) -> BTreeMap<usize, String> {
     let statement = world.planner.payloads(subscription, changes).unwrap();
     let rows = rows(client, &statement).await;
@@ -95,7 +95,7 @@ async fn found(
     client: &Client,
     world: &World,
     subscription: &Subscription,
-    changes: &[&Change],
+    changes: &[&NodeChange],
 ) -> BTreeSet<usize> {
     let Some(key) = subscription.key() else {
         return (0..changes.len()).collect();
@@ -111,7 +111,7 @@ async fn found(
         .collect()
 }
 
-fn of_model(changes: &[Change], model: ModelId) -> Vec<&Change> {
+fn of_model(changes: &[NodeChange], model: ModelId) -> Vec<&NodeChange> {
     changes
         .iter()
         .filter(|change| change.model == model)
@@ -177,7 +177,7 @@ impl Tally {
         subscription: &Subscription,
         exact: bool,
         oracle: &Oracle<'_>,
-        changes: &[Change],
+        changes: &[NodeChange],
         reading: Reading,
         context: &str,
     ) {
@@ -223,7 +223,7 @@ impl Tally {
             self.moved_in += usize::from(payload["mutation"] == "UPDATED" && previous.is_null());
             if reading == Reading::Live {
                 assert_eq!(payload["previousValues"], previous, "{context}");
-            } else if !(full && change.cause == Cause::Parts) {
+            } else if !(full && change.cause == UpdateCause::Parts) {
                 // Lists and, for the service role, rows without a change have their values of that time.
                 let scalars = |value: &Value| {
                     let mut value = value.clone();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use gom_engine::datamodel::ModelId;
-use gom_engine::events::{Cause, Change, ChangeKind};
+use gom_engine::events::{ChangeKind, NodeChange, UpdateCause};
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
@@ -75,7 +75,7 @@ pub struct Oracle<'a> {
 
 impl Oracle<'_> {
     /// `(updatedFields, previousValues)`, or nothing where no event is due.
-    pub fn of(&self, change: &Change) -> Option<(Value, Value)> {
+    pub fn of(&self, change: &NodeChange) -> Option<(Value, Value)> {
         let viewer = &self.asked.role;
         let before = self.before.of(viewer, change.model).get(&change.id);
         let previous = before.cloned().unwrap_or(Value::Null);
@@ -107,7 +107,7 @@ impl Oracle<'_> {
         let named = change.updated.iter().filter(|field| {
             let mut links = change.links.iter().filter(|link| link.field == **field);
             of.field(**field).relation().is_none()
-                || change.cause == Cause::Replaced
+                || change.cause == UpdateCause::Replaced
                 || viewer.is_none()
                 || links.any(|link| {
                     (link.came && sees(self.after, **field, &link.partner))
@@ -115,7 +115,7 @@ impl Oracle<'_> {
                 })
         });
         let named: Vec<Value> = named.map(|field| json!(of.field(*field).name)).collect();
-        let delivered = viewer.is_none() || change.cause != Cause::Parts || !named.is_empty();
+        let delivered = viewer.is_none() || change.cause != UpdateCause::Parts || !named.is_empty();
         delivered.then_some((Value::Array(named), previous))
     }
 }

@@ -1,6 +1,6 @@
 //! The form of payloads.
 
-use gom_engine::events::Change;
+use gom_engine::events::NodeChange;
 use gom_test_support::TestDatabase;
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ async fn messages(world: &World, client: &tokio_postgres::Client, sql: &str) -> 
         format!("set search_path = \"{SCHEMA}\"; begin; {sql}; commit; set search_path to default");
     let changes = crate::log::run(client, world, &sql).await;
     let subscription = world.compile(TEXT, &json!({}), None);
-    let things: Vec<&Change> = changes
+    let things: Vec<&NodeChange> = changes
         .iter()
         .filter(|c| c.model == subscription.model())
         .collect();

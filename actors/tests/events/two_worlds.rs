@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use gom_engine::events::{Change, Subscription};
+use gom_engine::events::{NodeChange, Subscription};
 use gom_test_support::TestDatabase;
 use serde_json::{Value, json};
 use tokio_postgres::Client;
@@ -77,7 +77,7 @@ async fn delivered(
     client: &Client,
     world: &World,
     subscription: &Subscription,
-    changes: &[Change],
+    changes: &[NodeChange],
 ) -> Vec<String> {
     let changes = crate::of_model(changes, subscription.model());
     crate::delivered(client, world, subscription, &changes)

@@ -9,7 +9,7 @@ use gom_engine::datamodel::{self, FieldKind, ModelId, ScalarType};
 use gom_engine::events::Subscription;
 use gom_engine::plan::{Access, PageLimits, Planner, Rights, Statement};
 use gom_engine::policy::{Permissions, Policy, PolicySource};
-use gom_engine::request::{Limits, Prepared, RequestOptions, Requests, Variables};
+use gom_engine::request::{PreparedOperation, RequestLimits, RequestOptions, Requests, Variables};
 use gom_engine::schema::{SchemaOptions, Served, generate};
 use gom_engine::sql::{Physical, PhysicalOptions};
 use serde_json::{Value, json};
@@ -181,8 +181,8 @@ impl World {
             .unwrap()
     }
 
-    fn prepare(&self, text: &str, filter: &Value) -> (Arc<Prepared>, Variables) {
-        let prepared = self.requests.prepare(text, None, &Limits::UNLIMITED);
+    fn prepare(&self, text: &str, filter: &Value) -> (Arc<PreparedOperation>, Variables) {
+        let prepared = self.requests.prepare(text, None, &RequestLimits::UNLIMITED);
         let prepared = prepared.unwrap_or_else(|errors| panic!("{text}: {errors:?}"));
         let given = json!({ "where": filter });
         let variables = self

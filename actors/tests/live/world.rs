@@ -14,7 +14,7 @@ use gom_actors::migrations::{Deployment, apply};
 use gom_engine::datamodel;
 use gom_engine::events::{Cursor, Subscription};
 use gom_engine::plan::{PageLimits, Planner};
-use gom_engine::request::{Limits, RequestOptions, Requests};
+use gom_engine::request::{RequestLimits, RequestOptions, Requests};
 use gom_engine::schema::{SchemaOptions, Served, generate};
 use gom_engine::sql::{Physical, PhysicalOptions};
 use gom_test_support::{TestDatabase, eventually};
@@ -103,7 +103,7 @@ impl World {
     }
 
     pub fn interest(&self, text: &str, filter: &Value) -> Interest {
-        let prepared = self.requests.prepare(text, None, &Limits::UNLIMITED);
+        let prepared = self.requests.prepare(text, None, &RequestLimits::UNLIMITED);
         let prepared = prepared.unwrap_or_else(|errors| panic!("{text}: {errors:?}"));
         let given = json!({ "where": filter });
         let variables = self

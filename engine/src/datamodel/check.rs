@@ -1,10 +1,11 @@
-//! From the syntax to the checked model: reads every definition, then looks at what only shows between them.
+//! From the syntax to the checked model: reads every definition, then looks at what only shows
+//! between them.
 
 use std::collections::HashMap;
 
 use super::directives::read_type_directives;
 use super::error::Findings;
-use super::fields::{self, Draft, KnownType, KnownTypes};
+use super::fields::{self, KnownType, KnownTypes, UnresolvedField};
 use super::model::{DataModel, Enum, FieldId, Model, ModelId, RelationRef, ScalarType};
 use super::names::{ModelPlaces, check_clashes, check_identifier, check_type_name};
 use super::relations::{RelationField, RelationTableText, Resolved, resolve};
@@ -57,7 +58,7 @@ pub(super) fn check(document: &Document, findings: &mut Findings) -> Option<Data
         relation_tables: &table_names,
     };
 
-    let drafts: Vec<Vec<Draft>> = models
+    let drafts: Vec<Vec<UnresolvedField>> = models
         .iter()
         .map(|m| read_fields(m, &known, findings))
         .collect();
@@ -184,8 +185,12 @@ fn read_enums<'a>(
     (enums, places)
 }
 
-fn read_fields(model: &ModelText, known: &KnownTypes, findings: &mut Findings) -> Vec<Draft> {
-    let mut drafts: Vec<Draft> = Vec::new();
+fn read_fields(
+    model: &ModelText,
+    known: &KnownTypes,
+    findings: &mut Findings,
+) -> Vec<UnresolvedField> {
+    let mut drafts: Vec<UnresolvedField> = Vec::new();
     for text in &model.text.fields {
         if drafts.iter().any(|d| d.name == text.name.value) {
             findings.add(
@@ -203,7 +208,11 @@ fn read_fields(model: &ModelText, known: &KnownTypes, findings: &mut Findings) -
     drafts
 }
 
-fn find_id(model: &TypeText, drafts: &[Draft], findings: &mut Findings) -> Option<FieldId> {
+fn find_id(
+    model: &TypeText,
+    drafts: &[UnresolvedField],
+    findings: &mut Findings,
+) -> Option<FieldId> {
     let mut ids = drafts
         .iter()
         .enumerate()
@@ -245,7 +254,7 @@ fn misspelt_id(model: &TypeText) -> bool {
         .any(|f| f.directives.iter().any(|d| d.name.value == "id"))
 }
 
-fn relation_fields(drafts: &[Vec<Draft>]) -> Vec<RelationField<'_>> {
+fn relation_fields(drafts: &[Vec<UnresolvedField>]) -> Vec<RelationField<'_>> {
     let mut fields = Vec::new();
     for (model, drafts) in drafts.iter().enumerate() {
         for (field, draft) in drafts.iter().enumerate() {

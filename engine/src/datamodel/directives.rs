@@ -1,42 +1,42 @@
-//! Directives: which ones there are, where they may stand, and their arguments with the right types.
-//! What they mean together with a field's type is for `fields` and `relations`.
+//! Directives: which ones there are, where they may stand, and their arguments with the right
+//! types. What they mean together with a field's type is for `fields` and `relations`.
 
 use super::error::Findings;
 use super::model::{IdStrategy, Sequence};
 use super::names::did_you_mean;
-use super::syntax::{At, DirectiveText, ValueText};
+use super::syntax::{DirectiveText, Spanned, ValueText};
 
 /// The directives of a type.
 #[derive(Debug, Default)]
 pub(super) struct TypeDirectives {
-    pub db: Option<At<String>>,
+    pub db: Option<Spanned<String>>,
     pub relation_table: bool,
 }
 
 /// The directives of a field; the offsets are the directives'.
 #[derive(Debug, Default)]
 pub(super) struct FieldDirectives {
-    pub id: Option<At<Option<IdStrategy>>>,
+    pub id: Option<Spanned<Option<IdStrategy>>>,
     pub unique: Option<usize>,
-    pub default: Option<At<ValueText>>,
+    pub default: Option<Spanned<ValueText>>,
     pub created_at: Option<usize>,
     pub updated_at: Option<usize>,
-    pub db: Option<At<String>>,
-    pub relation: Option<At<RelationText>>,
+    pub db: Option<Spanned<String>>,
+    pub relation: Option<Spanned<RelationText>>,
     pub scalar_list: Option<usize>,
-    pub sequence: Option<At<SequenceText>>,
-    pub size: Option<At<u64>>,
+    pub sequence: Option<Spanned<SequenceText>>,
+    pub size: Option<Spanned<u64>>,
 }
 
 #[derive(Debug, Default, Clone)]
 pub(super) struct RelationText {
-    pub name: Option<At<String>>,
-    pub link: Option<At<Link>>,
+    pub name: Option<Spanned<String>>,
+    pub link: Option<Spanned<LinkKind>>,
     pub cascade: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Link {
+pub(super) enum LinkKind {
     Inline,
     Table,
 }
@@ -44,7 +44,7 @@ pub(super) enum Link {
 /// As [`Sequence`], the name still optional.
 #[derive(Debug, Clone)]
 pub(super) struct SequenceText {
-    pub name: Option<At<String>>,
+    pub name: Option<Spanned<String>>,
     pub initial_value: i64,
     pub allocation_size: i64,
 }
@@ -68,14 +68,15 @@ const RENAME: &str = "remove it, and name the change where it is deployed: `--re
                       `--rename Type.old=new` for a field (`gom migrate plan --help`)";
 
 /// Bytes of the largest value that PostgreSQL stores.
-const LARGEST_VALUE: u64 = 1_073_741_824;
+const MAX_VALUE_BYTES: u64 = 1_073_741_824;
 
 /// Directive and its arguments.
-type Known = (&'static str, &'static [&'static str]);
+type KnownDirective = (&'static str, &'static [&'static str]);
 
-const ON_TYPES: [Known; 3] = [("db", &["name"]), ("relationTable", &[]), ("embedded", &[])];
+const ON_TYPES: [KnownDirective; 3] =
+    [("db", &["name"]), ("relationTable", &[]), ("embedded", &[])];
 
-const ON_FIELDS: [Known; 10] = [
+const ON_FIELDS: [KnownDirective; 10] = [
     ("id", &["strategy"]),
     ("unique", &[]),
     ("default", &["value"]),
@@ -122,7 +123,7 @@ pub(super) fn read_field_directives(
                     ("SEQUENCE", IdStrategy::Sequence),
                 ];
                 let strategy = choice(text, "strategy", &strategies, findings).map(|s| s.value);
-                read.id = Some(At {
+                read.id = Some(Spanned {
                     at,
                     value: strategy,
                 });
@@ -138,7 +139,7 @@ pub(super) fn read_field_directives(
             "updatedAt" => read.updated_at = Some(at),
             "db" => read.db = required_string(text, "name", findings),
             "relation" => {
-                read.relation = Some(At {
+                read.relation = Some(Spanned {
                     at,
                     value: read_relation(text, findings),
                 })
@@ -149,7 +150,7 @@ pub(super) fn read_field_directives(
                 read.scalar_list = Some(at);
             }
             "sequence" => {
-                read.sequence = Some(At {
+                read.sequence = Some(Spanned {
                     at,
                     value: read_sequence(text, findings),
                 })
@@ -163,7 +164,7 @@ pub(super) fn read_field_directives(
 }
 
 fn read_relation(text: &DirectiveText, findings: &mut Findings) -> RelationText {
-    let links = [("INLINE", Link::Inline), ("TABLE", Link::Table)];
+    let links = [("INLINE", LinkKind::Inline), ("TABLE", LinkKind::Table)];
     let on_delete = [("CASCADE", true), ("SET_NULL", false)];
     RelationText {
         name: string(text, "name", findings),
@@ -195,7 +196,7 @@ fn read_sequence(text: &DirectiveText, findings: &mut Findings) -> SequenceText 
 }
 
 /// Bytes that a value may have.
-fn read_size(text: &DirectiveText, findings: &mut Findings) -> Option<At<u64>> {
+fn read_size(text: &DirectiveText, findings: &mut Findings) -> Option<Spanned<u64>> {
     let at = text.name.at;
     if argument(text, "max").is_none() {
         findings.add(
@@ -206,19 +207,20 @@ fn read_size(text: &DirectiveText, findings: &mut Findings) -> Option<At<u64>> {
     }
     let max = integer(text, "max", findings)?;
     match u64::try_from(max) {
-        Ok(max) if (1..=LARGEST_VALUE).contains(&max) => Some(At { at, value: max }),
+        Ok(max) if (1..=MAX_VALUE_BYTES).contains(&max) => Some(Spanned { at, value: max }),
         _ => {
-            let remedy = format!("write a number of bytes from 1 to {LARGEST_VALUE}");
+            let remedy = format!("write a number of bytes from 1 to {MAX_VALUE_BYTES}");
             findings.add(at, format!("no value can have at most {max} bytes"), remedy);
             None
         }
     }
 }
 
-/// The directives that may stand here, each once, and with known arguments; the others are reported.
+/// The directives that may stand here, each once, and with known arguments; the others are
+/// reported.
 fn known_directives<'a>(
     texts: &'a [DirectiveText],
-    known: &[Known],
+    known: &[KnownDirective],
     place: &str,
     findings: &mut Findings,
 ) -> Vec<&'a DirectiveText> {
@@ -244,9 +246,9 @@ fn known_directives<'a>(
                 "rename" => {
                     findings.add(text.name.at, "`@rename` is not a directive of Gom", RENAME)
                 }
-                // Prisma 1 took a misspelt `@unique` for nothing: its index would be dropped without a word.
+                // Prisma 1 ignored a misspelt `@unique`: its index would be dropped silently.
                 _ if elsewhere || meant.is_some() => findings.add(text.name.at, message, remedy),
-                // It looked at no directive that it did not know.
+                // It ignored unknown directives.
                 _ => findings.warn(
                     text.name.at,
                     format!("{message}, and it has no effect"),
@@ -294,17 +296,17 @@ fn check_arguments(text: &DirectiveText, known: &[&str], findings: &mut Findings
     }
 }
 
-fn argument<'a>(text: &'a DirectiveText, name: &str) -> Option<&'a At<ValueText>> {
+fn argument<'a>(text: &'a DirectiveText, name: &str) -> Option<&'a Spanned<ValueText>> {
     text.arguments
         .iter()
         .find(|(n, _)| n.value == name)
         .map(|(_, value)| value)
 }
 
-fn string(text: &DirectiveText, name: &str, findings: &mut Findings) -> Option<At<String>> {
+fn string(text: &DirectiveText, name: &str, findings: &mut Findings) -> Option<Spanned<String>> {
     let value = argument(text, name)?;
     match &value.value {
-        ValueText::String(string) => Some(At {
+        ValueText::String(string) => Some(Spanned {
             at: value.at,
             value: string.clone(),
         }),
@@ -324,7 +326,7 @@ fn required_string(
     text: &DirectiveText,
     name: &str,
     findings: &mut Findings,
-) -> Option<At<String>> {
+) -> Option<Spanned<String>> {
     if argument(text, name).is_none() {
         let directive = &text.name.value;
         findings.add(
@@ -358,7 +360,7 @@ fn choice<T: Copy>(
     name: &str,
     choices: &[(&str, T)],
     findings: &mut Findings,
-) -> Option<At<T>> {
+) -> Option<Spanned<T>> {
     let value = argument(text, name)?;
     let chosen = match &value.value {
         ValueText::Name(given) | ValueText::String(given) => {
@@ -371,7 +373,7 @@ fn choice<T: Copy>(
         let all = quoted_list(choices.iter().map(|(c, _)| (*c).to_string()));
         findings.add(value.at, message, format!("it is {all}"));
     }
-    chosen.map(|(_, chosen)| At {
+    chosen.map(|(_, chosen)| Spanned {
         at: value.at,
         value: *chosen,
     })

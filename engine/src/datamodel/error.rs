@@ -1,5 +1,6 @@
-//! What is wrong with a datamodel: every finding with its place and its remedy. Knows no rule of the
-//! language; the checks collect [`Findings`] by byte offset, and this file turns offsets into lines and columns.
+//! What is wrong with a datamodel: every finding with its place and its remedy. Knows no rule of
+//! the language; the checks collect [`Findings`] by byte offset, and this file turns offsets into
+//! lines and columns.
 
 use std::fmt;
 
@@ -12,6 +13,7 @@ pub struct DatamodelError {
     pub line: usize,
     /// From 1, in characters.
     pub column: usize,
+    /// What is wrong, as a sentence.
     pub message: String,
     /// What would be right.
     pub remedy: String,
@@ -30,6 +32,7 @@ impl fmt::Display for DatamodelError {
 /// All that is wrong in a datamodel text, in the order of the text. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatamodelErrors {
+    /// The findings, in the order of the text.
     pub errors: Vec<DatamodelError>,
 }
 

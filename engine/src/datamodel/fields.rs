@@ -1,5 +1,5 @@
-//! One field at a time: its type, and whether its directives fit that type. Knows no relations beyond
-//! "this field leads to that model".
+//! One field at a time: its type, and whether its directives fit that type. Knows no relations
+//! beyond "this field leads to that model".
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
 use serde_json::Value as Json;
@@ -10,7 +10,7 @@ use super::model::{
     Enum, EnumId, Field, FieldKind, IdStrategy, ModelId, RelationRef, ScalarType, Sequence,
 };
 use super::names::{check_column, check_field_name, check_identifier, did_you_mean};
-use super::syntax::{At, FieldText, ValueText};
+use super::syntax::{FieldText, Spanned, ValueText};
 
 pub(super) const SCALARS: [(&str, ScalarType); 8] = [
     ("ID", ScalarType::Id),
@@ -54,7 +54,11 @@ pub(super) enum KnownType {
 }
 
 impl KnownTypes<'_> {
-    pub(super) fn find(&self, name: &At<String>, findings: &mut Findings) -> Option<KnownType> {
+    pub(super) fn find(
+        &self,
+        name: &Spanned<String>,
+        findings: &mut Findings,
+    ) -> Option<KnownType> {
         let scalar = SCALARS
             .iter()
             .find(|(n, _)| *n == name.value)
@@ -80,7 +84,7 @@ impl KnownTypes<'_> {
         found
     }
 
-    fn report_unknown(&self, name: &At<String>, findings: &mut Findings) {
+    fn report_unknown(&self, name: &Spanned<String>, findings: &mut Findings) {
         if self.relation_tables.contains(&name.value) {
             findings.add(
                 name.at,
@@ -118,7 +122,7 @@ impl KnownTypes<'_> {
 
 /// A field whose own rules hold; its relation, if it has one, is not resolved yet.
 #[derive(Debug)]
-pub(super) struct Draft {
+pub(super) struct UnresolvedField {
     pub at: usize,
     pub db_at: Option<usize>,
     pub kind: KnownType,
@@ -136,7 +140,7 @@ pub(super) struct Draft {
     max_bytes: Option<u64>,
 }
 
-impl Draft {
+impl UnresolvedField {
     /// The finished field; `relation` is what the relation checks found for a relation field.
     pub(super) fn finish(self, relation: Option<RelationRef>) -> Option<Field> {
         let kind = match self.kind {
@@ -167,7 +171,7 @@ pub(super) fn read(
     table: &str,
     known: &KnownTypes,
     findings: &mut Findings,
-) -> Option<Draft> {
+) -> Option<UnresolvedField> {
     check_field_name(&text.name.value, text.name.at, findings);
     let directives = read_field_directives(&text.directives, findings);
     let kind = known.find(&text.type_name, findings)?;
@@ -211,7 +215,7 @@ pub(super) fn read(
         );
         findings.add(relation.at, message, "remove `@relation`");
     }
-    Some(Draft {
+    Some(UnresolvedField {
         at: text.name.at,
         db_at: db.map(|db| db.at),
         kind,

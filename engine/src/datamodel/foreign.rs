@@ -1,4 +1,5 @@
-//! Datamodels of other versions of Prisma, recognised before their every line is found wrong, and braces that were lost.
+//! Datamodels of other versions of Prisma, recognised before their every line is found wrong, and
+//! braces that were lost.
 
 use super::error::Findings;
 use super::syntax::{Document, TypeText};
@@ -56,8 +57,8 @@ pub(super) fn recognise_older(document: &Document, findings: &mut Findings) {
     }
 }
 
-/// Where a `}` is missing, or one is too many. To be asked where the syntax is wrong: what a parser says there is about what
-/// follows.
+/// Where a `}` is missing, or one is too many. For texts with wrong syntax, where the parser's
+/// error is about what follows.
 pub(super) fn lost_brace(text: &str) -> Option<(usize, String, &'static str)> {
     let code = without_texts(text);
     let mut open: Option<(usize, String)> = None;
@@ -129,7 +130,8 @@ fn lines(code: &str) -> impl Iterator<Item = (usize, &str)> {
 
 const BLOCK: &str = "\"\"\"";
 
-/// The text with blanks for comments and strings, byte for byte: what stands in them opens and closes nothing.
+/// The text with blanks for comments and strings, byte for byte: what stands in them opens and
+/// closes nothing.
 fn without_texts(text: &str) -> String {
     let mut code = String::with_capacity(text.len());
     let mut rest = text;

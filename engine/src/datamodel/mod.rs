@@ -1,8 +1,9 @@
-//! Stage one: the text of `datamodel.prisma` becomes a checked [`DataModel`]. Knows no SQL and no GraphQL API.
+//! Stage one: the text of `datamodel.prisma` becomes a checked [`DataModel`]. Knows no SQL and no
+//! GraphQL API.
 //!
-//! `syntax` reads the text, `directives` and `fields` check what stands alone, `relations` pairs the fields of
-//! relations, `names` finds clashes, `check` leads through them. Findings are collected, so that one run
-//! reports all of them.
+//! `syntax` reads the text, `directives` and `fields` check what stands alone, `relations` pairs
+//! the fields of relations, `names` finds clashes, `check` leads through them. Findings are
+//! collected, so that one run reports all of them.
 
 mod check;
 mod directives;
@@ -26,12 +27,13 @@ pub fn parse(file_name: &str, text: &str) -> Result<DataModel, DatamodelErrors> 
     Ok(parse_with_warnings(file_name, text)?.0)
 }
 
-/// Reads and checks a datamodel. The warnings are about what Prisma 1 took without effect, and is taken so here.
+/// Reads and checks a datamodel. The warnings are about what Prisma 1 took without effect, and is
+/// taken so here.
 ///
 /// # Errors
-/// Everything that is wrong, each with line, column and remedy. `file_name` only appears in them. While the
-/// syntax is wrong, only that is reported: what the text means is a guess then. Of a datamodel of another version of Prisma,
-/// only that it is one.
+/// Everything that is wrong, each with line, column and remedy. `file_name` only appears in them.
+/// While the syntax is wrong, only that is reported: what the text means is a guess then. Of a
+/// datamodel of another version of Prisma, only that it is one.
 pub fn parse_with_warnings(
     file_name: &str,
     text: &str,
@@ -50,7 +52,8 @@ pub fn parse_with_warnings(
         None
     };
     if model.is_none() && findings.is_empty() {
-        // `check` gives no model only with a reason; should it ever forget, that is better than a panic.
+        // `check` gives no model only with a reason; should it ever forget, that is better than a
+        // panic.
         findings.add(
             0,
             "the datamodel could not be read",

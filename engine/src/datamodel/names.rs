@@ -1,5 +1,5 @@
-//! Names: which ones the language, the API and PostgreSQL keep for themselves, and which ones clash.
-//! Knows no directives and no relations.
+//! Names: which ones the language, the API and PostgreSQL keep for themselves, and which ones
+//! clash. Knows no directives and no relations.
 
 use std::collections::{HashMap, HashSet};
 
@@ -56,11 +56,11 @@ const TYPE_SUFFIXES: [&str; 23] = [
     "PreviousValues",
 ];
 
-/// Columns that every PostgreSQL table has already.
-/// What the columns that our own statements add to a table's begin with: no key of a client is such a name, and
-/// [`check_column`] sees to it that no column is.
+/// What the columns that our own statements add to a table's begin with: no key of a client is such
+/// a name, and `check_column` sees to it that no column is.
 pub const OWN_COLUMN: char = '~';
 
+/// Columns that every PostgreSQL table has already.
 const SYSTEM_COLUMNS: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
 
 /// Checks the name of a type or enum by itself.
@@ -147,7 +147,8 @@ pub(super) struct ModelPlaces {
     pub fields: Vec<usize>,
 }
 
-/// Names that are fine alone but clash with others: in the API's types, fields and filters, or in the database.
+/// Names that are fine alone but clash with others: in the API's types, fields and filters, or in
+/// the database.
 pub(super) fn check_clashes(
     model: &DataModel,
     models: &[ModelPlaces],
@@ -387,7 +388,7 @@ fn check_relation_tables(model: &DataModel, places: &[usize], findings: &mut Fin
     }
 }
 
-/// The known name that was probably meant, in words to append to a message's remedy.
+/// The known name that was probably meant, for a message's remedy.
 pub(super) fn did_you_mean<'a>(
     name: &str,
     known: impl Iterator<Item = &'a str>,

@@ -1,4 +1,5 @@
-//! Properties of the parser: no text makes it panic, and what a valid datamodel says is what is read.
+//! Properties of the parser: no text makes it panic, and what a valid datamodel says is what is
+//! read.
 
 use proptest::collection::vec;
 use proptest::option;

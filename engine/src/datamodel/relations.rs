@@ -1,15 +1,15 @@
-//! Relations: which two fields belong together, what the relation is called, and where its links are kept.
-//! Knows fields only as the ends of relations.
+//! Relations: which two fields belong together, what the relation is called, and where its links
+//! are kept. Knows fields only as the ends of relations.
 
 use indexmap::IndexMap;
 
-use super::directives::{Link, RelationText};
+use super::directives::{LinkKind, RelationText};
 use super::error::Findings;
 use super::model::{
     FieldId, ModelId, Relation, RelationEnd, RelationId, RelationRef, RelationStorage, Side,
 };
 use super::names::check_identifier;
-use super::syntax::At;
+use super::syntax::Spanned;
 
 /// A relation field as the checks on fields leave it.
 pub(super) struct RelationField<'a> {
@@ -28,7 +28,7 @@ pub(super) struct RelationField<'a> {
 
 /// A `type … @relationTable`.
 pub(super) struct RelationTableText {
-    pub name: At<String>,
+    pub name: Spanned<String>,
     pub table: String,
     /// Field name, column and model, in the order of the text.
     pub ends: [(String, String, ModelId); 2],
@@ -195,7 +195,7 @@ fn pair_up<'a, 'b>(
             None => unnamed.push(field),
         }
     }
-    // Fields without a name: at most one from each side, else nobody can say which is whose partner.
+    // Fields without a name: at most one from each side; with more, the partners are ambiguous.
     let lonely: Vec<&str> = named
         .iter()
         .filter(|(_, group)| group.len() == 1 && unnamed.iter().all(|u| u.model != group[0].model))
@@ -288,7 +288,7 @@ fn storage(
     table: Option<&RelationTableText>,
     findings: &mut Findings,
 ) -> RelationStorage {
-    let links: Vec<(Side, At<Link>)> = [(Side::A, pair.a), (Side::B, pair.b)]
+    let links: Vec<(Side, Spanned<LinkKind>)> = [(Side::A, pair.a), (Side::B, pair.b)]
         .into_iter()
         .filter_map(|(side, field)| Some((side, field?.text.link.clone()?)))
         .collect();
@@ -301,11 +301,12 @@ fn storage(
     let inline_side = match link {
         Some((
             _,
-            At {
-                value: Link::Table, ..
+            Spanned {
+                value: LinkKind::Table,
+                ..
             },
         )) => None,
-        Some((side, At { at, .. })) => {
+        Some((side, Spanned { at, .. })) => {
             if table.is_some() {
                 let message =
                     format!("the relation `{name}` has a relation table and `link: INLINE`");

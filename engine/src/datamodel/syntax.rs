@@ -1,5 +1,5 @@
-//! The syntax of a datamodel: text → types, fields, enums and directives with their places. Knows no rule
-//! beyond the grammar: which directives there are and what they mean is for the checks.
+//! The syntax of a datamodel: text → types, fields, enums and directives with their places. Knows
+//! no rule beyond the grammar: which directives there are and what they mean is for the checks.
 
 use apollo_parser::cst::{self, CstNode};
 use apollo_parser::{Parser, SyntaxNode};
@@ -12,14 +12,14 @@ const MAX_NESTING: usize = 64;
 
 /// Something read from the text, with the byte offset at which it starts.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct At<T> {
+pub(super) struct Spanned<T> {
     pub at: usize,
     pub value: T,
 }
 
-impl<T> At<T> {
+impl<T> Spanned<T> {
     fn new(at: usize, value: T) -> Self {
-        At { at, value }
+        Spanned { at, value }
     }
 }
 
@@ -31,21 +31,21 @@ pub(super) struct Document {
 
 #[derive(Debug)]
 pub(super) struct TypeText {
-    pub name: At<String>,
+    pub name: Spanned<String>,
     pub directives: Vec<DirectiveText>,
     pub fields: Vec<FieldText>,
 }
 
 #[derive(Debug)]
 pub(super) struct EnumText {
-    pub name: At<String>,
-    pub values: Vec<At<String>>,
+    pub name: Spanned<String>,
+    pub values: Vec<Spanned<String>>,
 }
 
 #[derive(Debug)]
 pub(super) struct FieldText {
-    pub name: At<String>,
-    pub type_name: At<String>,
+    pub name: Spanned<String>,
+    pub type_name: Spanned<String>,
     pub list: bool,
     /// The outer `!`.
     pub required: bool,
@@ -54,8 +54,8 @@ pub(super) struct FieldText {
 
 #[derive(Debug)]
 pub(super) struct DirectiveText {
-    pub name: At<String>,
-    pub arguments: Vec<(At<String>, At<ValueText>)>,
+    pub name: Spanned<String>,
+    pub arguments: Vec<(Spanned<String>, Spanned<ValueText>)>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -83,12 +83,13 @@ impl ValueText {
     }
 }
 
-/// Reads as much as it can; what is wrong goes to `findings`, and only a text without findings is complete.
+/// Reads as much as it can; what is wrong goes to `findings`, and only a text without findings is
+/// complete.
 pub(super) fn read(text: &str, findings: &mut Findings) -> Document {
     let tree = Parser::new(text).recursion_limit(MAX_NESTING).parse();
     let empty = tree.document().definitions().next().is_none() && tree.errors().all(|e| e.is_eof());
     if empty {
-        // Comments only: the checks say that there is no type.
+        // Comments only: the checks report that there is no type.
         return Document::default();
     }
     let mut last_place = None;
@@ -99,7 +100,7 @@ pub(super) fn read(text: &str, findings: &mut Findings) -> Document {
         return Document::default();
     }
     for error in tree.errors() {
-        // What follows at the same place only says the same in other words.
+        // Further errors at the same place repeat the first in other words.
         if last_place.replace(error.index()) == Some(error.index()) {
             continue;
         }
@@ -132,7 +133,7 @@ pub(super) fn read(text: &str, findings: &mut Findings) -> Document {
             }
             other => findings.add(
                 start(other.syntax()),
-                format!("a datamodel has no {}", spoken(other.kind())),
+                format!("a datamodel has no {}", spaced_words(other.kind())),
                 "only `type` and `enum` stand in a datamodel",
             ),
         }
@@ -263,10 +264,11 @@ fn read_directives(node: Option<cst::Directives>) -> Vec<DirectiveText> {
         .collect()
 }
 
-fn read_value(value: cst::Value) -> At<ValueText> {
+fn read_value(value: cst::Value) -> Spanned<ValueText> {
     let at = start(value.syntax());
     let text = match value {
-        // Cannot panic: the lexer has checked every escape, and texts with lexical errors do not come here.
+        // Cannot panic: the lexer has checked every escape, and texts with lexical errors do not
+        // come here.
         cst::Value::StringValue(string) => ValueText::String(String::from(string)),
         cst::Value::IntValue(number) => ValueText::Int(token_text(number.syntax())),
         cst::Value::FloatValue(number) => ValueText::Float(token_text(number.syntax())),
@@ -282,11 +284,11 @@ fn read_value(value: cst::Value) -> At<ValueText> {
         cst::Value::ObjectValue(_) => ValueText::Other("an object"),
         cst::Value::Variable(_) => ValueText::Other("a variable"),
     };
-    At::new(at, text)
+    Spanned::new(at, text)
 }
 
-fn read_name(name: cst::Name) -> At<String> {
-    At::new(start(name.syntax()), name.text().to_string())
+fn read_name(name: cst::Name) -> Spanned<String> {
+    Spanned::new(start(name.syntax()), name.text().to_string())
 }
 
 fn start(node: &SyntaxNode) -> usize {
@@ -309,7 +311,7 @@ fn first_line(data: &str) -> String {
 }
 
 /// `InterfaceTypeDefinition` → `interface type definition`.
-fn spoken(kind: &str) -> String {
+fn spaced_words(kind: &str) -> String {
     let mut words = String::new();
     for c in kind.chars() {
         if c.is_uppercase() && !words.is_empty() {

@@ -163,7 +163,7 @@ fn a_name_on_one_end_is_enough() {
 }
 
 #[test]
-fn relations_that_nobody_can_tell_apart_need_names() {
+fn ambiguous_relations_need_names() {
     let found = errors("type A { id: ID! @id x: B y: B }\ntype B { id: ID! @id as: [A] }");
     assert_eq!(found.len(), 3, "{found:#?}");
     assert!(

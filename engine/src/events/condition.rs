@@ -1,6 +1,7 @@
-//! The `where` of a subscription: conditions on a change and conditions on its node, joined by logic.
+//! The `where` of a subscription: conditions on a change and conditions on its node, joined by
+//! logic.
 
-use super::{Change, ChangeKind};
+use super::{ChangeKind, NodeChange};
 use crate::datamodel::{FieldId, ModelId};
 use crate::error::ApiError;
 use crate::plan::{Access, Planner, entries, items, unexpected};
@@ -9,19 +10,20 @@ use crate::schema::{EnumMeaning, InputMeaning};
 use crate::sql::{Filter, Match};
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Condition {
+pub(super) enum EventCondition {
     /// All hold; of nothing: true.
-    All(Box<[Condition]>),
+    All(Box<[EventCondition]>),
     /// One holds.
-    Any(Box<[Condition]>),
+    Any(Box<[EventCondition]>),
     /// None holds.
-    None(Box<[Condition]>),
+    None(Box<[EventCondition]>),
     Kind(Box<[ChangeKind]>),
     /// An update of all of these. What is not there is the name of no field.
     UpdatedEvery(Box<[Option<FieldId>]>),
     /// An update of any of these.
     UpdatedSome(Box<[Option<FieldId>]>),
-    /// An update that names all of these, or any of them, to a viewer with rules: which fields it names, the rows decide.
+    /// An update that names all of these, or any of them, to a viewer with rules: which fields it
+    /// names, the rows decide.
     Names {
         every: bool,
         fields: Box<[Option<FieldId>]>,
@@ -36,17 +38,17 @@ impl Planner {
         model: ModelId,
         value: Option<&Value>,
         access: Access<'_>,
-    ) -> Result<Condition, ApiError> {
+    ) -> Result<EventCondition, ApiError> {
         let given = value.map(entries).unwrap_or_default().iter();
-        // Whatever is given as null says nothing.
+        // Null has no effect.
         let given = given.filter(|(_, value)| *value != Value::Null);
         let parts =
             given.map(|(meaning, value)| self.condition_part(model, *meaning, value, access));
-        let mut parts: Vec<Condition> = parts.collect::<Result<_, _>>()?;
+        let mut parts: Vec<EventCondition> = parts.collect::<Result<_, _>>()?;
         Ok(if parts.len() == 1 {
             parts.swap_remove(0)
         } else {
-            Condition::All(parts.into())
+            EventCondition::All(parts.into())
         })
     }
 
@@ -56,8 +58,8 @@ impl Planner {
         meaning: InputMeaning,
         value: &Value,
         access: Access<'_>,
-    ) -> Result<Condition, ApiError> {
-        let parts = || -> Result<Box<[Condition]>, ApiError> {
+    ) -> Result<EventCondition, ApiError> {
+        let parts = || -> Result<Box<[EventCondition]>, ApiError> {
             items(Some(value))
                 .iter()
                 .map(|part| self.condition(model, Some(part), access))
@@ -70,18 +72,20 @@ impl Planner {
                 .collect()
         };
         Ok(match meaning {
-            InputMeaning::And => Condition::All(parts()?),
-            InputMeaning::Or => Condition::Any(parts()?),
-            InputMeaning::Not => Condition::None(parts()?),
+            InputMeaning::And => EventCondition::All(parts()?),
+            InputMeaning::Or => EventCondition::Any(parts()?),
+            InputMeaning::Not => EventCondition::None(parts()?),
             InputMeaning::MutationIn => {
                 let kinds = items(Some(value)).iter().map(|kind| self.kind(kind));
-                Condition::Kind(kinds.collect::<Result<_, _>>()?)
+                EventCondition::Kind(kinds.collect::<Result<_, _>>()?)
             }
             InputMeaning::UpdatedFieldsContains | InputMeaning::UpdatedFieldsContainsEvery => {
                 updated(true, fields()?, access)
             }
             InputMeaning::UpdatedFieldsContainsSome => updated(false, fields()?, access),
-            InputMeaning::EventNode => Condition::Node(self.filter(model, Some(value), access)?),
+            InputMeaning::EventNode => {
+                EventCondition::Node(self.filter(model, Some(value), access)?)
+            }
             _ => return Err(unexpected("condition")),
         })
     }
@@ -117,93 +121,96 @@ impl Planner {
     }
 }
 
-fn updated(every: bool, fields: Box<[Option<FieldId>]>, access: Access<'_>) -> Condition {
+fn updated(every: bool, fields: Box<[Option<FieldId>]>, access: Access<'_>) -> EventCondition {
     match every {
-        _ if access.is_limited() => Condition::Names { every, fields },
-        true => Condition::UpdatedEvery(fields),
-        false => Condition::UpdatedSome(fields),
+        _ if access.is_limited() => EventCondition::Names { every, fields },
+        true => EventCondition::UpdatedEvery(fields),
+        false => EventCondition::UpdatedSome(fields),
     }
 }
 
-impl Condition {
+impl EventCondition {
     /// Whether it holds for a change; `None` where its node decides.
-    pub fn holds(&self, change: &Change) -> Option<bool> {
+    pub(super) fn holds(&self, change: &NodeChange) -> Option<bool> {
         let updated =
             |field: &Option<FieldId>| field.is_some_and(|field| change.updated.contains(&field));
         let update = change.kind == ChangeKind::Updated;
         match self {
-            Condition::All(parts) => all(parts.iter().map(|part| part.holds(change))),
-            Condition::Any(parts) => not(all(parts.iter().map(|part| not(part.holds(change))))),
-            Condition::None(parts) => all(parts.iter().map(|part| not(part.holds(change)))),
-            Condition::Kind(kinds) => Some(kinds.contains(&change.kind)),
-            Condition::UpdatedEvery(fields) => Some(update && fields.iter().all(updated)),
-            Condition::UpdatedSome(fields) => Some(update && fields.iter().any(updated)),
-            Condition::Names { .. } => (!update).then_some(false),
-            Condition::Node(_) => None,
+            EventCondition::All(parts) => all(parts.iter().map(|part| part.holds(change))),
+            EventCondition::Any(parts) => {
+                not(all(parts.iter().map(|part| not(part.holds(change)))))
+            }
+            EventCondition::None(parts) => all(parts.iter().map(|part| not(part.holds(change)))),
+            EventCondition::Kind(kinds) => Some(kinds.contains(&change.kind)),
+            EventCondition::UpdatedEvery(fields) => Some(update && fields.iter().all(updated)),
+            EventCondition::UpdatedSome(fields) => Some(update && fields.iter().any(updated)),
+            EventCondition::Names { .. } => (!update).then_some(false),
+            EventCondition::Node(_) => None,
         }
     }
 
     /// Whether the change alone decides it.
     fn is_of_change(&self) -> bool {
         match self {
-            Condition::All(parts) | Condition::Any(parts) | Condition::None(parts) => {
-                parts.iter().all(Condition::is_of_change)
-            }
-            Condition::Node(_) | Condition::Names { .. } => false,
+            EventCondition::All(parts)
+            | EventCondition::Any(parts)
+            | EventCondition::None(parts) => parts.iter().all(EventCondition::is_of_change),
+            EventCondition::Node(_) | EventCondition::Names { .. } => false,
             _ => true,
         }
     }
 
-    /// Whether it asks which fields an update names to the viewer.
-    pub fn asks_names(&self) -> bool {
+    /// Whether it depends on the fields that an update names to the viewer.
+    pub(super) fn needs_names(&self) -> bool {
         match self {
-            Condition::All(parts) | Condition::Any(parts) | Condition::None(parts) => {
-                parts.iter().any(Condition::asks_names)
-            }
-            Condition::Names { .. } => true,
+            EventCondition::All(parts)
+            | EventCondition::Any(parts)
+            | EventCondition::None(parts) => parts.iter().any(EventCondition::needs_names),
+            EventCondition::Names { .. } => true,
             _ => false,
         }
     }
 
     /// The filters that a node must satisfy whatever its change is.
-    pub fn node_filters<'a>(&'a self, found: &mut Vec<&'a Filter>) {
+    pub(super) fn node_filters<'a>(&'a self, found: &mut Vec<&'a Filter>) {
         match self {
-            Condition::All(parts) => parts.iter().for_each(|part| part.node_filters(found)),
-            Condition::Node(filter) => found.push(filter),
+            EventCondition::All(parts) => parts.iter().for_each(|part| part.node_filters(found)),
+            EventCondition::Node(filter) => found.push(filter),
             _ => {}
         }
     }
 
-    /// What is left to decide, given changes for which it [`Condition::holds`] or the node decides. Conditions on
-    /// the change in between are gathered in `told`, to be answered for each change.
-    pub fn rest<'a>(&'a self, told: &mut Vec<&'a Condition>) -> Match<'a> {
+    /// What is left to decide, given changes for which it [`EventCondition::holds`] or the node
+    /// decides. Conditions on the change among them are collected in `of_change`, for an answer per
+    /// change.
+    pub(super) fn rest<'a>(&'a self, of_change: &mut Vec<&'a EventCondition>) -> Match<'a> {
         match self {
-            Condition::All(parts) => {
+            EventCondition::All(parts) => {
                 let open = parts.iter().filter(|part| !part.is_of_change());
-                Match::All(open.map(|part| part.rest(told)).collect())
+                Match::All(open.map(|part| part.rest(of_change)).collect())
             }
             of_change if of_change.is_of_change() => Match::All(Vec::new()),
-            other => other.inner(told),
+            other => other.inner(of_change),
         }
     }
 
-    fn inner<'a>(&'a self, told: &mut Vec<&'a Condition>) -> Match<'a> {
+    fn inner<'a>(&'a self, of_change: &mut Vec<&'a EventCondition>) -> Match<'a> {
         if self.is_of_change() {
-            told.push(self);
-            return Match::Told(told.len());
+            of_change.push(self);
+            return Match::OfChange(of_change.len());
         }
         match self {
-            Condition::All(parts) => {
-                Match::All(parts.iter().map(|part| part.inner(told)).collect())
+            EventCondition::All(parts) => {
+                Match::All(parts.iter().map(|part| part.inner(of_change)).collect())
             }
-            Condition::Any(parts) => {
-                Match::Any(parts.iter().map(|part| part.inner(told)).collect())
+            EventCondition::Any(parts) => {
+                Match::Any(parts.iter().map(|part| part.inner(of_change)).collect())
             }
-            Condition::None(parts) => {
-                Match::None(parts.iter().map(|part| part.inner(told)).collect())
+            EventCondition::None(parts) => {
+                Match::None(parts.iter().map(|part| part.inner(of_change)).collect())
             }
-            Condition::Node(filter) => Match::Row(filter),
-            Condition::Names { every, fields } => Match::Names {
+            EventCondition::Node(filter) => Match::Row(filter),
+            EventCondition::Names { every, fields } => Match::Names {
                 every: *every,
                 fields,
             },

@@ -6,7 +6,8 @@ use std::str::FromStr;
 /// Where a subscriber stands: after this event. The same on all nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cursor {
-    /// Positions of different epochs cannot be compared: a database that was restored has another one.
+    /// Positions of different epochs cannot be compared: a database that was restored has another
+    /// one.
     pub epoch: u64,
     /// Of the transaction, in the order in which transactions are delivered; from 1.
     pub position: u64,
@@ -15,6 +16,7 @@ pub struct Cursor {
 }
 
 impl Cursor {
+    /// The [`Cursor::part`] of a whole transaction.
     pub const WHOLE: u32 = u32::MAX;
 
     /// After the whole transaction at a position.
@@ -47,31 +49,31 @@ impl fmt::Display for Cursor {
 /// A text that is no cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("this is no cursor: send the one of the last event as it was received, or none")]
-pub struct BadCursor;
+pub struct CursorError;
 
 impl FromStr for Cursor {
-    type Err = BadCursor;
+    type Err = CursorError;
 
-    fn from_str(text: &str) -> Result<Self, BadCursor> {
+    fn from_str(text: &str) -> Result<Self, CursorError> {
         let number = |part: &str| {
             let digits =
                 (1..=16).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_hexdigit());
             if digits {
-                u64::from_str_radix(part, 16).map_err(|_| BadCursor)
+                u64::from_str_radix(part, 16).map_err(|_| CursorError)
             } else {
-                Err(BadCursor)
+                Err(CursorError)
             }
         };
         let mut parts = text.split('-');
         let mut next = || parts.next().map(number).transpose();
         let (Some(epoch), Some(position), part) = (next()?, next()?, next()?) else {
-            return Err(BadCursor);
+            return Err(CursorError);
         };
         let part = part.map_or(Ok(Cursor::WHOLE), |part| {
-            u32::try_from(part).map_err(|_| BadCursor)
+            u32::try_from(part).map_err(|_| CursorError)
         })?;
         if parts.next().is_some() {
-            Err(BadCursor)
+            Err(CursorError)
         } else {
             Ok(Cursor {
                 epoch,
@@ -110,7 +112,7 @@ mod tests {
             "1-2-100000000",
             "11111111111111111-1",
         ] {
-            assert_eq!(bad.parse::<Cursor>(), Err(BadCursor), "{bad}");
+            assert_eq!(bad.parse::<Cursor>(), Err(CursorError), "{bad}");
         }
     }
 }

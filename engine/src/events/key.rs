@@ -1,29 +1,32 @@
-//! What a subscription's index looks at: an equality without which no change is for the subscription.
+//! The key of the subscriptions' index: an equality that every change for the subscription
+//! satisfies.
 
-use super::payload::{Before, events};
-use super::{Change, Path};
+use super::payload::{PreviousRows, events};
+use super::{NodeChange, Path};
 use crate::datamodel::{FieldId, FieldKind, ModelId, ScalarType};
 use crate::plan::{Planner, Statement};
 use crate::sql::{self, Comparison, Filter, Operand, Quantifier};
 
 /// The node, or one of its partners, has this value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Key {
+pub struct SubscriptionKey {
+    /// Where the value is.
     pub path: Path,
     /// In the text in which [`Planner::probe`] gives values.
     pub value: String,
 }
 
 impl Planner {
-    /// The statement that reads the values of changed nodes of `model` on each path, as rows `(ordinal, path, value)`,
-    /// two ints and a text: the positions in `changes` and `paths`. Of deleted nodes as they were before they were deleted.
-    pub fn probe(&self, model: ModelId, paths: &[Path], changes: &[&Change]) -> Statement {
-        let events = events(changes, Before::Unseen, |_, _| {});
+    /// The statement that reads the values of changed nodes of `model` on each path, as rows
+    /// `(ordinal, path, value)`, two ints and a text: the positions in `changes` and `paths`. Of
+    /// deleted nodes as they were before they were deleted.
+    pub fn probe(&self, model: ModelId, paths: &[Path], changes: &[&NodeChange]) -> Statement {
+        let events = events(changes, PreviousRows::Unseen, |_, _| {});
         sql::event_values(self.physical(), model, paths, &events)
     }
 
-    /// The key that tells most of those that the filters, which must all hold, offer.
-    pub(super) fn key(&self, model: ModelId, filters: &[&Filter]) -> Option<Key> {
+    /// The most selective key of the filters, all of which must hold.
+    pub(super) fn key(&self, model: ModelId, filters: &[&Filter]) -> Option<SubscriptionKey> {
         let mut found = Vec::new();
         filters
             .iter()
@@ -34,7 +37,7 @@ impl Planner {
             .map(|(_, key)| key)
     }
 
-    fn keys(&self, model: ModelId, filter: &Filter, found: &mut Vec<(u8, Key)>) {
+    fn keys(&self, model: ModelId, filter: &Filter, found: &mut Vec<(u8, SubscriptionKey)>) {
         match filter {
             Filter::And(parts) => parts.iter().for_each(|part| self.keys(model, part, found)),
             Filter::Compare { .. } => {
@@ -47,7 +50,7 @@ impl Planner {
                     };
                     found.push((
                         rank,
-                        Key {
+                        SubscriptionKey {
                             path: Path::Column(field),
                             value,
                         },
@@ -74,7 +77,7 @@ impl Planner {
                     if target.id == unique || target.field(unique).unique {
                         found.push((
                             2,
-                            Key {
+                            SubscriptionKey {
                                 path: Path::Linked(*field, unique),
                                 value,
                             },

@@ -6,18 +6,18 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use serde_json::{Map, Value as Json};
 
-use super::{Cause, Change, ChangeKind, LinkChange, LogKind, LogRow};
+use super::{ChangeKind, LinkChange, LogKind, LogRow, NodeChange, UpdateCause};
 use crate::datamodel::{FieldId, ModelId, RelationId, RelationStorage};
 use crate::plan::Planner;
 use crate::sql::{Logged, Physical};
 
 impl Planner {
-    /// What the rows of the transaction at a position, or of a piece of it, come to: one change for each node, in the order
-    /// in which the nodes were first written; the first change gets `first_part`. Rows of tables that the datamodel does not
-    /// know are passed over.
-    pub fn changes(&self, rows: &[LogRow], position: u64, first_part: u32) -> Vec<Change> {
+    /// The changes that the rows of the transaction at a position, or of a part of it, amount to:
+    /// one change for each node, in the order in which the nodes were first written; the first
+    /// change gets `first_part`. Rows of tables that are not in the datamodel are ignored.
+    pub fn changes(&self, rows: &[LogRow], position: u64, first_part: u32) -> Vec<NodeChange> {
         let physical = self.physical();
-        let mut merge = Merge {
+        let mut merge = LogMerger {
             physical,
             nodes: IndexMap::new(),
         };
@@ -33,15 +33,15 @@ impl Planner {
     }
 }
 
-struct Merge<'a> {
+struct LogMerger<'a> {
     physical: &'a Physical,
-    nodes: IndexMap<(ModelId, String), Parts>,
+    nodes: IndexMap<(ModelId, String), NodeHistory>,
 }
 
 /// What happened to one node so far.
 #[derive(Default)]
-struct Parts {
-    row: Row,
+struct NodeHistory {
+    row: RowFate,
     updated: BTreeSet<FieldId>,
     /// The row before the transaction.
     old: Option<Arc<str>>,
@@ -49,19 +49,19 @@ struct Parts {
     asked: bool,
     /// Whether links came and went, by field and partner.
     links: BTreeMap<(FieldId, String), (bool, bool)>,
-    lists: BTreeMap<FieldId, List>,
+    lists: BTreeMap<FieldId, ListHistory>,
 }
 
 /// What happened to a node's list.
 #[derive(Default)]
-struct List {
+struct ListHistory {
     /// The values that it had before, with their positions, as far as they were removed.
     removed: Vec<Json>,
     /// The positions of values that the transaction has added.
     added: HashSet<i64>,
 }
 
-impl Parts {
+impl NodeHistory {
     fn link(&mut self, field: FieldId, partner: &str, came: bool) {
         self.updated.insert(field);
         let link = self.links.entry((field, partner.to_owned())).or_default();
@@ -70,29 +70,29 @@ impl Parts {
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
-enum Row {
+enum RowFate {
     /// Only links or lists of it were written, or nothing at all.
     #[default]
     Unwritten,
     Created,
     Updated,
     Deleted,
-    /// Created and deleted: nobody has ever seen it.
+    /// Created and deleted in the same transaction: it was never visible.
     Passed,
     /// Deleted and created again under the same id.
     Replaced,
 }
 
 /// A link in a column of a model's own table, seen from there.
-struct Inline<'a> {
+struct InlineLink<'a> {
     column: &'a str,
     field: Option<FieldId>,
     partner: ModelId,
     partner_field: Option<FieldId>,
 }
 
-impl<'a> Merge<'a> {
-    fn parts(&mut self, model: ModelId, id: &str) -> &mut Parts {
+impl<'a> LogMerger<'a> {
+    fn parts(&mut self, model: ModelId, id: &str) -> &mut NodeHistory {
         self.nodes.entry((model, id.to_owned())).or_default()
     }
 
@@ -102,37 +102,37 @@ impl<'a> Merge<'a> {
             .iter()
             .filter_map(|name| self.field(model, name))
             .collect();
-        let inline: Vec<Inline<'a>> = self.inline(model).collect();
+        let inline: Vec<InlineLink<'a>> = self.inline(model).collect();
         let relinked = inline
             .iter()
             .any(|link| row.columns.iter().any(|name| name == link.column));
         let parts = self.parts(model, &row.node);
-        let first_old = |parts: &mut Parts| {
-            if parts.row == Row::Unwritten {
+        let first_old = |parts: &mut NodeHistory| {
+            if parts.row == RowFate::Unwritten {
                 parts.old = row.old.as_deref().map(Arc::from);
             }
         };
         match row.kind {
             LogKind::Created => {
                 parts.row = match parts.row {
-                    Row::Deleted => Row::Replaced,
-                    Row::Unwritten | Row::Passed => Row::Created,
+                    RowFate::Deleted => RowFate::Replaced,
+                    RowFate::Unwritten | RowFate::Passed => RowFate::Created,
                     other => other,
                 };
             }
             LogKind::Updated => {
                 first_old(parts);
                 parts.updated.extend(fields);
-                if parts.row == Row::Unwritten {
-                    parts.row = Row::Updated;
+                if parts.row == RowFate::Unwritten {
+                    parts.row = RowFate::Updated;
                 }
             }
             LogKind::Deleted => {
                 first_old(parts);
-                parts.row = if parts.row == Row::Created {
-                    Row::Passed
+                parts.row = if parts.row == RowFate::Created {
+                    RowFate::Passed
                 } else {
-                    Row::Deleted
+                    RowFate::Deleted
                 };
             }
             _ => {
@@ -210,7 +210,7 @@ impl<'a> Merge<'a> {
         scalar.or_else(|| self.inline(model).find(|link| link.column == column)?.field)
     }
 
-    fn inline(&self, model: ModelId) -> impl Iterator<Item = Inline<'a>> + use<'a> {
+    fn inline(&self, model: ModelId) -> impl Iterator<Item = InlineLink<'a>> + use<'a> {
         self.physical
             .model
             .relations
@@ -218,7 +218,7 @@ impl<'a> Merge<'a> {
             .filter_map(move |relation| match &relation.storage {
                 RelationStorage::Inline { side, column } if relation.end(*side).model == model => {
                     let (own, partner) = (relation.end(*side), relation.end(side.other()));
-                    Some(Inline {
+                    Some(InlineLink {
                         column,
                         field: own.field,
                         partner: partner.model,
@@ -229,30 +229,30 @@ impl<'a> Merge<'a> {
             })
     }
 
-    fn finish(self, position: u64, first_part: u32) -> Vec<Change> {
-        let Merge { physical, nodes } = self;
+    fn finish(self, position: u64, first_part: u32) -> Vec<NodeChange> {
+        let LogMerger { physical, nodes } = self;
         let mut part = first_part;
         let mut changes = Vec::with_capacity(nodes.len());
         for ((model, id), mut parts) in nodes {
             let (kind, cause) = match parts.row {
-                Row::Passed => continue,
-                Row::Created => (ChangeKind::Created, Cause::Written),
-                Row::Deleted => (ChangeKind::Deleted, Cause::Written),
-                Row::Unwritten if parts.asked => (ChangeKind::Updated, Cause::Asked),
-                Row::Unwritten => (ChangeKind::Updated, Cause::Parts),
-                Row::Updated => (
+                RowFate::Passed => continue,
+                RowFate::Created => (ChangeKind::Created, UpdateCause::Written),
+                RowFate::Deleted => (ChangeKind::Deleted, UpdateCause::Written),
+                RowFate::Unwritten if parts.asked => (ChangeKind::Updated, UpdateCause::Asked),
+                RowFate::Unwritten => (ChangeKind::Updated, UpdateCause::Parts),
+                RowFate::Updated => (
                     ChangeKind::Updated,
                     if parts.asked {
-                        Cause::Asked
+                        UpdateCause::Asked
                     } else {
-                        Cause::Written
+                        UpdateCause::Written
                     },
                 ),
-                Row::Replaced => {
+                RowFate::Replaced => {
                     parts
                         .updated
                         .extend(physical.model.model(model).field_ids());
-                    (ChangeKind::Updated, Cause::Replaced)
+                    (ChangeKind::Updated, UpdateCause::Replaced)
                 }
             };
             let updates = kind == ChangeKind::Updated;
@@ -277,7 +277,7 @@ impl<'a> Merge<'a> {
                 .map(|(field, list)| (field, Json::Array(list.removed).to_string()))
                 .collect();
             let links = links.collect();
-            changes.push(Change {
+            changes.push(NodeChange {
                 model,
                 id,
                 kind,

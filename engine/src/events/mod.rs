@@ -1,5 +1,6 @@
-//! From the change log to what subscribers receive: rows of the log become changes of nodes, and a subscription says
-//! which of them it wants and how they are read. Pure: who reads the log and who sends is elsewhere.
+//! From the change log to what subscribers receive: rows of the log become changes of nodes, and a
+//! subscription selects which of them match and how they are read. Pure: reads no log and sends
+//! nothing.
 
 mod change;
 mod condition;
@@ -11,9 +12,9 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 
-pub use change::{Cause, Change, ChangeKind, LinkChange, LogKind, LogRow};
-pub use cursor::{BadCursor, Cursor};
-pub use key::Key;
-pub use subscription::{Identity, Subscription};
+pub use change::{ChangeKind, LinkChange, LogKind, LogRow, NodeChange, UpdateCause};
+pub use cursor::{Cursor, CursorError};
+pub use key::SubscriptionKey;
+pub use subscription::{Subscription, SubscriptionIdentity};
 
 pub use crate::sql::Path;

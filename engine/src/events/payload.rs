@@ -1,44 +1,49 @@
-//! What a subscriber is told of changes: the statement that reads it, and the message made of it.
+//! The events of a subscription: the statement that reads their payloads, and the messages made of
+//! these.
 
 use std::fmt::Write;
 
 use serde_json::{Value as Json, json};
 
-use super::subscription::Identity;
-use super::{Cause, Change, ChangeKind, Subscription};
+use super::subscription::SubscriptionIdentity;
+use super::{ChangeKind, NodeChange, Subscription, UpdateCause};
 use crate::datamodel::{FieldId, ModelId};
 use crate::error::ApiError;
-use crate::plan::{Access, Completed, Planner, Reader, Statement, is_marked, object, unexpected};
+use crate::plan::{
+    Access, Completed, Planner, ReadPlanner, Statement, is_marked, object, unexpected,
+};
 use crate::request::{Selected, SelectedField};
 use crate::schema::OutputMeaning;
-use crate::sql::{self, EventEntry, EventShape, Events, Filter, Match, Sight};
+use crate::sql::{self, ChangeBatch, EventEntry, EventShape, Filter, Match, ViewerRules};
 
 impl Planner {
-    /// The statement that reads what the subscriber is told of those changes that are for the subscription and that the
-    /// viewer may see, as rows `(ordinal, payload)`, an int and a text: the position in `changes`, and the JSON for
-    /// [`Planner::message`].
+    /// The statement that reads the payloads of those changes that match the subscription and that
+    /// the viewer may see, as rows `(ordinal, payload)`, an int and a text: the position in
+    /// `changes`, and the JSON for [`Planner::message`].
     ///
-    /// A viewer with rules gets an update of a row that was there for it after the change and is there now. If it was not
-    /// there for the viewer before, it is as new: nothing is compared with what was.
+    /// A viewer with rules gets an update of a row that was there for it after the change and is
+    /// there now. If it was not there for the viewer before, it is as new: no previous values are
+    /// compared.
     ///
     /// # Errors
-    /// None but faults of ours: all else was refused when the subscription was made.
+    /// [`ErrorKind::Internal`](crate::error::ErrorKind::Internal) only: all else was refused when
+    /// the subscription was compiled.
     pub fn payloads(
         &self,
         subscription: &Subscription,
-        changes: &[&Change],
+        changes: &[&NodeChange],
     ) -> Result<Statement, ApiError> {
         let (identity, model) = (subscription.identity(), subscription.model());
         let access = identity.access();
         let shape = self.event_shape(model, identity.field()?, identity)?;
-        let mut told = Vec::new();
+        let mut of_change = Vec::new();
         let condition = subscription.condition();
-        let rest = condition.rest(&mut told);
+        let rest = condition.rest(&mut of_change);
         let visible = access.visible(model);
         let naming = Naming::of(self, model, access, changes);
-        let sight = access.is_limited().then(|| Sight {
+        let rules = access.is_limited().then(|| ViewerRules {
             visible: &visible,
-            asks_names: shape.shows_names() || condition.asks_names(),
+            needs_names: shape.shows_names() || condition.needs_names(),
             all: naming.all.clone(),
             checked: naming
                 .checked
@@ -48,9 +53,9 @@ impl Planner {
         });
         let matching = Match::All(vec![rest, Match::Row(&visible)]);
         let before = if shape.shows_before() {
-            Before::Shown
+            PreviousRows::Shown
         } else {
-            Before::Unseen
+            PreviousRows::Unseen
         };
         let events = events(changes, before, |change, out| {
             if !subscription.admits(change) {
@@ -60,8 +65,8 @@ impl Planner {
             if change.kind == ChangeKind::Updated {
                 naming.push(change, out);
             }
-            if !told.is_empty() {
-                let answers = told
+            if !of_change.is_empty() {
+                let answers = of_change
                     .iter()
                     .map(|condition| condition.holds(change).unwrap_or_default());
                 push(out, "b", &Json::from_iter(answers).to_string());
@@ -72,13 +77,13 @@ impl Planner {
             model,
             &shape,
             &matching,
-            sight.as_ref(),
+            rules.as_ref(),
             &events,
         ))
     }
 
-    /// `{"key": payload}` as the subscriber receives it in `data`, with the errors of links that lead nowhere and of
-    /// lists that are too long. No answer: `data` is null.
+    /// `{"key": payload}` as the subscriber receives it in `data`, with the errors of links that
+    /// lead nowhere and of lists that are too long. No answer: `data` is null.
     pub fn message(&self, subscription: &Subscription, payload: &str) -> Completed {
         let identity = subscription.identity();
         let Ok(field) = identity.field() else {
@@ -114,17 +119,17 @@ impl Planner {
         &'a self,
         model: ModelId,
         field: &'a SelectedField,
-        identity: &'a Identity,
+        identity: &'a SubscriptionIdentity,
     ) -> Result<EventShape<'a>, ApiError> {
-        let reader = Reader {
+        let reader = ReadPlanner {
             planner: self,
             variables: identity.variables(),
             limits: identity.limits(),
             access: identity.access(),
-            past: false,
+            of_previous_rows: false,
         };
-        let before = Reader {
-            past: true,
+        let before = ReadPlanner {
+            of_previous_rows: true,
             ..reader
         };
         let (type_name, fields) = object(&field.selection)?;
@@ -156,12 +161,18 @@ struct Naming<'a> {
     access: Access<'a>,
     /// Of a row that is new to the viewer.
     all: Vec<&'a str>,
-    /// The fields whose links changed, and the partners that the viewer may see: a link to another one has not changed.
+    /// The fields whose links changed, and the partners that the viewer may see: a link to another
+    /// one has not changed.
     checked: Vec<(FieldId, Filter)>,
 }
 
 impl<'a> Naming<'a> {
-    fn of(planner: &'a Planner, model: ModelId, access: Access<'a>, changes: &[&Change]) -> Self {
+    fn of(
+        planner: &'a Planner,
+        model: ModelId,
+        access: Access<'a>,
+        changes: &[&NodeChange],
+    ) -> Self {
         let definition = planner.model().model(model);
         let named = definition
             .field_ids()
@@ -172,7 +183,7 @@ impl<'a> Naming<'a> {
         let mut checked: Vec<(FieldId, Filter)> = Vec::new();
         let of_model = changes
             .iter()
-            .filter(|change| change.model == model && change.cause != Cause::Replaced);
+            .filter(|change| change.model == model && change.cause != UpdateCause::Replaced);
         for field in of_model
             .flat_map(|change| &change.links)
             .map(|link| link.field)
@@ -196,7 +207,7 @@ impl<'a> Naming<'a> {
         }
     }
 
-    fn push(&self, change: &Change, out: &mut String) {
+    fn push(&self, change: &NodeChange, out: &mut String) {
         let definition = self.planner.model().model(self.model);
         let named = change
             .updated
@@ -204,7 +215,7 @@ impl<'a> Naming<'a> {
             .filter(|field| self.access.reads_plainly(self.model, **field));
         let named: Vec<FieldId> = named.copied().collect();
         let check = |field: &FieldId| {
-            change.cause != Cause::Replaced
+            change.cause != UpdateCause::Replaced
                 && self.checked.iter().any(|(checked, _)| checked == field)
         };
         let name = |field: &FieldId| definition.field(*field).name.as_str();
@@ -217,7 +228,8 @@ impl<'a> Naming<'a> {
         }
         let hides = self.all.len() < definition.fields.len();
         let certain = named.iter().any(|field| !check(field));
-        let asked = change.cause == Cause::Asked || (change.cause == Cause::Written && !hides);
+        let asked =
+            change.cause == UpdateCause::Asked || (change.cause == UpdateCause::Written && !hides);
         if asked || certain {
             push(out, "e", "true");
         }
@@ -249,21 +261,21 @@ impl<'a> Naming<'a> {
 
 /// Whether the rows before are read from the changes of nodes that live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Before {
+pub(super) enum PreviousRows {
     Shown,
     Unseen,
 }
 
-/// The changes as the parameters of a statement; with what `more` adds to the object of each. `more` may clear a change
-/// that is not to be in.
+/// The changes as the parameters of a statement; with what `more` adds to the object of each.
+/// `more` may clear a change that is not to be in.
 pub(super) fn events<'a>(
-    changes: &[&'a Change],
-    before: Before,
-    more: impl Fn(&Change, &mut String),
-) -> Events<'a> {
+    changes: &[&'a NodeChange],
+    before: PreviousRows,
+    more: impl Fn(&NodeChange, &mut String),
+) -> ChangeBatch<'a> {
     let (mut living, mut deleted) = (String::new(), String::new());
     let (mut since, mut ids) = (u64::MAX, Vec::with_capacity(changes.len()));
-    let shows_before = before == Before::Shown;
+    let shows_before = before == PreviousRows::Shown;
     for (ordinal, change) in changes.iter().enumerate() {
         let mut one = format!("{{\"o\":{ordinal},\"a\":{}", change.position);
         push(&mut one, "i", &Json::from(change.id.as_str()).to_string());
@@ -303,7 +315,7 @@ pub(super) fn events<'a>(
         ids.push(change.id.as_str());
     }
     let closed = |all: String| (!all.is_empty()).then(|| all + "]");
-    Events {
+    ChangeBatch {
         living: closed(living),
         deleted: closed(deleted),
         since,

@@ -3,34 +3,34 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use super::condition::Condition;
-use super::{Change, Key};
+use super::condition::EventCondition;
+use super::{NodeChange, SubscriptionKey};
 use crate::datamodel::ModelId;
 use crate::error::{ApiError, ErrorKind};
 use crate::plan::{Access, PageLimits, Planner, Rights, unexpected};
-use crate::request::{OperationKind, Prepared, Selected, SelectedField, Variables};
+use crate::request::{OperationKind, PreparedOperation, Selected, SelectedField, Variables};
 use crate::schema::{InputMeaning, OutputMeaning};
 
 /// Which changes a subscriber wants, and how they are shown to that viewer.
 #[derive(Debug)]
 pub struct Subscription {
-    identity: Arc<Identity>,
+    identity: Arc<SubscriptionIdentity>,
     model: ModelId,
-    key: Option<Key>,
-    condition: Condition,
+    key: Option<SubscriptionKey>,
+    condition: EventCondition,
 }
 
 /// Subscriptions with equal identities have equal answers to every change.
 #[derive(Debug)]
-pub struct Identity {
+pub struct SubscriptionIdentity {
     /// Kept, so that no other document is ever found at its address.
-    prepared: Arc<Prepared>,
+    prepared: Arc<PreparedOperation>,
     variables: Variables,
     limits: PageLimits,
     rights: Option<Arc<Rights>>,
 }
 
-impl PartialEq for Identity {
+impl PartialEq for SubscriptionIdentity {
     fn eq(&self, other: &Self) -> bool {
         let same_sight = match (&self.rights, &other.rights) {
             (None, None) => true,
@@ -44,9 +44,9 @@ impl PartialEq for Identity {
     }
 }
 
-impl Eq for Identity {}
+impl Eq for SubscriptionIdentity {}
 
-impl Hash for Identity {
+impl Hash for SubscriptionIdentity {
     fn hash<H: Hasher>(&self, state: &mut H) {
         Arc::as_ptr(&self.prepared).hash(state);
         self.variables.hash(state);
@@ -60,15 +60,16 @@ impl Planner {
     /// Compiles a subscription for a viewer; `None` is the service.
     ///
     /// # Errors
-    /// What the viewer may not ask, and what its arguments make impossible.
+    /// [`ErrorKind::Forbidden`] for what the viewer may not
+    /// read, and the errors of arguments that make it impossible.
     pub fn subscription(
         &self,
-        prepared: &Arc<Prepared>,
+        prepared: &Arc<PreparedOperation>,
         variables: Variables,
         limits: PageLimits,
         rights: Option<Arc<Rights>>,
     ) -> Result<Subscription, ApiError> {
-        let identity = Identity {
+        let identity = SubscriptionIdentity {
             prepared: Arc::clone(prepared),
             variables,
             limits,
@@ -96,7 +97,7 @@ impl Planner {
     }
 }
 
-impl Identity {
+impl SubscriptionIdentity {
     /// The one field of the operation.
     pub(super) fn field(&self) -> Result<&SelectedField, ApiError> {
         let operation = &self.prepared.operation;
@@ -128,26 +129,27 @@ impl Identity {
 }
 
 impl Subscription {
+    /// The model whose changes it is about.
     pub fn model(&self) -> ModelId {
         self.model
     }
 
-    pub fn identity(&self) -> &Arc<Identity> {
+    /// What makes two subscriptions equal.
+    pub fn identity(&self) -> &Arc<SubscriptionIdentity> {
         &self.identity
     }
 
-    /// What every node must have that its changes are for this subscription. `None`: all changes of the model have to be
-    /// looked at.
-    pub fn key(&self) -> Option<&Key> {
+    /// A value that every matching node has. `None`: every change of the model may match.
+    pub fn key(&self) -> Option<&SubscriptionKey> {
         self.key.as_ref()
     }
 
-    /// Whether the subscription may want the change, as far as that can be told without the node.
-    pub fn admits(&self, change: &Change) -> bool {
+    /// Whether the change may match the subscription, as far as the change alone decides.
+    pub fn admits(&self, change: &NodeChange) -> bool {
         change.model == self.model && self.condition.holds(change) != Some(false)
     }
 
-    pub(super) fn condition(&self) -> &Condition {
+    pub(super) fn condition(&self) -> &EventCondition {
         &self.condition
     }
 }

@@ -1,11 +1,11 @@
-//! The triggers by which every change of a row is written into the change log, with a function for each table that
-//! names the table's columns itself: nothing is looked up when a row is written.
+//! The triggers by which every change of a row is written into the change log, with a function for
+//! each table that names the table's columns itself: nothing is looked up when a row is written.
 
 use std::collections::HashMap;
 
 use super::layout::DatabaseLayout;
 use super::names::{fit, quote_identifier, quote_literal};
-use super::plan::Planned;
+use super::plan::MigrationPlan;
 use super::step::MigrationStep;
 use crate::datamodel::{DataModel, Model, RelationStorage};
 
@@ -14,7 +14,8 @@ pub(super) const TRIGGER: &str = "gom_change";
 /// What the names of the functions, in the schema `gom`, begin with.
 const PREFIX: &str = "log ";
 
-/// Triggers of ours and their functions in a schema: [`FoundTrigger`]s. The parameter is the schema's name.
+/// Triggers of ours and their functions in a schema: [`FoundTrigger`]s. The parameter is the
+/// schema's name.
 pub const TRIGGERS_QUERY: &str = "
 SELECT c.relname::text, p.proname::text, p.prosrc
 FROM pg_catalog.pg_trigger t
@@ -35,29 +36,33 @@ ORDER BY 2";
 /// A trigger that a table has, or a function of ours without one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundTrigger {
+    /// The table, without its schema; `None` for a function without a trigger.
     pub table: Option<String>,
+    /// The function's name, without its schema.
     pub function: String,
+    /// The function's body; `None` for a trigger that does not call it as ours do.
     pub source: Option<String>,
 }
 
 /// A table whose changes are logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Logged {
+struct LoggedTable {
     table: String,
     function: String,
     source: String,
 }
 
-/// The steps after which all changes of the datamodel's tables are logged, and nothing is left of tables that are gone.
-/// They come after those that make the tables.
+/// The steps after which all changes of the datamodel's tables are logged, and nothing is left of
+/// tables that are gone. They come after those that make the tables.
 ///
-/// `planned`: what is done to the tables before, if anything. A function is made again whose columns change their types: the
-/// connections that have planned it would refuse every write with SQLSTATE 42804.
+/// `planned`: what is done to the tables before, if anything. A function is made again whose
+/// columns change their types: the connections that have planned it would refuse every write with
+/// SQLSTATE 42804.
 pub fn change_log_steps(
     model: &DataModel,
     schema: &str,
     found: &[FoundTrigger],
-    planned: Option<&Planned>,
+    planned: Option<&MigrationPlan>,
 ) -> Vec<MigrationStep> {
     let present: HashMap<&str, &FoundTrigger> = found
         .iter()
@@ -88,7 +93,8 @@ pub fn change_log_steps(
     steps
 }
 
-/// The tables of the datamodel that have no trigger of ours, whatever its version: nobody sees their changes.
+/// The tables of the datamodel that have no trigger of ours, of any version: their changes reach no
+/// subscriber.
 pub fn unlogged_tables(model: &DataModel, schema: &str, found: &[FoundTrigger]) -> Vec<String> {
     let has_trigger = |table: &String| {
         found
@@ -102,16 +108,18 @@ pub fn unlogged_tables(model: &DataModel, schema: &str, found: &[FoundTrigger]) 
         .collect()
 }
 
-/// The step after which no earlier cursor is taken any more, if a table that was served before has lost its trigger, was
-/// called otherwise, or held its links the other way round: who comes back with such a cursor would miss the table's changes in
-/// silence. It comes last, because stampers wait for it. A table that was never served has no subscriber from before.
+/// The step after which no earlier cursor is taken any more, if a table that was served before has
+/// lost its trigger, was called otherwise, or held its links the other way round: a subscriber with
+/// such a cursor would miss the table's changes silently. It comes last, because stampers wait for
+/// it. A table that was never served has no subscriber from before.
 ///
-/// `deployed`: the layouts of all datamodels that were deployed here; nothing for one that this program cannot read.
+/// `deployed`: the layouts of all datamodels that were deployed here; nothing for one that this
+/// program cannot read.
 pub fn epoch_step(
     model: &DataModel,
     schema: &str,
     found: &[FoundTrigger],
-    planned: &Planned,
+    planned: &MigrationPlan,
     deployed: &[Option<DatabaseLayout>],
 ) -> Option<MigrationStep> {
     let mut tables = logged(model, schema).into_iter().map(|one| one.table);
@@ -134,7 +142,7 @@ pub fn epoch_step(
     ))
 }
 
-fn step(one: &Logged, schema: &str) -> MigrationStep {
+fn step(one: &LoggedTable, schema: &str) -> MigrationStep {
     let function = quote_identifier(&one.function);
     let table = format!(
         "{}.{}",
@@ -152,11 +160,11 @@ fn step(one: &Logged, schema: &str) -> MigrationStep {
 }
 
 /// Every table of the datamodel, with the function that logs its changes.
-fn logged(model: &DataModel, schema: &str) -> Vec<Logged> {
+fn logged(model: &DataModel, schema: &str) -> Vec<LoggedTable> {
     let mut all = Vec::new();
     let mut add = |table: &str, body: String| {
         let function = fit(&format!("{PREFIX}{schema}.{table}"));
-        all.push(Logged {
+        all.push(LoggedTable {
             table: table.to_owned(),
             function,
             source: body,
@@ -286,7 +294,7 @@ fn of_links(schema: &str, table: &str, a: &str, b: &str) -> String {
             &format!("'{kind}', {row}.{a}::text, {row}.{b}::text"),
         )
     };
-    came_and_went(
+    added_and_removed(
         &row("L", "NEW"),
         &row("R", "OLD"),
         &format!("(NEW.{a}, NEW.{b}) IS DISTINCT FROM (OLD.{a}, OLD.{b})"),
@@ -308,11 +316,11 @@ fn of_list(schema: &str, table: &str) -> String {
         ", old",
         &format!("'V', OLD.\"nodeId\"::text, {old}"),
     );
-    came_and_went(&came, &went, "NEW IS DISTINCT FROM OLD")
+    added_and_removed(&came, &went, "NEW IS DISTINCT FROM OLD")
 }
 
 /// An update of such a row is a row that goes and one that comes.
-fn came_and_went(came: &str, went: &str, differ: &str) -> String {
+fn added_and_removed(came: &str, went: &str, differ: &str) -> String {
     format!(
         "\nBEGIN\n\
          \x20 IF TG_OP = 'UPDATE' AND NOT ({differ}) THEN\n    RETURN NULL;\n  END IF;\n\

@@ -1,48 +1,50 @@
-//! What distinguishes a found layout from a wanted one. Knows no SQL, and nothing of how a difference is removed.
+//! Compares a found layout with a wanted one. Knows no SQL, and nothing of how a difference is
+//! removed.
 //!
-//! Databases made by Prisma 1 pass: ids of old relation tables, names of constraints and indexes, further
-//! indexes and Prisma's own book-keeping are no differences.
+//! Databases made by Prisma 1 pass: ids of old relation tables, names of constraints and indexes,
+//! further indexes and Prisma's own book-keeping are no differences.
 
-use std::fmt;
-
+use super::difference::{Difference, LeftAlone};
 use super::layout::{
     Column, ColumnDefault, DatabaseLayout, ForeignKey, Index, SequenceLayout, Table, TablePurpose,
 };
 use super::names::{is_own_index, is_unique_index};
-use super::rows::Origins;
+use super::rows::OriginalNames;
 
 /// Prisma 1's register of ids; neither read nor written here.
 const PRISMA_TABLES: [&str; 1] = ["_RelayId"];
 
 /// What a found layout is compared with.
 #[derive(Debug, Clone, Copy)]
-pub struct Target<'a> {
+pub struct MigrationTarget<'a> {
+    /// The layout that the datamodel asks for.
     pub wanted: &'a DatabaseLayout,
-    /// The layout of the datamodel that was deployed last. What neither has was never Gom's, and is left alone.
+    /// The layout of the datamodel that was deployed last. What neither has was never Gom's, and is
+    /// left alone.
     pub previous: Option<&'a DatabaseLayout>,
     /// Drops what was never Gom's, too.
     pub drop_unknown: bool,
 }
 
-impl<'a> Target<'a> {
+impl<'a> MigrationTarget<'a> {
     /// The target for a database to which nothing was deployed before.
     pub fn new(wanted: &'a DatabaseLayout) -> Self {
-        Target {
+        MigrationTarget {
             wanted,
             previous: None,
             drop_unknown: false,
         }
     }
 
-    fn had_table(&self, origins: &Origins, table: &str) -> Option<&'a Table> {
+    fn had_table(&self, origins: &OriginalNames, table: &str) -> Option<&'a Table> {
         self.previous?.table(origins.table(table))
     }
 
-    fn drops_table(&self, origins: &Origins, table: &Table) -> bool {
+    fn drops_table(&self, origins: &OriginalNames, table: &Table) -> bool {
         self.drop_unknown || self.had_table(origins, &table.name).is_some()
     }
 
-    fn drops_column(&self, origins: &Origins, table: &Table, column: &Column) -> bool {
+    fn drops_column(&self, origins: &OriginalNames, table: &Table, column: &Column) -> bool {
         let origin = origins.column(&table.name, &column.name);
         let had = self
             .had_table(origins, &table.name)
@@ -51,7 +53,7 @@ impl<'a> Target<'a> {
     }
 
     /// Also those that stand where another one is wanted.
-    fn drops_key(&self, origins: &Origins, wanted: &Table, key: &ForeignKey) -> bool {
+    fn drops_key(&self, origins: &OriginalNames, wanted: &Table, key: &ForeignKey) -> bool {
         let same = |columns: &[String]| columns == key.columns;
         let origin: Vec<String> = key
             .columns
@@ -65,208 +67,19 @@ impl<'a> Target<'a> {
     }
 }
 
-/// One difference; the tables and columns are the wanted ones, or the found ones where nothing is wanted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Difference<'a> {
-    MissingSchema {
-        name: &'a str,
-    },
-    MissingSequence {
-        sequence: &'a SequenceLayout,
-    },
-    MissingTable {
-        table: &'a Table,
-    },
-    UnknownTable {
-        table: &'a Table,
-    },
-    MissingColumn {
-        table: &'a Table,
-        column: &'a Column,
-    },
-    UnknownColumn {
-        table: &'a Table,
-        column: &'a Column,
-    },
-    Type {
-        table: &'a Table,
-        wanted: &'a Column,
-        found: &'a Column,
-    },
-    /// The column may hold null, or may not, against the datamodel.
-    Nullability {
-        table: &'a Table,
-        column: &'a Column,
-    },
-    /// The column does not draw its values from its sequence.
-    MissingDefault {
-        table: &'a Table,
-        column: &'a Column,
-        sequence: &'a str,
-    },
-    PrimaryKey {
-        table: &'a Table,
-        found: &'a Table,
-    },
-    MissingForeignKey {
-        table: &'a Table,
-        key: &'a ForeignKey,
-    },
-    UnknownForeignKey {
-        table: &'a Table,
-        key: &'a ForeignKey,
-    },
-    MissingIndex {
-        table: &'a Table,
-        index: &'a Index,
-    },
-    /// A unique index that the datamodel no longer asks for, or one of our own that nothing needs any more.
-    UnneededIndex {
-        table: &'a Table,
-        index: &'a Index,
-    },
-}
-
-impl fmt::Display for Difference<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Difference::MissingSchema { name } => write!(f, "the schema `{name}` is missing"),
-            Difference::MissingSequence { sequence } => {
-                write!(f, "the sequence `{}` is missing", sequence.name)
-            }
-            Difference::MissingTable { table } => {
-                write!(f, "the table `{}` is missing", table.name)
-            }
-            Difference::UnknownTable { table } => {
-                write!(f, "the table `{}` is not in the datamodel", table.name)
-            }
-            Difference::MissingColumn { table, column } => {
-                write!(f, "the column `{}.{}` is missing", table.name, column.name)
-            }
-            Difference::UnknownColumn { table, column } => {
-                write!(
-                    f,
-                    "the column `{}.{}` is not in the datamodel",
-                    table.name, column.name
-                )
-            }
-            Difference::Type {
-                table,
-                wanted,
-                found,
-            } => write!(
-                f,
-                "the column `{}.{}` is of type {}, it should be {}",
-                table.name, wanted.name, found.sql_type, wanted.sql_type
-            ),
-            Difference::Nullability { table, column } => {
-                let (is, should) = match column.nullable {
-                    true => ("forbids null", "allow it"),
-                    false => ("allows null", "forbid it"),
-                };
-                write!(
-                    f,
-                    "the column `{}.{}` {is}, it should {should}",
-                    table.name, column.name
-                )
-            }
-            Difference::MissingDefault {
-                table,
-                column,
-                sequence,
-            } => {
-                write!(
-                    f,
-                    "the column `{}.{}` is not numbered by `{sequence}`",
-                    table.name, column.name
-                )
-            }
-            Difference::PrimaryKey { table, found } => write!(
-                f,
-                "the primary key of `{}` is ({}), it should be ({})",
-                table.name,
-                found.primary_key.join(", "),
-                table.primary_key.join(", ")
-            ),
-            Difference::MissingForeignKey { table, key } => {
-                write!(f, "the foreign key {} is missing", DescribedKey(table, key))
-            }
-            Difference::UnknownForeignKey { table, key } => {
-                write!(
-                    f,
-                    "the foreign key {} is not in the datamodel",
-                    DescribedKey(table, key)
-                )
-            }
-            Difference::MissingIndex { table, index } => {
-                let kind = if index.unique {
-                    "unique index"
-                } else {
-                    "index"
-                };
-                write!(
-                    f,
-                    "the {kind} on `{}` ({}) is missing",
-                    table.name,
-                    describe_columns(index)
-                )
-            }
-            Difference::UnneededIndex { table, index } => {
-                let kind = if index.unique {
-                    "unique index"
-                } else {
-                    "index"
-                };
-                let columns = describe_columns(index);
-                write!(
-                    f,
-                    "the {kind} `{}` on `{}` ({columns}) is not needed",
-                    index.name, table.name
-                )
-            }
-        }
-    }
-}
-
-/// A foreign key in words.
-pub(super) struct DescribedKey<'a>(pub &'a Table, pub &'a ForeignKey);
-
-impl fmt::Display for DescribedKey<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let DescribedKey(table, key) = self;
-        let (columns, targets) = (key.columns.join(", "), key.target_columns.join(", "));
-        let rule = key.on_delete.sql();
-        write!(
-            f,
-            "`{}` ({columns}) to `{}` ({targets}) on delete {rule}",
-            table.name, key.target_table
-        )
-    }
-}
-
-/// `a, b desc`.
-pub(super) fn describe_columns(index: &Index) -> String {
-    let columns = index.columns.iter();
-    let columns = columns.map(|c| {
-        if c.descending {
-            format!("{} desc", c.name)
-        } else {
-            c.name.clone()
-        }
-    });
-    columns.collect::<Vec<_>>().join(", ")
-}
-
 /// Every difference, in the order of the wanted layout; what only the database has comes last.
-pub fn differences<'a>(target: &Target<'a>, found: &'a DatabaseLayout) -> Vec<Difference<'a>> {
-    differences_after(target, found, &Origins::default())
+pub fn differences<'a>(
+    target: &MigrationTarget<'a>,
+    found: &'a DatabaseLayout,
+) -> Vec<Difference<'a>> {
+    differences_after(target, found, &OriginalNames::default())
 }
 
 /// The differences that remain after renames.
 pub(super) fn differences_after<'a>(
-    target: &Target<'a>,
+    target: &MigrationTarget<'a>,
     found: &'a DatabaseLayout,
-    origins: &Origins,
+    origins: &OriginalNames,
 ) -> Vec<Difference<'a>> {
     let wanted = target.wanted;
     let mut differences = Vec::new();
@@ -314,29 +127,11 @@ fn unknown_columns<'a>(wanted: &Table, found: &'a Table) -> impl Iterator<Item =
     unknown.filter(|column| wanted.purpose != TablePurpose::Relation || column.name != "id")
 }
 
-/// A table or column that is not in the datamodel, was never Gom's, and stays.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeftAlone {
-    what: String,
-    /// It is a column without which no row can be created.
-    pub forbids_rows: bool,
-}
-
-impl fmt::Display for LeftAlone {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)?;
-        match self.forbids_rows {
-            true => f.write_str(", which forbids null and has no default: no row can be created"),
-            false => Ok(()),
-        }
-    }
-}
-
 /// What is not in the datamodel, was never Gom's, and stays.
 pub(super) fn left_alone(
-    target: &Target<'_>,
+    target: &MigrationTarget<'_>,
     found: &DatabaseLayout,
-    origins: &Origins,
+    origins: &OriginalNames,
 ) -> Vec<LeftAlone> {
     let mut all = Vec::new();
     for wanted in &target.wanted.tables {
@@ -373,8 +168,8 @@ fn is_numbered(found: &DatabaseLayout, sequence: &SequenceLayout) -> bool {
 }
 
 fn compare_tables<'a>(
-    target: &Target<'a>,
-    origins: &Origins,
+    target: &MigrationTarget<'a>,
+    origins: &OriginalNames,
     wanted: &'a Table,
     found: &'a Table,
     differences: &mut Vec<Difference<'a>>,

@@ -1,5 +1,6 @@
-//! From one type of column to another: the expression, which values it takes, and which of them stay what they are. Works
-//! in every version of PostgreSQL that is served, so without its functions that test a cast. Knows no tables.
+//! From one type of column to another: the expression, which values it takes, and which of them
+//! stay what they are. Works in every version of PostgreSQL that is served, so without its
+//! functions that test a cast. Knows no tables.
 
 use super::names::quote_literal;
 
@@ -40,7 +41,8 @@ impl Conversion {
     }
 }
 
-/// The way of the expression `value` from a type to one that the datamodel knows, as `format_type` writes them.
+/// The conversion of the expression `value` from a type to one of the datamodel's, as `format_type`
+/// writes them.
 pub(super) fn conversion(value: &str, from: &str, to: &str) -> Conversion {
     // Through text, because that way leads from every type to every type.
     let text = format!("{value}::text");

@@ -97,7 +97,8 @@ impl Ddl<'_> {
         format!("DROP TABLE {}", self.qualified(&table.name))
     }
 
-    /// Existing rows of a required column get its fill; the default stays only where a sequence makes it.
+    /// Existing rows of a required column get its fill; the default stays only where a sequence
+    /// makes it.
     pub(super) fn add_column(&self, table: &Table, column: &Column) -> String {
         let add = self.alter(table, &format!("ADD COLUMN {}", self.column(column)));
         match &column.fill {
@@ -156,9 +157,9 @@ impl Ddl<'_> {
         }
     }
 
-    /// A statement whose changes of rows nobody hears of: a fill is no event, and causes no notification. The trigger
-    /// names the columns of the datamodel before, too, some of which may be dropped or renamed by now. A table whose
-    /// changes are not logged yet has no trigger.
+    /// A statement whose changes of rows are not logged: a fill is no event, and causes no
+    /// notification. The trigger names the columns of the datamodel before, too, some of which may
+    /// be dropped or renamed by now. A table whose changes are not logged yet has no trigger.
     fn without_log(&self, table: &Table, statement: &str) -> String {
         let turn = |how: &str| {
             let alter = self.alter(table, &format!("{how} TRIGGER {TRIGGER}"));

@@ -1,15 +1,16 @@
-//! Tables of links whose columns change places. The ends of a relation stand in the order of the alphabet: of its models, or of the
-//! fields where a model is related to itself. So a new name may move an end to the other column, and its links must move with it.
+//! Tables of links whose columns change places. The ends of a relation stand in the order of the
+//! alphabet: of its models, or of the fields where a model is related to itself. So a new name may
+//! move an end to the other column, and its links must move with it.
 
-use super::compare::Target;
+use super::compare::MigrationTarget;
 use super::layout::{DatabaseLayout, ForeignKey, Table, TablePurpose};
 use super::names::free_name;
-use super::rename::{Renaming, note_column, qualified, rename_step};
+use super::rename::{Renaming, qualified, record_column, rename_step};
 use super::rows::{FoundRows, RowQuery};
 use super::step::Loss;
 
 /// Exchanges the columns of each table of links whose ends stand on the other sides.
-pub(super) fn swap(target: &Target<'_>, found: &mut DatabaseLayout, steps: &mut Renaming) {
+pub(super) fn swap(target: &MigrationTarget<'_>, found: &mut DatabaseLayout, steps: &mut Renaming) {
     let relations = target
         .wanted
         .tables
@@ -21,7 +22,7 @@ pub(super) fn swap(target: &Target<'_>, found: &mut DatabaseLayout, steps: &mut 
 }
 
 fn swap_columns(
-    target: &Target<'_>,
+    target: &MigrationTarget<'_>,
     wanted: &Table,
     found: &mut DatabaseLayout,
     steps: &mut Renaming,
@@ -54,15 +55,16 @@ fn swap_columns(
     let origin = qualified(target.wanted, steps.origins.table(&wanted.name));
     for (old, new) in [(a_column, &spare), (b_column, a_column), (&spare, b_column)] {
         let mut step = rename_step(target.wanted, &wanted.name, old, new);
-        // The names that `--rename` is given do not tell the two versions apart: either would undo what the other one has done.
+        // The names in `--rename` are the same for both versions: either would undo what the other
+        // one has done.
         step.data_loss = (!is_asked_for).then(|| loss(&origin));
         steps.push(step);
         steps.origins.rename_column(&wanted.name, old, new);
-        note_column(found, &wanted.name, old, new);
+        record_column(found, &wanted.name, old, new);
     }
 }
 
-/// The foreign keys say which column holds whose ids.
+/// The foreign keys show which column holds the ids of which end.
 fn is_crossed(found: &Table, a: &ForeignKey, b: &ForeignKey) -> bool {
     let target = |column: &String| {
         let key = found
@@ -76,7 +78,8 @@ fn is_crossed(found: &Table, a: &ForeignKey, b: &ForeignKey) -> bool {
         && target(&b.columns[0]) == Some(&a.target_table)
 }
 
-/// Of a model with itself only the fields tell the ends apart: one that keeps its name on the other side has moved.
+/// Of a model with itself only the fields distinguish the ends: one that keeps its name on the
+/// other side has moved.
 fn have_changed_places(before: &[Option<String>; 2], now: &[Option<String>; 2]) -> bool {
     let moved = |side: usize| before[side].is_some() && before[side] == now[1 - side];
     moved(0) || moved(1)

@@ -1,5 +1,5 @@
-//! What a database holds: the catalog queries, and the way from their rows to a layout. The queries are run
-//! elsewhere; each takes the schema's name as its only parameter.
+//! What a database holds: the catalog queries, and the way from their rows to a layout. The queries
+//! are run elsewhere; each takes the schema's name as its only parameter.
 
 use std::collections::{HashMap, HashSet};
 
@@ -89,33 +89,51 @@ ORDER BY c.relname";
 /// The rows of all queries; the fields of each stand in the order of the query's columns.
 #[derive(Debug, Clone, Default)]
 pub struct CatalogRows {
+    /// Whether [`SCHEMA_QUERY`] returned a row.
     pub schema_exists: bool,
+    /// The rows of [`TABLES_QUERY`].
     pub tables: Vec<String>,
+    /// The rows of [`COLUMNS_QUERY`].
     pub columns: Vec<ColumnRow>,
+    /// The rows of [`CONSTRAINTS_QUERY`].
     pub constraints: Vec<ConstraintRow>,
+    /// The rows of [`INDEXES_QUERY`].
     pub indexes: Vec<IndexRow>,
+    /// The rows of [`SEQUENCES_QUERY`]: name, start, increment.
     pub sequences: Vec<(String, i64, i64)>,
 }
 
+/// A column, as [`COLUMNS_QUERY`] returns it.
 #[derive(Debug, Clone)]
 pub struct ColumnRow {
+    /// The table's name.
     pub table: String,
+    /// The column's name.
     pub name: String,
+    /// The type, as `format_type` writes it.
     pub sql_type: String,
+    /// Whether it may hold null.
     pub nullable: bool,
+    /// The default's expression.
     pub default: Option<String>,
     /// The sequence that the default draws from.
     pub sequence: Option<String>,
 }
 
+/// A primary or foreign key, as [`CONSTRAINTS_QUERY`] returns it.
 #[derive(Debug, Clone)]
 pub struct ConstraintRow {
+    /// The table's name.
     pub table: String,
+    /// The constraint's name.
     pub name: String,
     /// `p` primary key, `f` foreign key.
     pub kind: String,
+    /// Its columns, in order.
     pub columns: Vec<String>,
+    /// Of a foreign key: the table that it refers to, with its schema if that is another one.
     pub target_table: String,
+    /// Of a foreign key: the columns that it refers to.
     pub target_columns: Vec<String>,
     /// `pg_constraint.confdeltype`.
     pub on_delete: String,
@@ -123,15 +141,22 @@ pub struct ConstraintRow {
     pub plain: bool,
 }
 
+/// An index, as [`INDEXES_QUERY`] returns it.
 #[derive(Debug, Clone)]
 pub struct IndexRow {
+    /// The table's name.
     pub table: String,
+    /// The index's name.
     pub name: String,
+    /// Whether it is unique.
     pub unique: bool,
+    /// See [`Index::plain`].
     pub plain: bool,
+    /// See [`Index::constraint`].
     pub constraint: bool,
     /// Empty strings for expressions.
     pub columns: Vec<String>,
+    /// Whether each of its columns descends.
     pub descending: Vec<bool>,
 }
 
@@ -155,7 +180,7 @@ pub fn found(schema: &str, rows: CatalogRows) -> DatabaseLayout {
             ends: None,
         });
     }
-    // Rows of other relations (partitions, an extension's tables) find no table and say nothing.
+    // Rows of other relations (partitions, an extension's tables) find no table and are ignored.
     let tables = &mut layout.tables;
     let table_at = |name: &str| places.get(name).copied();
     for row in rows.columns {
@@ -227,8 +252,9 @@ fn on_delete(code: &str) -> OnDelete {
     }
 }
 
-/// The relations whose tables have an id that the database does not make itself: older versions of Prisma gave
-/// them one, and so may `@relationTable`. Whoever writes a link there must make the id.
+/// The relations whose tables have an id that the database does not make itself: older versions of
+/// Prisma gave them one, and so may `@relationTable`. An insertion of a link there must make the
+/// id.
 pub fn links_with_required_id(model: &DataModel, found: &DatabaseLayout) -> HashSet<RelationId> {
     let relations = model.relations.iter().enumerate();
     relations

@@ -1,11 +1,11 @@
-//! Renames that are kept in a file beside the datamodel: each was right when it was written, and a database may have seen all of
-//! them, some, or none.
+//! Renames that are kept in a file beside the datamodel: each was right when it was written, and a
+//! database may have seen all of them, some, or none.
 
 use super::layout::DatabaseLayout;
 use super::rename::{Rename, RenameError};
 
-/// Reads such a file: a rename a line, the oldest first, as `--rename` takes them; `#` begins a comment. What was renamed again later
-/// goes to its last name at once.
+/// Reads such a file: a rename a line, the oldest first, as `--rename` takes them; `#` begins a
+/// comment. What was renamed again later goes to its last name at once.
 ///
 /// # Errors
 /// The number of a line, from 1, and what is wrong with it.
@@ -52,7 +52,7 @@ pub fn read_renames(text: &str) -> Result<Vec<Rename>, (usize, RenameError)> {
     Ok(tables
         .into_iter()
         .chain(kept)
-        .filter(|rename| !rename.is_idle())
+        .filter(|rename| !rename.is_noop())
         .collect())
 }
 
@@ -64,7 +64,8 @@ fn follow(renames: &mut Vec<Rename>, later: Rename, leads: impl Fn(&Rename, &Ren
     renames.push(later);
 }
 
-/// Whether a table is there under the old name only, and wanted under the new one only: so that a kept rename is to be done.
+/// Whether a table is there under the old name only, and wanted under the new one only: so that a
+/// kept rename is to be done.
 pub(super) fn moves_table(
     wanted: &DatabaseLayout,
     found: &DatabaseLayout,

@@ -1,35 +1,38 @@
-//! Rows that a datamodel does not allow, and for which PostgreSQL has no constraint: values outside an enum, several
-//! partners where one is allowed, required relations without a partner. The queries run before the migration, and are
-//! about what it will leave.
+//! Rows that a datamodel does not allow, and for which PostgreSQL has no constraint: values outside
+//! an enum, several partners where one is allowed, required relations without a partner. The
+//! queries run before the migration, and are about what it will leave.
 
 use std::fmt;
 
 use super::layout::{DatabaseLayout, Table};
-use super::plan::Planned;
+use super::plan::MigrationPlan;
 use super::rows::{FoundRows, RowQueries, RowQuery};
 use crate::datamodel::{DataModel, FieldKind, Model, Relation, RelationEnd, RelationStorage, Side};
 
 /// A query for rows that do not fit, and what to report of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DataCheck {
+    /// The query that finds such rows.
     pub query: RowQuery,
     pub(super) problem: String,
     /// What is counted: one and many.
     pub(super) counted: (String, String),
     pub(super) remedy: String,
-    pub gravity: Gravity,
+    /// What such rows would do.
+    pub gravity: Severity,
     /// The datamodel that was deployed last forbids the same rows: nothing gets worse.
     pub known: bool,
 }
 
 /// What rows that do not fit would do if a datamodel were deployed over them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gravity {
+pub enum Severity {
     /// PostgreSQL refuses a step.
     Blocks,
     /// The API returns what its schema does not have, or later writes cut links.
     Harms,
-    /// A required relation is empty. Nothing is lost, and databases made by Prisma 1 may have such rows.
+    /// A required relation is empty. Nothing is lost, and databases made by Prisma 1 may have such
+    /// rows.
     Hole,
 }
 
@@ -38,17 +41,20 @@ pub enum Gravity {
 pub struct Misfit {
     /// What is wrong, without anything from a row.
     pub problem: String,
+    /// How many rows, with an example.
     pub rows: FoundRows,
     counted: (String, String),
+    /// What to do about it.
     pub remedy: String,
-    pub gravity: Gravity,
+    /// What the rows would do.
+    pub gravity: Severity,
     /// The datamodel that was deployed last forbids the same rows.
     pub known: bool,
 }
 
 impl DataCheck {
-    /// Notes whether the datamodel that was deployed last has the same check over the same database, or one that forbids
-    /// more values.
+    /// Notes whether the datamodel that was deployed last has the same check over the same
+    /// database, or one that forbids more values.
     pub fn compare(&mut self, previous: &[DataCheck]) {
         self.known = previous.iter().any(|before| {
             let allows_all = match (&self.query.allowed, &before.query.allowed) {
@@ -81,7 +87,7 @@ impl Misfit {
             .rows
             .example
             .clone()
-            .filter(|_| self.gravity != Gravity::Blocks);
+            .filter(|_| self.gravity != Severity::Blocks);
         let rows = FoundRows {
             example,
             ..self.rows.clone()
@@ -106,7 +112,7 @@ pub(super) fn rows_of(table: &str) -> (String, String) {
 pub(super) fn checks(
     model: &DataModel,
     wanted: &DatabaseLayout,
-    planned: &Planned,
+    planned: &MigrationPlan,
 ) -> Vec<DataCheck> {
     let checker = Checker {
         model,
@@ -128,7 +134,7 @@ pub(super) fn checks(
 struct Checker<'a> {
     model: &'a DataModel,
     wanted: &'a DatabaseLayout,
-    planned: &'a Planned,
+    planned: &'a MigrationPlan,
     queries: RowQueries<'a>,
 }
 
@@ -174,7 +180,7 @@ impl Checker<'_> {
                 ),
                 counted: rows_of(table),
                 remedy: "change these rows, or keep the values in the enum".into(),
-                gravity: Gravity::Harms,
+                gravity: Severity::Harms,
                 known: false,
             });
         }
@@ -190,38 +196,51 @@ impl Checker<'_> {
         let model = self.model.model(end.model);
         let name = format!("`{}.{}`", model.name, model.field(field).name);
         if !end.list {
-            checks.extend(self.several(relation, side, model).map(|query| DataCheck {
-                query,
-                problem: format!(
-                    "{name} is a single relation, but there are nodes with several partners"
-                ),
-                counted: (
-                    format!("node of `{}`", model.name),
-                    format!("nodes of `{}`", model.name),
-                ),
-                remedy: "leave each of them one partner, or make the field a list".into(),
-                gravity: Gravity::Harms,
-                known: false,
-            }));
+            checks.extend(
+                self.with_several_partners(relation, side, model)
+                    .map(|query| DataCheck {
+                        query,
+                        problem: format!(
+                            "{name} is a single relation, but there are nodes with several partners"
+                        ),
+                        counted: (
+                            format!("node of `{}`", model.name),
+                            format!("nodes of `{}`", model.name),
+                        ),
+                        remedy: "leave each of them one partner, or make the field a list".into(),
+                        gravity: Severity::Harms,
+                        known: false,
+                    }),
+            );
         }
         if end.required {
-            checks.extend(self.without(relation, side, end).map(|query| DataCheck {
-                query,
-                problem: format!("{name} is required, but there are nodes without a partner"),
-                counted: (
-                    format!("node of `{}`", model.name),
-                    format!("nodes of `{}`", model.name),
-                ),
-                remedy: "give each of them a partner, or make the field optional".into(),
-                gravity: Gravity::Hole,
-                known: false,
-            }));
+            checks.extend(
+                self.without_partner(relation, side, end)
+                    .map(|query| DataCheck {
+                        query,
+                        problem: format!(
+                            "{name} is required, but there are nodes without a partner"
+                        ),
+                        counted: (
+                            format!("node of `{}`", model.name),
+                            format!("nodes of `{}`", model.name),
+                        ),
+                        remedy: "give each of them a partner, or make the field optional".into(),
+                        gravity: Severity::Hole,
+                        known: false,
+                    }),
+            );
         }
         checks
     }
 
     /// Nodes at this end that have more than one partner.
-    fn several(&self, relation: &Relation, side: Side, model: &Model) -> Option<RowQuery> {
+    fn with_several_partners(
+        &self,
+        relation: &Relation,
+        side: Side,
+        model: &Model,
+    ) -> Option<RowQuery> {
         let (table, column) = match &relation.storage {
             RelationStorage::Inline { side: at, .. } if *at == side => return None,
             RelationStorage::Inline { column, .. } => (
@@ -247,7 +266,12 @@ impl Checker<'_> {
     }
 
     /// Nodes at this end that have no partner.
-    fn without(&self, relation: &Relation, side: Side, end: &RelationEnd) -> Option<RowQuery> {
+    fn without_partner(
+        &self,
+        relation: &Relation,
+        side: Side,
+        end: &RelationEnd,
+    ) -> Option<RowQuery> {
         let table = self.model.model(end.model).table.as_str();
         let found = self.found(table)?;
         let key_column = found.primary_key.first()?;
@@ -292,8 +316,8 @@ impl Checker<'_> {
             .found(table)
             .filter(|found| found.column(column).is_some())
         {
-            // The condition of a part of the links is about the row `t`, which is another one here: what loses links is
-            // reported by itself.
+            // The condition of a part of the links is about the row `t`, which is another one here:
+            // what loses links is reported by itself.
             Some(links) if lost != Some("true") => {
                 let same_type = links.column(column).map(|c| &c.sql_type) == key_type;
                 let cast = if same_type { "" } else { "::text" };

@@ -1,10 +1,11 @@
-//! From a datamodel to its tables: the layout that it wants, the layout that a database has, and the steps
-//! between the two. Pure: the catalog's rows and the running of steps are for others.
+//! From a datamodel to its tables: the layout that it wants, the layout that a database has, and
+//! the steps between the two. Pure: the catalog's rows and the running of steps are for others.
 
 mod change_log;
 mod compare;
 mod convert;
 mod ddl;
+mod difference;
 mod ends;
 pub mod introspect;
 mod kept_renames;
@@ -21,13 +22,14 @@ mod wanted;
 mod watch;
 
 pub use change_log::{FoundTrigger, TRIGGERS_QUERY, change_log_steps, epoch_step, unlogged_tables};
-pub use compare::{Difference, LeftAlone, Target, differences};
+pub use compare::{MigrationTarget, differences};
+pub use difference::{Difference, LeftAlone};
 pub use introspect::{found, links_with_required_id};
 pub use kept_renames::read_renames;
 pub use layout::*;
-pub use misfits::{DataCheck, Gravity, Misfit};
+pub use misfits::{DataCheck, Misfit, Severity};
 pub use names::{quote_identifier, quote_literal};
-pub use plan::{Planned, plan};
+pub use plan::{MigrationPlan, plan};
 pub use rename::{Rename, RenameError};
 pub use rows::{FoundRows, MAX_ROWS, RowQuery};
 pub use step::{Loss, MigrationStep};

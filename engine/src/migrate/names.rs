@@ -2,7 +2,7 @@
 
 use crate::datamodel::MAX_IDENTIFIER_BYTES;
 
-/// How the names of the indexes begin that the datamodel's author did not ask for.
+/// The prefix of indexes that the datamodel does not declare.
 const OWN_INDEX_PREFIX: &str = "gom_";
 
 /// How the names of `@unique` indexes end, ours as well as Prisma's.
@@ -13,7 +13,7 @@ pub fn quote_identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// The text as an SQL literal, whatever `standard_conforming_strings` says.
+/// The text as an SQL literal, independent of `standard_conforming_strings`.
 pub fn quote_literal(text: &str) -> String {
     let quoted = text.replace('\'', "''");
     match quoted.contains('\\') {
@@ -36,7 +36,8 @@ pub(super) fn unique_index_name(schema: &str, table: &str, column: &str) -> Stri
     fit(&format!("{schema}.{table}.{column}{UNIQUE_SUFFIX}"))
 }
 
-/// Whether a datamodel made this unique index. PostgreSQL cut Prisma's long names, so the end may be missing.
+/// Whether a datamodel made this unique index. PostgreSQL cut Prisma's long names, so the end may
+/// be missing.
 pub(super) fn is_unique_index(name: &str, schema: &str, table: &str, column: &str) -> bool {
     name.ends_with(UNIQUE_SUFFIX)
         || name == unique_index_name(schema, table, column)

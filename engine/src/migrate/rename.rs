@@ -1,15 +1,15 @@
-//! Renames that somebody asked for: nothing here is guessed from likeness. They are applied to the found
-//! layout first, so that the comparison after them sees what the database will look like.
+//! Requested renames: none is guessed from similarity. They are applied to the found layout first,
+//! so that the comparison reads the layout that the database will have.
 
 use std::fmt;
 use std::str::FromStr;
 
-use super::compare::Target;
+use super::compare::MigrationTarget;
 use super::ends;
 use super::kept_renames::{moves_column, moves_table};
 use super::layout::{DatabaseLayout, TablePurpose};
 use super::names::quote_identifier;
-use super::rows::Origins;
+use super::rows::OriginalNames;
 use super::step::MigrationStep;
 
 /// `Table=NewTable` or `Table.column=newColumn`; the names are those of tables and columns.
@@ -17,9 +17,12 @@ use super::step::MigrationStep;
 pub struct Rename {
     /// As it stands in the database, or as another rename of the same run calls it.
     pub table: String,
+    /// The column's present name; `None` if the table is renamed.
     pub column: Option<String>,
+    /// The new name of the table or column.
     pub new_name: String,
-    /// Of a file that travels with the datamodel ([`super::read_renames`]): passed over unless it is to be done.
+    /// Of a file that travels with the datamodel ([`super::read_renames`]): passed over unless it
+    /// is to be done.
     pub kept: bool,
 }
 
@@ -74,7 +77,7 @@ impl FromStr for Rename {
 
 impl Rename {
     /// Whether it changes no name.
-    pub(super) fn is_idle(&self) -> bool {
+    pub(super) fn is_noop(&self) -> bool {
         self.column.as_deref().unwrap_or(&self.table) == self.new_name
     }
 }
@@ -88,15 +91,16 @@ impl fmt::Display for Rename {
     }
 }
 
-/// Applies the renames to `found`, with what changes places because of them, and returns their steps and what everything is called until they are done.
+/// Applies the renames to `found`, with what changes places because of them, and returns their
+/// steps and what everything is called until they are done.
 ///
 /// # Errors
-/// When a name to be changed is not there, is taken, or the new one is not what the datamodel asks for.
+/// When a name to be changed is not there, is taken, or the new one is not in the datamodel.
 pub(super) fn apply(
-    target: &Target<'_>,
+    target: &MigrationTarget<'_>,
     found: &mut DatabaseLayout,
     renames: &[Rename],
-) -> Result<(Vec<MigrationStep>, Origins), RenameError> {
+) -> Result<(Vec<MigrationStep>, OriginalNames), RenameError> {
     let wanted = target.wanted;
     let mut steps = Renaming::default();
     let (columns, tables): (Vec<_>, Vec<_>) = renames.iter().partition(|r| r.column.is_some());
@@ -118,7 +122,8 @@ pub(super) fn apply(
             .map(|t| t.new_name.as_str());
         let table = moved.unwrap_or(&rename.table);
         let column = rename.column.as_deref().unwrap_or_default();
-        // A list has no column: its table carries the field's name, and perhaps still the old table's.
+        // A list has no column: its table carries the field's name, and perhaps still the old
+        // table's.
         let earlier = tables
             .iter()
             .filter(|t| t.new_name == table)
@@ -149,7 +154,7 @@ pub(super) fn apply(
 #[derive(Default)]
 pub(super) struct Renaming {
     steps: Vec<MigrationStep>,
-    pub(super) origins: Origins,
+    pub(super) origins: OriginalNames,
 }
 
 impl Renaming {
@@ -246,7 +251,7 @@ fn rename_column(
     }
     steps.push(rename_step(wanted, table, old, new));
     steps.origins.rename_column(table, old, new);
-    note_column(found, table, old, new);
+    record_column(found, table, old, new);
     Ok(())
 }
 
@@ -268,7 +273,7 @@ pub(super) fn rename_step(
 }
 
 /// Writes the column's new name wherever the layout mentions the old one.
-pub(super) fn note_column(found: &mut DatabaseLayout, table: &str, old: &str, new: &str) {
+pub(super) fn record_column(found: &mut DatabaseLayout, table: &str, old: &str, new: &str) {
     let rename = |name: &mut String| {
         if name == old {
             *name = new.to_string();

@@ -1,5 +1,5 @@
-//! Queries that count rows before a migration, under the names that tables and columns have until then. Knows nothing of
-//! why somebody counts them.
+//! Queries that count rows before a migration, under the names that tables and columns have until
+//! then. Knows nothing of the reasons to count them.
 
 use std::collections::HashMap;
 
@@ -9,11 +9,13 @@ use super::names::quote_identifier;
 /// Rows are counted up to here: more are only reported as more.
 pub const MAX_ROWS: i64 = 1000;
 /// Characters of a value that a report shows.
-const SHOWN: usize = 60;
+const MAX_SHOWN_CHARS: usize = 60;
 
-/// A query that returns one row: how many rows there are, at most [`MAX_ROWS`] + 1, the key of one of them, and its value.
+/// A query that returns one row: how many rows there are, at most [`MAX_ROWS`] + 1, the key of one
+/// of them, and its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowQuery {
+    /// The text of the query.
     pub sql: String,
     /// The only parameter, where there is one: an array of texts.
     pub allowed: Option<Vec<String>>,
@@ -22,13 +24,17 @@ pub struct RowQuery {
 /// What a [`RowQuery`] returns.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FoundRows {
+    /// How many rows there are, at most [`MAX_ROWS`] + 1.
     pub count: i64,
+    /// The key of one of them.
     pub example: Option<String>,
+    /// The value of that row, where the query is about one.
     pub value: Option<String>,
 }
 
 impl FoundRows {
-    /// `3 rows, e.g. ‹value› in ‹key›`, in one line: what is in a row ends no comment and commands no terminal.
+    /// `3 rows, e.g. ‹value› in ‹key›`, in one line: what is in a row ends no comment and commands
+    /// no terminal.
     pub(super) fn describe(&self, one: &str, many: &str, with_value: bool) -> String {
         let mut text = match self.count {
             1 => format!("1 {one}"),
@@ -56,12 +62,12 @@ fn without_controls(text: &str) -> String {
 
 /// What renamed tables and columns are called until the migration, by their new names.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Origins {
+pub(super) struct OriginalNames {
     tables: HashMap<String, String>,
     columns: HashMap<(String, String), String>,
 }
 
-impl Origins {
+impl OriginalNames {
     /// What the table is called until the migration.
     pub(super) fn table<'a>(&'a self, table: &'a str) -> &'a str {
         self.tables.get(table).map_or(table, String::as_str)
@@ -92,7 +98,7 @@ impl Origins {
 /// Writes the queries for one schema.
 pub(super) struct RowQueries<'a> {
     pub found: &'a DatabaseLayout,
-    pub origins: &'a Origins,
+    pub origins: &'a OriginalNames,
 }
 
 impl RowQueries<'_> {
@@ -152,7 +158,7 @@ impl RowQueries<'_> {
 
 fn counted(key: Option<&str>, value: Option<&str>, from: &str) -> RowQuery {
     let text = |expression: Option<&str>| match expression {
-        Some(expression) => format!("left(({expression})::text, {SHOWN})"),
+        Some(expression) => format!("left(({expression})::text, {MAX_SHOWN_CHARS})"),
         None => "NULL::text".to_owned(),
     };
     let sql = format!(

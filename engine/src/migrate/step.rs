@@ -18,6 +18,7 @@ pub struct MigrationStep {
 /// Data that a step destroys, if there is any: an empty column loses nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loss {
+    /// What is lost, as a clause.
     pub reason: &'static str,
     /// The rows that lose something.
     pub query: RowQuery,
@@ -27,8 +28,8 @@ pub struct Loss {
     pub rows: FoundRows,
     /// The step serves only these rows, and is left out if there are none.
     pub only_for_rows: bool,
-    /// The step drops the table or column, which another version of the datamodel may still need although it is empty, or moves it
-    /// where that version would not know it.
+    /// The step drops the table or column, which another version of the datamodel may still need
+    /// although it is empty, or moves it where that version would not find it.
     pub drops: bool,
     /// The step needs permission also where there are no such rows.
     pub always: bool,
@@ -43,6 +44,7 @@ impl MigrationStep {
         }
     }
 
+    /// Whether running it destroys anything.
     pub fn loses_data(&self) -> bool {
         self.data_loss.is_some()
     }

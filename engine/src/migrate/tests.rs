@@ -1,4 +1,5 @@
-//! The layout and its steps without a database: what a small datamodel becomes, statement by statement.
+//! The layout and its steps without a database: what a small datamodel becomes, statement by
+//! statement.
 
 use super::*;
 use crate::datamodel::{OrderedList, parse};
@@ -10,9 +11,9 @@ fn wanted(text: &str) -> DatabaseLayout {
 fn steps(text: &str, found: &DatabaseLayout) -> Vec<MigrationStep> {
     let model = parse("datamodel.prisma", text).unwrap();
     let wanted = layout(&model, "s");
-    let target = Target {
+    let target = MigrationTarget {
         previous: Some(found),
-        ..Target::new(&wanted)
+        ..MigrationTarget::new(&wanted)
     };
     plan(&model, &target, found, &[]).unwrap().steps
 }
@@ -69,7 +70,7 @@ fn every_link_of_the_shop_is_indexed_once() {
         order: field("end"),
     }];
     let shop = layout(&shop, "s");
-    assert_eq!(differences(&Target::new(&shop), &shop), []);
+    assert_eq!(differences(&MigrationTarget::new(&shop), &shop), []);
     for table in shop
         .tables
         .iter()

@@ -1,5 +1,6 @@
-//! The layout that a datamodel asks for: Prisma 1's tables, columns and constraints, so that a database made
-//! by it is served as it stands, plus indexes of our own. Knows nothing of what a database holds already.
+//! The layout that a datamodel asks for: Prisma 1's tables, columns and constraints, so that a
+//! database made by it is served as it stands, plus indexes of our own. Knows nothing of what a
+//! database holds already.
 
 use serde_json::Value as Json;
 
@@ -90,7 +91,8 @@ fn add_link<'a>(
     target: &Model,
     orders: impl Iterator<Item = &'a Field>,
 ) {
-    // Nullable even for a required field: that is how Prisma laid it out, and nested creates rely on it.
+    // Nullable even for a required field: that is how Prisma laid it out, and nested creates rely
+    // on it.
     table
         .columns
         .push(column(&field.column, id_type(target), true));
@@ -116,7 +118,8 @@ fn add_link<'a>(
         table.indexes.push(index(name, &columns, false));
         indexed = true;
     }
-    // An index that begins with the link serves its look-ups too; a second one would only cost writes.
+    // An index that begins with the link serves its look-ups too; a second one would only cost
+    // writes.
     if !indexed {
         let name = own_index_name(&table.name, &[&field.column]);
         table

@@ -1,14 +1,15 @@
-//! The triggers on the change log by which changes of watched models leave jobs, and those by which Gom's own tables
-//! follow the model's.
+//! The triggers on the change log by which changes of watched models leave jobs, and those by which
+//! Gom's own tables follow the model's.
 
 use super::names::{fit, quote_identifier, quote_literal};
 use super::step::MigrationStep;
-use crate::datamodel::{DataModel, Followed, Jobs, OpenNodes, Watched};
+use crate::datamodel::{DataModel, FollowedTables, JobRule, OpenNodes, WatchedModel};
 
 /// What the names of these triggers begin with.
 const PREFIX: &str = "watch ";
 
-/// Triggers of ours on the change log that concern a schema: [`FoundWatch`]es. The parameter is the schema's name.
+/// Triggers of ours on the change log that concern a schema: [`FoundWatch`]es. The parameter is the
+/// schema's name.
 pub const WATCHES_QUERY: &str = "
 SELECT t.tgname::text, pg_catalog.obj_description(t.oid, 'pg_trigger')
 FROM pg_catalog.pg_trigger t
@@ -21,27 +22,29 @@ ORDER BY 1";
 /// A trigger that there is, with what was noted of how it was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundWatch {
+    /// The trigger's name.
     pub name: String,
+    /// The comment of the trigger: how it was made.
     pub source: String,
 }
 
 /// A trigger that there shall be.
-struct Wanted {
+struct WantedTrigger {
     watch: FoundWatch,
     description: String,
     /// A statement that makes up for what was written before there was a trigger.
     fill: Option<String>,
 }
 
-/// The steps after which changes of the watched models leave jobs and those of followed tables are followed, and no
-/// others of the schema.
+/// The steps after which changes of the watched models leave jobs and those of followed tables are
+/// followed, and no others of the schema.
 pub fn watch_steps(model: &DataModel, schema: &str, found: &[FoundWatch]) -> Vec<MigrationStep> {
     let watched = model.watched.iter().map(|one| trigger(model, schema, one));
-    let wanted: Vec<Wanted> = watched
+    let wanted: Vec<WantedTrigger> = watched
         .chain(model.followed.iter().map(|one| follower(schema, one)))
         .collect();
     let mut steps = Vec::new();
-    for Wanted {
+    for WantedTrigger {
         watch,
         description,
         fill,
@@ -76,11 +79,11 @@ pub fn watch_steps(model: &DataModel, schema: &str, found: &[FoundWatch]) -> Vec
     steps
 }
 
-fn trigger(model: &DataModel, schema: &str, watched: &Watched) -> Wanted {
+fn trigger(model: &DataModel, schema: &str, watched: &WatchedModel) -> WantedTrigger {
     let table = &model.model(watched.model).table;
     let (kinds, jobs) = match watched.jobs {
-        Jobs::Each => ("'C', 'U', 'T'", "each"),
-        Jobs::Latest => ("'C', 'U', 'T', 'D'", "latest"),
+        JobRule::Each => ("'C', 'U', 'T'", "each"),
+        JobRule::Latest => ("'C', 'U', 'T', 'D'", "latest"),
     };
     let source = format!(
         "AFTER INSERT ON gom.change FOR EACH ROW\n\
@@ -96,7 +99,7 @@ fn trigger(model: &DataModel, schema: &str, watched: &Watched) -> Wanted {
         .open
         .as_ref()
         .map(|open| open_jobs(model, schema, watched, open));
-    Wanted {
+    WantedTrigger {
         watch: FoundWatch { name, source },
         description,
         fill,
@@ -104,7 +107,7 @@ fn trigger(model: &DataModel, schema: &str, watched: &Watched) -> Wanted {
 }
 
 /// Queues a job for each node that had something before it when there was no trigger yet.
-fn open_jobs(model: &DataModel, schema: &str, watched: &Watched, open: &OpenNodes) -> String {
+fn open_jobs(model: &DataModel, schema: &str, watched: &WatchedModel, open: &OpenNodes) -> String {
     let of = model.model(watched.model);
     let id = quote_identifier(&of.field(of.id).column);
     let times: Vec<String> = open
@@ -133,7 +136,7 @@ fn open_jobs(model: &DataModel, schema: &str, watched: &Watched, open: &OpenNode
     )
 }
 
-fn follower(schema: &str, followed: &Followed) -> Wanted {
+fn follower(schema: &str, followed: &FollowedTables) -> WantedTrigger {
     let literals = |names: &[String]| {
         names
             .iter()
@@ -160,7 +163,7 @@ fn follower(schema: &str, followed: &Followed) -> Wanted {
         followed.name,
         followed.tables.join(", ")
     );
-    Wanted {
+    WantedTrigger {
         watch: FoundWatch { name, source },
         description,
         fill: Some(fill),

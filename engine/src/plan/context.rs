@@ -9,14 +9,15 @@ use crate::request::{SelectedField, Value, Variables};
 use crate::schema::{InputMeaning, Schema};
 use crate::sql::{AnswerLimit, Physical};
 
-/// Turns operations into statements and programs. One for a served datamodel, shared by all workers.
+/// Turns operations into statements and programs. One for a served datamodel, shared by all
+/// workers.
 #[derive(Debug, Clone)]
 pub struct Planner {
     pub(crate) physical: Arc<Physical>,
     pub(crate) schema: Arc<Schema>,
 }
 
-/// What one caller may ask for.
+/// The limits of one caller's pages, answers and values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageLimits {
     /// Where the limit is set, for messages: `limits` makes `limits.page_size`.
@@ -25,7 +26,7 @@ pub struct PageLimits {
     pub page_size: Option<i64>,
     /// Bytes of an answer, which PostgreSQL makes.
     pub answer_bytes: Option<i64>,
-    /// Bytes of a text, a `Json` or a list that is written, where the datamodel does not say (`@size`).
+    /// Bytes of a text, a `Json` or a list that is written, where the datamodel sets no `@size`.
     pub text_bytes: Option<u64>,
 }
 
@@ -59,10 +60,12 @@ impl PageLimits {
 }
 
 impl Planner {
+    /// A planner for a datamodel and the schema that was generated from it.
     pub fn new(physical: Arc<Physical>, schema: Arc<Schema>) -> Self {
         Planner { physical, schema }
     }
 
+    /// The datamodel with its SQL names.
     pub fn physical(&self) -> &Physical {
         &self.physical
     }
@@ -127,8 +130,9 @@ pub(crate) fn items(value: Option<&Value>) -> &[Value] {
     }
 }
 
-/// A value as Prisma prints it in messages: strings without quotes, floats with a point, dates with zone.
-pub(super) fn shown(field: &Field, text: &str) -> String {
+/// A value as Prisma prints it in messages: strings without quotes, floats with a point, dates with
+/// zone.
+pub(super) fn display_value(field: &Field, text: &str) -> String {
     match field.kind {
         FieldKind::Scalar(ScalarType::Float) if !text.contains(['.', 'e', 'E']) => {
             format!("{text}.0")

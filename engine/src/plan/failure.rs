@@ -1,4 +1,4 @@
-//! What the database refuses becomes what the API answers.
+//! Errors of PostgreSQL become errors of the API.
 
 use super::context::{PageLimits, Planner};
 use crate::error::{ApiError, ErrorKind};
@@ -12,15 +12,20 @@ const MAX_MESSAGE_BYTES: usize = 1_024;
 pub struct Rejection<'a> {
     /// Five characters, such as `23505`.
     pub sqlstate: &'a str,
+    /// The primary message.
     pub message: &'a str,
+    /// The detail, if there is one.
     pub detail: Option<&'a str>,
+    /// The table that the error is about.
     pub table: Option<&'a str>,
+    /// The column that the error is about.
     pub column: Option<&'a str>,
+    /// The constraint that is violated.
     pub constraint: Option<&'a str>,
 }
 
 impl Planner {
-    /// The answer to a statement that PostgreSQL rejected. Whatever is not the caller's doing is
+    /// The error for a statement that PostgreSQL rejected. What the client did not cause is
     /// [`ErrorKind::Internal`], with the database's words for the log.
     pub fn rejected(&self, rejection: Rejection<'_>) -> ApiError {
         match rejection.sqlstate {
@@ -46,7 +51,7 @@ impl Planner {
                     bounded(rejection.message)
                 ),
             ),
-            // Anyone who knows the caller's limit says it with its value.
+            // The caller adds the limit's value.
             ANSWER_TOO_LARGE => PageLimits::default().answer_too_large(),
             // What a unique index takes ends at about 2,700 bytes, however long a column may be.
             "54000" => ApiError::new(
@@ -97,7 +102,7 @@ impl Planner {
     }
 }
 
-/// A text of the database's owner, who may have put a row's values into it.
+/// Cuts a text of the database's owner, which may contain a row's values.
 fn bounded(message: &str) -> &str {
     let end = (0..=MAX_MESSAGE_BYTES.min(message.len()))
         .rev()

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use indexmap::IndexSet;
 
-use super::context::{Planner, entries, items, shown};
-use super::rights::Access;
+use super::access::Access;
+use super::context::{Planner, display_value, entries, items};
 use crate::datamodel::{FieldId, ModelId};
 use crate::error::ApiError;
 use crate::request::Value;
@@ -24,13 +24,13 @@ pub(super) struct Unique {
 }
 
 impl Unique {
-    pub fn filter(&self) -> Filter {
+    pub(super) fn filter(&self) -> Filter {
         self.compared(Comparison::Equals, Operand::One(self.text.clone()))
     }
 
-    /// The conditions of which a row satisfies one if it is among the rows named, all of one model: one for each field
-    /// by which they are named.
-    pub fn any_of(named: &[Unique]) -> Vec<Filter> {
+    /// The conditions of which a row satisfies one if it is among the rows named, all of one model:
+    /// one for each field by which they are named.
+    pub(super) fn any_of(named: &[Unique]) -> Vec<Filter> {
         let mut by_field: Vec<(&Unique, IndexSet<&str>)> = Vec::new();
         for unique in named {
             // A model has few unique fields.
@@ -80,8 +80,9 @@ impl Unique {
 }
 
 impl Planner {
-    /// A `where` of lists and many-mutations. Nothing given: every row. Partners that the viewer may not see do not
-    /// count, so that no filter tells of them; the rows themselves are for the caller to narrow.
+    /// A `where` of lists and many-mutations. Nothing given: every row. Partners that the viewer
+    /// may not see do not count, so that no filter reveals them; the caller restricts the rows
+    /// themselves.
     pub(crate) fn filter(
         &self,
         model: ModelId,
@@ -114,7 +115,7 @@ impl Planner {
         };
         let partners = |field| self.partners(model, field, value, access);
         Ok(match meaning {
-            // A combinator given as null says nothing.
+            // A combinator given as null has no effect.
             InputMeaning::And | InputMeaning::Or | InputMeaning::Not if *value == Value::Null => {
                 Filter::TRUE
             }
@@ -193,7 +194,8 @@ impl Planner {
             .ok_or_else(|| unexpected("relation field"))
     }
 
-    /// What decides which partners a relation filter means: those that the viewer may see, and the filter on them.
+    /// What decides which partners a relation filter means: those that the viewer may see, and the
+    /// filter on them.
     fn partners(
         &self,
         model: ModelId,
@@ -262,7 +264,7 @@ impl Planner {
         }
     }
 
-    /// 3039, or for users that the row is not theirs to reach.
+    /// 3039, or for users [`ErrorKind::Forbidden`].
     pub(super) fn missing(&self, unique: &Unique, access: Access<'_>) -> ApiError {
         if access.is_limited() {
             self.no_access(unique.model)
@@ -279,7 +281,7 @@ impl Planner {
             format!(
                 "No Node for the model {} with value {} for {} found.",
                 self.model_name(unique.model),
-                shown(field, &unique.text),
+                display_value(field, &unique.text),
                 field.name
             ),
         )

@@ -1,15 +1,16 @@
-//! What the filters and nested writes of a request ask of the database, counted before anything is planned. The values
-//! are walked where they stand, in the prepared document and in the variables, and nothing is copied: the usual filter costs
-//! some tens of nanoseconds. Fields that the viewer does not read from their columns ask something of the database wherever
-//! they are selected, and count in the complexity. Flags tell whether a document is to be walked at all: it is not if it
-//! has no filter and no data, and the viewer reads every field from its column. Nor is the selection's complexity counted again,
-//! unless variables say how long its lists are.
+//! The cost of a request's filters and nested writes in the database, measured before anything is
+//! planned. The values are walked where they stand, in the prepared document and in the variables,
+//! and nothing is copied: the usual filter costs some tens of nanoseconds. Fields that the viewer
+//! does not read from their columns cost something wherever they are selected, and count in the
+//! complexity. Flags decide whether a document is walked at all: it is not if it has no filter and
+//! no data, and the viewer reads every field from its column. Nor is the selection's complexity
+//! counted again, unless variables set the lengths of its lists.
 
+use super::access::Access;
 use super::context::Planner;
-use super::rights::Access;
 use crate::datamodel::{FieldId, ModelId};
 use crate::request::{
-    InputMeasures, Prepared, Selected, SelectedField, Selection, Sizes, Template,
+    InputMeasures, PreparedOperation, Selected, SelectedField, Selection, Sizes, Template,
     VALUES_PER_CONDITION, Value, Variables, WrittenFilter, is_where_or_data,
 };
 use crate::schema::{InputMeaning, OutputMeaning};
@@ -18,6 +19,7 @@ use crate::sql::{Filter, View};
 /// What a table's row rule adds to every filter that leads to the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RuleCost {
+    /// Comparisons.
     pub conditions: u64,
     /// Relations one within the other.
     pub depth: u64,
@@ -61,7 +63,7 @@ impl RuleCost {
         }
     }
 
-    /// What reading a field asks in addition that the viewer does not read from its column.
+    /// The additional cost of reading a field that the viewer does not read from its column.
     pub(super) fn of_view(view: &View) -> Self {
         let shown = RuleCost::of(&view.shown);
         let Some(own) = &view.own else { return shown };
@@ -78,7 +80,7 @@ impl Planner {
     /// What the filters and data of an operation come to for this viewer.
     pub fn measure_input(
         &self,
-        prepared: &Prepared,
+        prepared: &PreparedOperation,
         variables: &Variables,
         access: Access<'_>,
     ) -> InputMeasures {
@@ -99,7 +101,7 @@ impl Planner {
         if !prepared.has_input && !access.has_views() {
             return measures;
         }
-        let mut count = Count {
+        let mut count = CostCounter {
             planner: self,
             sizes,
             access,
@@ -119,14 +121,14 @@ impl Planner {
             },
             InputMeasures::default(),
         );
-        let mut count = Count {
+        let mut count = CostCounter {
             planner: self,
             sizes,
             access: Access::Full,
             rows: 1,
             measures,
         };
-        count.filter(rule.model, Given::Template(rule.template()), 0);
+        count.filter(rule.model, GivenInput::Template(rule.template()), 0);
         let InputMeasures {
             conditions,
             depth,
@@ -143,26 +145,26 @@ impl Planner {
 
 /// A part of an argument.
 #[derive(Clone, Copy)]
-enum Given<'a> {
+enum GivenInput<'a> {
     Template(&'a Template),
     Value(&'a Value),
-    /// A variable whose value is not known yet.
+    /// A variable that has no value yet.
     Unknown,
 }
 
 type Entries<'a, T> = &'a [(InputMeaning, T)];
 
-struct Count<'a> {
+struct CostCounter<'a> {
     planner: &'a Planner,
-    /// Without variables: of a rule, whose values are not known.
+    /// Without variables for a rule, which is measured before it has values.
     sizes: Sizes<'a>,
     access: Access<'a>,
-    /// How many rows the filter or field at hand is for.
+    /// How many rows the current filter or field is for.
     rows: u64,
     measures: InputMeasures,
 }
 
-impl<'a> Count<'a> {
+impl<'a> CostCounter<'a> {
     fn fields(
         &mut self,
         parent: Option<ModelId>,
@@ -181,7 +183,8 @@ impl<'a> Count<'a> {
         }
     }
 
-    /// `rows`: how many objects the field is selected on; `page`: the size of the enclosing connection.
+    /// `rows`: how many objects the field is selected on; `page`: the size of the enclosing
+    /// connection.
     fn field(&mut self, parent: Option<ModelId>, field: &'a SelectedField, rows: u64, page: u64) {
         let Selected::Field(meaning) = field.meaning else {
             return;
@@ -220,9 +223,9 @@ impl<'a> Count<'a> {
             self.rows = rows.saturating_mul(page);
             for (argument, template) in &field.arguments {
                 if *argument == InputMeaning::Where {
-                    self.found(model, Given::Template(template), 0);
+                    self.found(model, GivenInput::Template(template), 0);
                 } else if is_where_or_data(*argument) {
-                    self.filter(model, Given::Template(template), 0);
+                    self.filter(model, GivenInput::Template(template), 0);
                 }
             }
         }
@@ -238,14 +241,14 @@ impl<'a> Count<'a> {
     }
 
     /// An input object, or a list of them: a filter, or data in which filters may be.
-    fn filter(&mut self, model: ModelId, given: Given<'a>, depth: u64) {
+    fn filter(&mut self, model: ModelId, given: GivenInput<'a>, depth: u64) {
         self.items(given).for_each(|item| {
             self.entries(item)
                 .for_each(|(meaning, value)| self.part(model, meaning, value, depth));
         });
     }
 
-    fn part(&mut self, model: ModelId, meaning: InputMeaning, value: Given<'a>, depth: u64) {
+    fn part(&mut self, model: ModelId, meaning: InputMeaning, value: GivenInput<'a>, depth: u64) {
         let Some(value) = self.open(value) else {
             return;
         };
@@ -315,14 +318,14 @@ impl<'a> Count<'a> {
         }
     }
 
-    /// What finds rows: a filter, or the unique value of one row, which costs nothing: an index finds it. But where the
-    /// viewer does not read it from its column, the field's rule is asked as well, and of an owner's own value there is no
-    /// index.
-    fn found(&mut self, model: ModelId, given: Given<'a>, depth: u64) {
+    /// What finds rows: a filter, or the unique value of one row, which costs nothing: an index
+    /// finds it. But where the viewer does not read it from its column, the field's rule is
+    /// evaluated as well, and there is no index of an owner's own value.
+    fn found(&mut self, model: ModelId, given: GivenInput<'a>, depth: u64) {
         self.items(given).for_each(|item| {
             self.entries(item)
                 .for_each(|(meaning, value)| match (meaning, self.open(value)) {
-                    (InputMeaning::Value(_), None | Some(Given::Value(Value::Null))) => {}
+                    (InputMeaning::Value(_), None | Some(GivenInput::Value(Value::Null))) => {}
                     (InputMeaning::Value(field), Some(_)) => {
                         self.measures.selectors |= self.access.view_cost(model, field).is_some();
                         self.view(model, field, depth);
@@ -342,7 +345,7 @@ impl<'a> Count<'a> {
     }
 
     /// Each item of `create`, `connect`, `updateMany` and so on has statements of its own.
-    fn nested_writes(&mut self, writes: Given<'a>) {
+    fn nested_writes(&mut self, writes: GivenInput<'a>) {
         let items = self
             .entries(writes)
             .map(|(_, items)| self.items(items).count() as u64)
@@ -374,12 +377,12 @@ impl<'a> Count<'a> {
     }
 
     /// With the variable's value in place; `None` where it has none.
-    fn open(&self, given: Given<'a>) -> Option<Given<'a>> {
+    fn open(&self, given: GivenInput<'a>) -> Option<GivenInput<'a>> {
         match given {
-            Given::Template(Template::Constant(value)) => Some(Given::Value(value)),
-            Given::Template(Template::Variable(id, _)) => match self.sizes.variables {
-                Some(variables) => variables.get(*id).map(Given::Value),
-                None => Some(Given::Unknown),
+            GivenInput::Template(Template::Constant(value)) => Some(GivenInput::Value(value)),
+            GivenInput::Template(Template::Variable(id, _)) => match self.sizes.variables {
+                Some(variables) => variables.get(*id).map(GivenInput::Value),
+                None => Some(GivenInput::Unknown),
             },
             known => Some(known),
         }
@@ -387,44 +390,44 @@ impl<'a> Count<'a> {
 
     fn entries(
         &self,
-        given: Given<'a>,
-    ) -> impl Iterator<Item = (InputMeaning, Given<'a>)> + use<'a> {
+        given: GivenInput<'a>,
+    ) -> impl Iterator<Item = (InputMeaning, GivenInput<'a>)> + use<'a> {
         let (values, templates): (Entries<'a, Value>, Entries<'a, Template>) =
             match self.open(given) {
-                Some(Given::Value(Value::Object(_, entries))) => (entries, &[]),
-                Some(Given::Template(Template::Object(_, entries))) => (&[], entries),
+                Some(GivenInput::Value(Value::Object(_, entries))) => (entries, &[]),
+                Some(GivenInput::Template(Template::Object(_, entries))) => (&[], entries),
                 _ => (&[], &[]),
             };
         let values = values
             .iter()
-            .map(|(meaning, value)| (*meaning, Given::Value(value)));
+            .map(|(meaning, value)| (*meaning, GivenInput::Value(value)));
         values.chain(
             templates
                 .iter()
-                .map(|(meaning, template)| (*meaning, Given::Template(template))),
+                .map(|(meaning, template)| (*meaning, GivenInput::Template(template))),
         )
     }
 
     /// The items of a list, which may be given as a single value; of null, none.
-    fn items(&self, given: Given<'a>) -> impl Iterator<Item = Given<'a>> + use<'a> {
+    fn items(&self, given: GivenInput<'a>) -> impl Iterator<Item = GivenInput<'a>> + use<'a> {
         let (values, templates, single): (&'a [Value], &'a [Template], _) = match self.open(given) {
-            None | Some(Given::Value(Value::Null)) => (&[], &[], None),
-            Some(Given::Value(Value::List(items))) => (items, &[], None),
-            Some(Given::Template(Template::List(items))) => (&[], items, None),
+            None | Some(GivenInput::Value(Value::Null)) => (&[], &[], None),
+            Some(GivenInput::Value(Value::List(items))) => (items, &[], None),
+            Some(GivenInput::Template(Template::List(items))) => (&[], items, None),
             single => (&[], &[], single),
         };
-        let templates = templates.iter().map(Given::Template);
+        let templates = templates.iter().map(GivenInput::Template);
         values
             .iter()
-            .map(Given::Value)
+            .map(GivenInput::Value)
             .chain(templates)
             .chain(single)
     }
 
-    fn bytes(&self, given: Given<'a>) -> u64 {
+    fn bytes(&self, given: GivenInput<'a>) -> u64 {
         match self.open(given) {
-            Some(Given::Value(Value::Text(text))) => text.len() as u64,
-            Some(Given::Value(Value::Null)) | None => 0,
+            Some(GivenInput::Value(Value::Text(text))) => text.len() as u64,
+            Some(GivenInput::Value(Value::Null)) | None => 0,
             // Numbers and names of enums are short.
             Some(_) => 8,
         }

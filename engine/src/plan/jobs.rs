@@ -1,4 +1,5 @@
-//! Which mutations may leave jobs or be followed, so that the triggers want to know who writes.
+//! Which mutations may queue jobs or change followed tables, so that the triggers record the
+//! writer.
 
 use super::context::{Planner, entries};
 use super::filter::unexpected;
@@ -8,7 +9,8 @@ use crate::request::Value;
 use crate::schema::{InputMeaning, OutputMeaning};
 
 impl Planner {
-    /// Whether a mutation may change a row of a watched model: its own, or those that its data or a deletion reach.
+    /// Whether a mutation may change a row of a watched model: its own, or those that its data or a
+    /// deletion reach.
     pub(super) fn may_leave_a_job(&self, meaning: OutputMeaning, inputs: &[Value]) -> bool {
         let only_columns = inputs.iter().all(|data| {
             let relation = |m: &InputMeaning| matches!(m, InputMeaning::Relation(_));
@@ -22,10 +24,11 @@ impl Planner {
             return Self::written_model(meaning)
                 .is_ok_and(|model| self.is_watched(model) || self.is_followed(model));
         }
-        self.notes_writer(meaning)
+        self.records_writer(meaning)
     }
 
-    /// Whether a mutation field may leave a job: a watched model can be reached from its own, by whatever relations.
+    /// Whether a mutation field may leave a job: a watched model can be reached from its own, by
+    /// whatever relations.
     pub fn watches(&self, meaning: OutputMeaning) -> bool {
         let Ok(root) = Self::written_model(meaning) else {
             return false;
@@ -62,8 +65,8 @@ impl Planner {
             .any(|one| one.models.contains(&model))
     }
 
-    /// Whether the triggers want to know who writes by a mutation field.
-    fn notes_writer(&self, meaning: OutputMeaning) -> bool {
+    /// Whether the triggers of a mutation field's rows record the writer.
+    fn records_writer(&self, meaning: OutputMeaning) -> bool {
         self.watches(meaning)
             || Self::written_model(meaning).is_ok_and(|model| self.is_followed(model))
     }

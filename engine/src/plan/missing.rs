@@ -1,29 +1,30 @@
-//! Answers in which a required link leads nowhere, or a list is too long. PostgreSQL marks the place; only
-//! then is the answer gone through, and null propagated as the GraphQL specification says.
+//! Answers in which a required link leads nowhere, or a list is too long. PostgreSQL marks the
+//! place; only marked answers are parsed, and null is propagated by the GraphQL specification.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value as Json};
 
+use super::access::Access;
 use super::context::{PageLimits, Planner};
-use super::rights::Access;
 use crate::error::{ApiError, ErrorKind, PathSegment};
 use crate::request::{Selected, SelectedField, Selection, Variables};
 use crate::schema::TypeRef;
 use crate::sql::{MISSING_LINK, TOO_MANY};
 
-/// Whether the answer of a statement has to go through [`Planner::complete`]. May be true for an answer
-/// that turns out to be sound, never false for one that is not.
+/// Whether the answer of a statement needs [`Planner::complete`]. May be true for an answer that
+/// turns out to be sound, never false for one that is not.
 pub fn is_marked(answer: &str) -> bool {
     // Both marks begin alike; nothing but a stored `Json` can hold this.
     answer.contains("\"\\u0000")
 }
 
-/// An answer gone through.
+/// An answer without marks.
 #[derive(Debug)]
 pub struct Completed {
     /// JSON text; `None` when null reached a root field that must not be null, hence all of `data`.
     pub answer: Option<String>,
+    /// The errors of what was replaced by null, each with its path.
     pub errors: Vec<ApiError>,
 }
 
@@ -34,22 +35,23 @@ struct Completer<'a> {
     access: Access<'a>,
     path: Vec<PathSegment>,
     errors: Vec<ApiError>,
-    /// The answer gone through so far.
+    /// The answer so far.
     out: String,
 }
 
 /// Why a value does not come into the answer.
-enum Stop {
+enum CompletionError {
     /// Null has to go further up.
     Propagate,
     NotJson,
 }
 
-/// What is still to be gone through of an answer. Values without a selection keep their text, digit by digit.
+/// The rest of an answer that is not parsed yet. Values without a selection keep their text, digit
+/// by digit.
 #[derive(Clone, Copy)]
-struct Rest<'t>(&'t str);
+struct RemainingJson<'t>(&'t str);
 
-impl<'t> Rest<'t> {
+impl<'t> RemainingJson<'t> {
     fn peek(&mut self) -> Option<u8> {
         self.0 = self.0.trim_ascii_start();
         self.0.bytes().next()
@@ -65,23 +67,24 @@ impl<'t> Rest<'t> {
     }
 
     /// Goes past a value; what it reads as, and its text.
-    fn read<T: Deserialize<'t>>(&mut self) -> Result<(T, &'t str), Stop> {
+    fn read<T: Deserialize<'t>>(&mut self) -> Result<(T, &'t str), CompletionError> {
         self.peek();
         let mut values = serde_json::Deserializer::from_str(self.0).into_iter();
         let Some(Ok(value)) = values.next() else {
-            return Err(Stop::NotJson);
+            return Err(CompletionError::NotJson);
         };
         let (text, rest) = self
             .0
             .split_at_checked(values.byte_offset())
-            .ok_or(Stop::NotJson)?;
+            .ok_or(CompletionError::NotJson)?;
         self.0 = rest;
         Ok((value, text))
     }
 }
 
 impl Planner {
-    /// Replaces marks in the answer of a root field by null and reports each as an error at its path.
+    /// Replaces marks in the answer of a root field by null and reports each as an error at its
+    /// path.
     pub fn complete(
         &self,
         root_type: &str,
@@ -101,17 +104,17 @@ impl Planner {
             errors: Vec::new(),
             out,
         };
-        let mut rest = Rest(answer);
+        let mut rest = RemainingJson(answer);
         match completer.field(root_type, field, &mut rest) {
             Ok(()) if rest.peek().is_none() => Completed {
                 answer: Some(completer.out),
                 errors: completer.errors,
             },
-            Err(Stop::Propagate) => Completed {
+            Err(CompletionError::Propagate) => Completed {
                 answer: None,
                 errors: completer.errors,
             },
-            Ok(()) | Err(Stop::NotJson) => {
+            Ok(()) | Err(CompletionError::NotJson) => {
                 let error = ApiError::new(ErrorKind::Internal, "the database's answer is not JSON");
                 Completed {
                     answer: None,
@@ -127,8 +130,8 @@ impl Completer<'_> {
         &mut self,
         type_name: &str,
         field: &SelectedField,
-        rest: &mut Rest<'_>,
-    ) -> Result<(), Stop> {
+        rest: &mut RemainingJson<'_>,
+    ) -> Result<(), CompletionError> {
         let schema = &self.planner.schema;
         let ty = schema
             .objects
@@ -145,7 +148,7 @@ impl Completer<'_> {
         completed
     }
 
-    fn copy(&mut self, rest: &mut Rest<'_>) -> Result<(), Stop> {
+    fn copy(&mut self, rest: &mut RemainingJson<'_>) -> Result<(), CompletionError> {
         let (IgnoredAny, text) = rest.read()?;
         self.out.push_str(text);
         Ok(())
@@ -155,14 +158,14 @@ impl Completer<'_> {
         &mut self,
         ty: &TypeRef,
         field: &SelectedField,
-        rest: &mut Rest<'_>,
-    ) -> Result<(), Stop> {
+        rest: &mut RemainingJson<'_>,
+    ) -> Result<(), CompletionError> {
         if let TypeRef::NonNull(inner) = ty {
             return self.nullable(inner, field, rest);
         }
         let (before, written) = (*rest, self.out.len());
         match self.nullable(ty, field, rest) {
-            Err(Stop::Propagate) => {
+            Err(CompletionError::Propagate) => {
                 *rest = before;
                 rest.read::<IgnoredAny>()?;
                 self.out.truncate(written);
@@ -177,14 +180,14 @@ impl Completer<'_> {
         &mut self,
         ty: &TypeRef,
         field: &SelectedField,
-        rest: &mut Rest<'_>,
-    ) -> Result<(), Stop> {
+        rest: &mut RemainingJson<'_>,
+    ) -> Result<(), CompletionError> {
         match (rest.peek(), ty) {
             (Some(b'"'), _) => {
                 let (text, written) = rest.read::<String>()?;
                 match ty {
-                    // Whether there is no node, or none for this viewer, is not told apart.
-                    TypeRef::Object(_) | TypeRef::Node if is(&text, MISSING_LINK) => {
+                    // The same for no node and for one that the viewer may not see.
+                    TypeRef::Object(_) | TypeRef::Node if is_mark(&text, MISSING_LINK) => {
                         let (kind, message) = if self.access.is_limited() {
                             (
                                 ErrorKind::Forbidden,
@@ -199,7 +202,7 @@ impl Completer<'_> {
                         };
                         self.report(field, kind, message)
                     }
-                    TypeRef::List(_) if is(&text, TOO_MANY) => {
+                    TypeRef::List(_) if is_mark(&text, TOO_MANY) => {
                         let limit = self.limits.page_size.unwrap_or_default();
                         self.report(
                             field,
@@ -226,8 +229,8 @@ impl Completer<'_> {
         &mut self,
         item: &TypeRef,
         field: &SelectedField,
-        rest: &mut Rest<'_>,
-    ) -> Result<(), Stop> {
+        rest: &mut RemainingJson<'_>,
+    ) -> Result<(), CompletionError> {
         rest.take(b'[');
         self.out.push('[');
         let mut position = 0;
@@ -245,11 +248,15 @@ impl Completer<'_> {
         Ok(())
     }
 
-    fn object(&mut self, field: &SelectedField, rest: &mut Rest<'_>) -> Result<(), Stop> {
+    fn object(
+        &mut self,
+        field: &SelectedField,
+        rest: &mut RemainingJson<'_>,
+    ) -> Result<(), CompletionError> {
         let planner = self.planner;
         let (type_name, fields) = match &field.selection {
             Selection::Object { type_name, fields } => (type_name.as_str(), fields.as_slice()),
-            // Of `Node`, only a look at the keys tells which model answered; links are looked at below.
+            // Of `Node`, only the keys show which model answered; links are checked below.
             Selection::Node(models) => {
                 let mut ahead = *rest;
                 let (object, _) = ahead.read::<Map<String, Json>>()?;
@@ -274,7 +281,7 @@ impl Completer<'_> {
             }
             let (key, written) = rest.read::<String>()?;
             if !rest.take(b':') {
-                return Err(Stop::NotJson);
+                return Err(CompletionError::NotJson);
             }
             self.out.push_str(written);
             self.out.push(':');
@@ -294,9 +301,9 @@ impl Completer<'_> {
         Ok(())
     }
 
-    fn separator(&mut self, rest: &mut Rest<'_>) -> Result<(), Stop> {
+    fn separator(&mut self, rest: &mut RemainingJson<'_>) -> Result<(), CompletionError> {
         if !rest.take(b',') {
-            return Err(Stop::NotJson);
+            return Err(CompletionError::NotJson);
         }
         self.out.push(',');
         Ok(())
@@ -307,17 +314,17 @@ impl Completer<'_> {
         field: &SelectedField,
         kind: ErrorKind,
         message: String,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), CompletionError> {
         let error = ApiError::new(kind, message)
             .at(field.position)
             .with_path(self.path.clone());
         self.errors.push(error);
-        Err(Stop::Propagate)
+        Err(CompletionError::Propagate)
     }
 }
 
 /// Whether a parsed string is the mark (which is written as JSON text).
-fn is(text: &str, mark: &str) -> bool {
+fn is_mark(text: &str, mark: &str) -> bool {
     text.strip_prefix('\0')
         .is_some_and(|rest| mark.trim_matches('"').strip_prefix("\\u0000") == Some(rest))
 }

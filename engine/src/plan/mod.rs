@@ -1,5 +1,6 @@
 //! Stage five: an operation becomes a plan: which rows are read or written, in which order.
 
+mod access;
 mod context;
 mod failure;
 mod filter;
@@ -9,10 +10,12 @@ mod missing;
 mod program;
 mod read;
 mod rights;
+mod rule_inputs;
 mod watched;
 mod write;
 
 pub use crate::sql::{Param, Register, Statement};
+pub use access::Access;
 pub use context::{PageLimits, Planner};
 pub(crate) use context::{entries, items};
 pub use failure::Rejection;
@@ -20,6 +23,6 @@ pub(crate) use filter::unexpected;
 pub use input_cost::RuleCost;
 pub use missing::{Completed, is_marked};
 pub use program::*;
-pub(crate) use read::{Reader, object};
-pub use rights::{Access, Rights};
-pub use write::{Amendments, Source};
+pub(crate) use read::{ReadPlanner, object};
+pub use rights::Rights;
+pub use write::{ValueSource, WriteHooks};

@@ -2,31 +2,33 @@
 
 use std::sync::Arc;
 
+use super::access::Access;
 use super::context::{PageLimits, Planner};
 use super::filter::unexpected;
-use super::rights::Access;
 use crate::datamodel::ModelId;
 use crate::error::{ApiError, ErrorKind};
 use crate::request::{OperationKind, Selected, SelectedField, Selection, Value, Variables};
 use crate::schema::{EnumMeaning, InputMeaning, OutputMeaning};
-use crate::sql::{self, Entry, Filter, Page, PageField, PageInfoField, Rows, Shape, Statement};
+use crate::sql::{
+    self, ConnectionPage, Filter, PageField, PageInfoField, Rows, Shape, ShapeEntry, Statement,
+};
 
-/// One caller's reading of one request.
-pub(crate) struct Reader<'a> {
+/// Plans what one caller reads in one request.
+pub(crate) struct ReadPlanner<'a> {
     pub planner: &'a Planner,
     pub variables: &'a Variables,
     pub limits: PageLimits,
     pub access: Access<'a>,
-    /// Rows as they were: what only the present can tell of a field is not told.
-    pub past: bool,
+    /// The rows are previous versions: fields that depend on current rows are hidden.
+    pub of_previous_rows: bool,
 }
 
 impl Planner {
     /// The statement that answers a root field of a query.
     ///
     /// # Errors
-    /// What the arguments make impossible: 3014, 3026–3028, 3033, 3040, 3045, or a page beyond the limits; and what
-    /// the viewer may not ask.
+    /// What the arguments make impossible: 3014, 3026–3028, 3033, 3040, 3045, or a page beyond the
+    /// limits; and what the viewer may not read.
     pub fn query(
         &self,
         field: &SelectedField,
@@ -35,12 +37,12 @@ impl Planner {
         access: Access<'_>,
     ) -> Result<Statement, ApiError> {
         access.check_operation(OperationKind::Query, &field.name)?;
-        Reader {
+        ReadPlanner {
             planner: self,
             variables,
             limits,
             access,
-            past: false,
+            of_previous_rows: false,
         }
         .root(field)
     }
@@ -48,6 +50,10 @@ impl Planner {
 
 impl Planner {
     /// The SQL that `executeRaw` was given.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] if there is none, which
+    /// validation excludes.
     pub fn raw_query(
         &self,
         field: &SelectedField,
@@ -60,7 +66,7 @@ impl Planner {
     }
 }
 
-impl<'a> Reader<'a> {
+impl<'a> ReadPlanner<'a> {
     fn root(&self, field: &'a SelectedField) -> Result<Statement, ApiError> {
         let physical = self.planner.physical();
         let Selected::Field(meaning) = field.meaning else {
@@ -111,7 +117,7 @@ impl<'a> Reader<'a> {
                 let shapes: Vec<_> = models
                     .iter()
                     .map(|(m, name, fields)| {
-                        // By an id that the viewer may not name, nothing is found.
+                        // An id that the viewer may not name finds nothing.
                         let named = self.access.names(*m, self.planner.model().model(*m).id);
                         let visible = if named {
                             self.access.visible(*m)
@@ -127,7 +133,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub fn shape_of(
+    pub(crate) fn shape_of(
         &self,
         model: ModelId,
         selection: &'a Selection,
@@ -138,7 +144,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub fn shape(
+    pub(crate) fn shape(
         &self,
         model: ModelId,
         type_name: &'a str,
@@ -147,27 +153,29 @@ impl<'a> Reader<'a> {
         let mut entries = Vec::with_capacity(fields.len());
         for field in self.included(fields) {
             let entry = match field.meaning {
-                Selected::Typename => Entry::Typename(type_name),
+                Selected::Typename => ShapeEntry::Typename(type_name),
                 Selected::Field(OutputMeaning::Column(id)) => {
                     self.access.check_field(self.planner, model, id)?;
                     match self.access.view(model, id) {
-                        None => Entry::Column(id),
-                        Some(view) if self.past && view.is_related() => Entry::Hidden,
-                        Some(view) => Entry::Viewed(id, Arc::clone(view)),
+                        None => ShapeEntry::Column(id),
+                        Some(view) if self.of_previous_rows && view.is_related() => {
+                            ShapeEntry::Hidden
+                        }
+                        Some(view) => ShapeEntry::Viewed(id, Arc::clone(view)),
                     }
                 }
                 Selected::Field(OutputMeaning::ScalarList(id)) => {
                     self.access.check_field(self.planner, model, id)?;
-                    Entry::ScalarList(id)
+                    ShapeEntry::ScalarList(id)
                 }
                 Selected::Field(OutputMeaning::ToOne(id)) => {
                     let target = self.planner.target(model, id, self.access)?;
                     let shape = self.shape_of(target, &field.selection)?;
-                    Entry::ToOne(id, self.access.visible(target), shape)
+                    ShapeEntry::ToOne(id, self.access.visible(target), shape)
                 }
                 Selected::Field(OutputMeaning::ToMany(id)) => {
                     let target = self.planner.target(model, id, self.access)?;
-                    Entry::ToMany(
+                    ShapeEntry::ToMany(
                         id,
                         self.rows(target, field)?,
                         self.shape_of(target, &field.selection)?,
@@ -184,7 +192,10 @@ impl<'a> Reader<'a> {
         })
     }
 
-    pub fn included(&self, fields: &'a [SelectedField]) -> impl Iterator<Item = &'a SelectedField> {
+    pub(crate) fn included(
+        &self,
+        fields: &'a [SelectedField],
+    ) -> impl Iterator<Item = &'a SelectedField> {
         fields.iter().filter(|f| f.inclusion.holds(self.variables))
     }
 
@@ -226,7 +237,7 @@ impl<'a> Reader<'a> {
         };
         if let Some((field, _)) = order {
             self.access.check_field(self.planner, model, field)?;
-            // The order of rows would tell what is hidden in them.
+            // The order of rows would reveal the hidden values.
             self.access.check_plain(self.planner, model, field)?;
         }
         let skip = count(InputMeaning::Skip, "skip", 3028)?;
@@ -266,7 +277,11 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn page(&self, model: ModelId, selection: &'a Selection) -> Result<Page<'a>, ApiError> {
+    fn page(
+        &self,
+        model: ModelId,
+        selection: &'a Selection,
+    ) -> Result<ConnectionPage<'a>, ApiError> {
         let mut fields = Vec::new();
         let (type_name, selected) = object(selection)?;
         for field in self.included(selected) {
@@ -285,13 +300,13 @@ impl<'a> Reader<'a> {
             };
             fields.push((field.key.as_str(), part));
         }
-        Ok(Page {
+        Ok(ConnectionPage {
             answer: self.limits.answer(),
             fields,
         })
     }
 
-    /// Cursors are ids: anyone who may not name the id gets none.
+    /// Cursors are ids: viewers who may not name the id get none.
     fn check_cursor(&self, model: ModelId) -> Result<(), ApiError> {
         self.access
             .check_field(self.planner, model, self.planner.model().model(model).id)
@@ -356,7 +371,7 @@ impl<'a> Reader<'a> {
             .collect()
     }
 
-    pub fn aggregate(
+    pub(crate) fn aggregate(
         &self,
         selection: &'a Selection,
     ) -> Result<Vec<(&'a str, sql::AggregateField<'a>)>, ApiError> {

@@ -10,8 +10,8 @@ use crate::schema::{InputMeaning, OutputMeaning};
 use crate::sql::Filter;
 
 impl Planner {
-    /// The models that an operation looks at: those that it selects, those that its filters lead to, and those that
-    /// decide what the viewer may see of them.
+    /// The models that an operation looks at: those that it selects, those that its filters lead
+    /// to, and those that decide what the viewer may see of them.
     pub fn watched(
         &self,
         operation: &Operation,

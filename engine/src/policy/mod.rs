@@ -1,8 +1,9 @@
-//! Who may see and do what: a policy is checked against the schema once, at start, and then bound to each viewer's
-//! claims. Knows no SQL: what the rules do to a statement is the plan's business.
+//! Roles, row rules and permissions: a policy is checked against the schema once, at start, and
+//! then bound to each viewer's claims. Knows no SQL: what the rules do to a statement is the plan's
+//! business.
 //!
-//! Everything is denied that the policy does not allow: an operation that is not listed, a model without a row rule,
-//! a nested write of a model that is no part of the operation's.
+//! Everything is denied that the policy does not allow: an operation that is not listed, a model
+//! without a row rule, a nested write of a model that is no part of the operation's.
 
 mod check;
 mod permission;
@@ -44,6 +45,7 @@ pub(crate) struct Operations {
 /// One role's rules.
 #[derive(Debug)]
 pub struct Role {
+    /// The name, as tokens carry it (`role:NAME`).
     pub name: String,
     /// In tokens that Gom issues itself.
     pub permissions: Vec<String>,
@@ -84,10 +86,12 @@ impl FieldRule {
 }
 
 impl Policy {
+    /// All roles, in the order of the policy.
     pub fn roles(&self) -> &[Role] {
         &self.roles
     }
 
+    /// The role of that name.
     pub fn role(&self, name: &str) -> Option<&Role> {
         self.roles.iter().find(|role| role.name == name)
     }
@@ -98,7 +102,7 @@ impl Policy {
         stamps.flatten().map(|(_, claim)| claim.as_str())
     }
 
-    /// The permissions that the top-level field of that name needs; `None`: no user may ask for it.
+    /// The permissions that the top-level field of that name needs; `None`: it is closed to users.
     pub fn needed(&self, kind: OperationKind, operation: &str) -> Option<&[Permission]> {
         let operations = match kind {
             OperationKind::Query => &self.operations.query,
@@ -126,7 +130,7 @@ impl Role {
 
     /// The claims that the role's rules need.
     pub fn claims(&self) -> impl Iterator<Item = &str> {
-        self.sight().chain(
+        self.visibility_claims().chain(
             self.writes
                 .iter()
                 .flatten()
@@ -134,8 +138,8 @@ impl Role {
         )
     }
 
-    /// The claims that decide what is seen.
-    pub(crate) fn sight(&self) -> impl Iterator<Item = &str> {
+    /// The claims that decide which rows and values are visible.
+    pub(crate) fn visibility_claims(&self) -> impl Iterator<Item = &str> {
         let views = self.views.values().flat_map(FieldRule::filters);
         self.rows
             .iter()
@@ -144,7 +148,7 @@ impl Role {
             .flat_map(WrittenFilter::variables)
     }
 
-    /// What is asked of a model's rows in addition before they are written.
+    /// The additional rule of a model's rows that are written.
     pub fn write_rule(&self, model: ModelId) -> Option<&WrittenFilter> {
         self.writes[model.0].as_ref()
     }

@@ -1,5 +1,5 @@
-//! Permissions as tokens carry them: `action:subject`, such as `read:orders`. `manage` is any action, `all` any
-//! subject.
+//! Permissions as tokens carry them: `action:subject`, such as `read:orders`. `manage` is any
+//! action, `all` any subject.
 
 use std::fmt;
 
@@ -33,6 +33,7 @@ impl fmt::Display for Permission {
 }
 
 impl Permissions {
+    /// The permissions among these texts; what is not of the form `action:subject` is left out.
     pub fn of<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
         Permissions(texts.into_iter().filter_map(Permission::parse).collect())
     }

@@ -1,5 +1,6 @@
-//! The arguments of a document that validation has refused: if one of them is at fault, the error says so in
-//! Prisma's words, and it is the only one. Tolerates everything else that may be wrong with the document.
+//! The arguments of a document that validation has refused: if one of them is at fault, the error
+//! names it as Prisma does, and it is the only one. Tolerates everything else that may be wrong
+//! with the document.
 
 use std::collections::HashSet;
 

@@ -1,5 +1,5 @@
-//! The selection of a validated operation: fragments expanded, equal keys merged, arguments resolved,
-//! conditions gathered. It relies on validation for nothing that would make a plan wrong.
+//! The selection of a validated operation: fragments expanded, equal keys merged, arguments
+//! resolved, conditions gathered. It relies on validation for nothing that would make a plan wrong.
 
 use async_graphql::Positioned;
 use async_graphql::parser::types::{
@@ -12,7 +12,8 @@ use super::document::position;
 use super::literal::{Literals, required_boolean};
 use super::names::Names;
 use super::operation::{
-    Condition, Inclusion, OperationKind, Selected, SelectedField, Selection, Template, Value,
+    Inclusion, InclusionCondition, OperationKind, Selected, SelectedField, Selection, Template,
+    Value,
 };
 use super::shape::{conflict, same_shape};
 use crate::error::{ApiError, ErrorKind};
@@ -30,15 +31,15 @@ pub(super) struct Collector<'a, 'd> {
 struct Occurrence<'d> {
     field: &'d Positioned<Field>,
     /// All must hold; those of the parent's own inclusion are left out.
-    conditions: Vec<Condition>,
+    conditions: Vec<InclusionCondition>,
 }
 
 /// A selection set that belongs to a parent, and the conditions under which it does.
-type Part<'d> = (&'d SelectionSet, Vec<Condition>);
+type SelectionPart<'d> = (&'d SelectionSet, Vec<InclusionCondition>);
 
 impl<'d> Collector<'_, 'd> {
     /// The fields of an operation of that kind, whose root type is `root`.
-    pub fn root(
+    pub(super) fn root(
         &mut self,
         root: ObjectId,
         kind: OperationKind,
@@ -62,7 +63,7 @@ impl<'d> Collector<'_, 'd> {
     fn fields(
         &mut self,
         object: ObjectId,
-        parts: &[Part<'d>],
+        parts: &[SelectionPart<'d>],
     ) -> Result<Vec<SelectedField>, ApiError> {
         let mut keys = IndexMap::new();
         for (set, conditions) in parts {
@@ -78,7 +79,7 @@ impl<'d> Collector<'_, 'd> {
         &mut self,
         object: ObjectId,
         set: &'d SelectionSet,
-        conditions: &[Condition],
+        conditions: &[InclusionCondition],
         keys: &mut IndexMap<&'d str, Vec<Occurrence<'d>>>,
     ) -> Result<(), ApiError> {
         for item in &set.items {
@@ -121,8 +122,8 @@ impl<'d> Collector<'_, 'd> {
     fn conditions(
         &mut self,
         directives: &[Positioned<Directive>],
-        enclosing: &[Condition],
-    ) -> Result<Option<Vec<Condition>>, ApiError> {
+        enclosing: &[InclusionCondition],
+    ) -> Result<Option<Vec<InclusionCondition>>, ApiError> {
         let mut conditions = enclosing.to_vec();
         for directive in directives {
             let wanted = match directive.node.name.node.as_str() {
@@ -143,11 +144,11 @@ impl<'d> Collector<'_, 'd> {
             })?;
             match template {
                 Template::Variable(variable, _) => {
-                    let condition = Condition {
+                    let condition = InclusionCondition {
                         variable,
                         is: wanted,
                     };
-                    if conditions.contains(&Condition {
+                    if conditions.contains(&InclusionCondition {
                         variable,
                         is: !wanted,
                     }) {
@@ -279,8 +280,8 @@ impl<'d> Collector<'_, 'd> {
                 first.pos,
             ));
         }
-        // A single occurrence's conditions are the field's own inclusion; among several they decide whose
-        // children there are.
+        // A single occurrence's conditions are the field's own inclusion; among several they decide
+        // whose children there are.
         let alone = occurrences.len() == 1;
         let parts = occurrences.into_iter().map(|occurrence| {
             let conditions = if alone {
@@ -290,7 +291,7 @@ impl<'d> Collector<'_, 'd> {
             };
             (&occurrence.field.node.selection_set.node, conditions)
         });
-        let parts: Vec<Part> = parts.collect();
+        let parts: Vec<SelectionPart> = parts.collect();
         if let TypeRef::Object(id) = named {
             let fields = self.fields(*id, &parts)?;
             return Ok(Selection::Object {
@@ -344,7 +345,7 @@ fn can_merge(
 
 /// Any occurrence selects the field.
 fn inclusion(occurrences: &[Occurrence]) -> Inclusion {
-    let mut alternatives: Vec<Vec<Condition>> = Vec::new();
+    let mut alternatives: Vec<Vec<InclusionCondition>> = Vec::new();
     for occurrence in occurrences {
         if occurrence.conditions.is_empty() {
             return Inclusion::default();

@@ -1,4 +1,5 @@
-//! What an operation's answer may come to: its fields, times the sizes of the lists around them.
+//! The complexity of an operation: the fields of its answer, times the sizes of the lists around
+//! them.
 
 use super::operation::{Selected, SelectedField, Selection, Template, Value};
 use super::variables::Variables;
@@ -7,14 +8,14 @@ use crate::schema::{InputMeaning, OutputMeaning};
 /// How long the lists of an answer are.
 #[derive(Clone, Copy)]
 pub(crate) struct Sizes<'a> {
-    /// Of a list that does not say.
+    /// Of a list without `first` and `last`.
     pub assumed: u64,
-    /// `None`: not known yet. What a variable may leave out is there.
+    /// `None` before there are values: then fields that a variable may leave out count.
     pub variables: Option<&'a Variables>,
 }
 
 impl Sizes<'_> {
-    /// The number of fields in the answer if every list is as long as it asks for (`first`, `last`).
+    /// The number of fields in the answer if every list is as long as requested (`first`, `last`).
     pub(crate) fn complexity(self, fields: &[SelectedField]) -> u64 {
         self.sum(fields, 1)
     }
@@ -71,7 +72,7 @@ impl Sizes<'_> {
     }
 }
 
-/// What `first` and `last` say.
+/// The values of `first` and `last`.
 fn page_sizes(field: &SelectedField) -> impl Iterator<Item = &Template> {
     let is_size = |meaning| matches!(meaning, InputMeaning::First | InputMeaning::Last);
     field
@@ -81,7 +82,7 @@ fn page_sizes(field: &SelectedField) -> impl Iterator<Item = &Template> {
         .map(|(_, template)| template)
 }
 
-/// Whether a variable says how long a list is.
+/// Whether a variable sets the length of a list.
 pub(super) fn has_variable_sizes(fields: &[SelectedField]) -> bool {
     any(fields, &|field| {
         page_sizes(field).any(|template| matches!(template, Template::Variable(..)))

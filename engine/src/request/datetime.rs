@@ -1,13 +1,14 @@
-//! `DateTime` input: ISO 8601 calendar dates with as much of a time as is given, to the canonical text of a
-//! UTC timestamp. Computed on integers, so that it is exact for every year from 1 to 9999.
+//! `DateTime` input: ISO 8601 calendar dates with as much of a time as is given, to the canonical
+//! text of a UTC timestamp. Computed on integers, so that it is exact for every year from 1 to
+//! 9999.
 
-/// `2016`, `2016-09`, `2018-12-05`, `…T12`, `…T12:29`, `…T12:29:32.342`, each with time followed by `Z`,
-/// `+02`, `+0200`, `+02:00` or nothing, which is UTC. Digits beyond milliseconds are cut off.
+/// `2016`, `2016-09`, `2018-12-05`, `…T12`, `…T12:29`, `…T12:29:32.342`, each with time followed by
+/// `Z`, `+02`, `+0200`, `+02:00` or nothing, which is UTC. Digits beyond milliseconds are cut off.
 ///
-/// Returns `YYYY-MM-DDTHH:MM:SS.mmm` in UTC; `None` if `text` is no such date, or if it lies outside of the
-/// years 1 to 9999 in UTC.
-pub fn canonical(text: &str) -> Option<String> {
-    let mut rest = Cursor(text.as_bytes());
+/// Returns `YYYY-MM-DDTHH:MM:SS.mmm` in UTC; `None` if `text` is no such date, or if it lies
+/// outside of the years 1 to 9999 in UTC.
+pub(super) fn canonical(text: &str) -> Option<String> {
+    let mut rest = DigitReader(text.as_bytes());
     let year = rest.digits(4)?;
     let month = if rest.take(b'-') { rest.digits(2)? } else { 1 };
     let day = if rest.take(b'-') { rest.digits(2)? } else { 1 };
@@ -39,9 +40,9 @@ pub fn canonical(text: &str) -> Option<String> {
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
-struct Cursor<'a>(&'a [u8]);
+struct DigitReader<'a>(&'a [u8]);
 
-impl Cursor<'_> {
+impl DigitReader<'_> {
     fn take(&mut self, wanted: u8) -> bool {
         match self.0.split_first() {
             Some((first, rest)) if *first == wanted => {
@@ -72,7 +73,7 @@ impl Cursor<'_> {
 }
 
 /// Milliseconds since midnight.
-fn time(rest: &mut Cursor) -> Option<i64> {
+fn time(rest: &mut DigitReader) -> Option<i64> {
     let hour = rest.digits(2)?;
     let mut minute = 0;
     let mut second = 0;
@@ -101,7 +102,7 @@ fn time(rest: &mut Cursor) -> Option<i64> {
 }
 
 /// How much later than UTC the local clock is, in milliseconds.
-fn zone(rest: &mut Cursor) -> Option<i64> {
+fn zone(rest: &mut DigitReader) -> Option<i64> {
     let sign = match rest.0.first() {
         None => return Some(0),
         Some(b'Z') => {

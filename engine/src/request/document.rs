@@ -1,4 +1,5 @@
-//! From text to a parsed document and the operation that is asked for; the parser's errors in our words.
+//! From text to a parsed document and the requested operation; words the parser's errors as the API
+//! does.
 
 use async_graphql::Pos;
 use async_graphql::Positioned;
@@ -8,18 +9,18 @@ use async_graphql::parser::types::{
 use async_graphql::parser::{Error, parse_query};
 
 use super::escapes;
-use super::limits::{Limits, Measures};
-use super::scan::{self, MAX_NESTING, Refusal, scan};
+use super::limits::{Measures, RequestLimits};
+use super::scan::{self, MAX_NESTING, ScanError, scan};
 use crate::error::Position;
 use crate::error::{ApiError, ErrorKind};
 
 /// Characters of a parser's message that are passed on.
-const SHOWN: usize = 300;
+const MAX_MESSAGE_CHARS: usize = 300;
 
 /// Parses `text` unless it is beyond `limits`.
 pub(super) fn parse(
     text: &str,
-    limits: &Limits,
+    limits: &RequestLimits,
 ) -> Result<(ExecutableDocument, Measures), ApiError> {
     let mut measures = Measures {
         query_bytes: text.len() as u64,
@@ -30,13 +31,13 @@ pub(super) fn parse(
         usize::try_from(most).unwrap_or(usize::MAX)
     });
     let scan::Scan { tokens } = scan(text, most).map_err(|refusal| match refusal {
-        Refusal::Tokens => limits.too_many_tokens(most as u64),
-        Refusal::Nesting(at) => {
+        ScanError::Tokens => limits.too_many_tokens(most as u64),
+        ScanError::Nesting(at) => {
             let message = format!("The query nests brackets deeper than {MAX_NESTING} levels");
             ApiError::new(ErrorKind::LimitExceeded, message).at(at)
         }
-        Refusal::DuplicateKey(key, at) => {
-            let key: String = key.chars().take(SHOWN).collect();
+        ScanError::DuplicateKey(key, at) => {
+            let key: String = key.chars().take(MAX_MESSAGE_CHARS).collect();
             let message = format!("There can be only one input field named '{key}'");
             ApiError::new(ErrorKind::ValidationFailed, message).at(at)
         }
@@ -48,7 +49,8 @@ pub(super) fn parse(
             "The query text is empty",
         ));
     }
-    let document = parse_query(escapes::written_out(text)).map_err(|error| parse_error(&error))?;
+    let document =
+        parse_query(escapes::expand_escapes(text)).map_err(|error| parse_error(&error))?;
     Ok((document, measures))
 }
 
@@ -59,7 +61,7 @@ pub(super) fn select<'a>(
 ) -> Result<&'a Positioned<OperationDefinition>, ApiError> {
     let name = name.filter(|name| !name.is_empty());
     let unknown = |name: &str| {
-        let name: String = name.chars().take(SHOWN).collect();
+        let name: String = name.chars().take(MAX_MESSAGE_CHARS).collect();
         ApiError::new(
             ErrorKind::ValidationFailed,
             format!("Unknown operation named \"{name}\""),
@@ -84,11 +86,12 @@ pub(super) fn select<'a>(
     }
 }
 
-/// The directive by which a query asks for new answers whenever its answer changes.
+/// The directive that makes a query live.
 const LIVE: &str = "live";
 
-/// Takes `@live` out of the document, since the schema that validates does not know it; whether the operation has it.
-pub(super) fn take_live(
+/// Removes `@live` from the document, because the schema that validates does not declare it.
+/// Returns whether the operation had it.
+pub(super) fn remove_live(
     document: &mut ExecutableDocument,
     name: Option<&str>,
 ) -> Result<bool, ApiError> {
@@ -135,7 +138,7 @@ fn parse_error(error: &Error) -> ApiError {
             let reason = message
                 .rsplit_once("= ")
                 .map_or(message.as_str(), |(_, reason)| reason);
-            reason.chars().take(SHOWN).collect()
+            reason.chars().take(MAX_MESSAGE_CHARS).collect()
         }
         Error::RecursionLimitExceeded => {
             return ApiError::new(
@@ -143,7 +146,11 @@ fn parse_error(error: &Error) -> ApiError {
                 "The query nests selections too deeply",
             );
         }
-        error => error.to_string().chars().take(SHOWN).collect::<String>(),
+        error => error
+            .to_string()
+            .chars()
+            .take(MAX_MESSAGE_CHARS)
+            .collect::<String>(),
     };
     let mut api = ApiError::new(ErrorKind::ParseFailed, "");
     api.locations = error.positions().map(position).collect();

@@ -1,11 +1,12 @@
-//! Escapes in strings that the parser does not know: characters beyond U+FFFF as a surrogate pair (`\uD83D\uDE00`, which every
-//! writer of JSON makes), and by code point (`\u{1F600}`; GraphQL of September 2025, section 2.9.4).
+//! Escapes in strings that the parser does not support: characters beyond U+FFFF as a surrogate
+//! pair (`\uD83D\uDE00`, which every writer of JSON makes), and by code point (`\u{1F600}`; GraphQL
+//! of September 2025, section 2.9.4).
 
 use std::borrow::Cow;
 
-/// The text with those characters written out. What is no character is left for the parser to refuse. Places behind one on the
-/// same line come to lie further left.
-pub fn written_out(text: &str) -> Cow<'_, str> {
+/// The text with those characters written out. What is no character is left for the parser to
+/// refuse. Places behind one on the same line come to lie further left.
+pub(super) fn expand_escapes(text: &str) -> Cow<'_, str> {
     if !text.contains("\\u") {
         return Cow::Borrowed(text);
     }
@@ -82,7 +83,7 @@ fn write_string(out: &mut String, string: &str) {
     out.push_str(rest);
 }
 
-/// The character of an escape that the parser does not know, and how many bytes it is written with.
+/// The character of an escape that the parser does not support, and the escape's length in bytes.
 fn character(escape: &str) -> Option<(char, usize)> {
     let digits = escape.strip_prefix("\\u")?;
     if let Some((digits, _)) = digits
@@ -148,14 +149,14 @@ mod tests {
             ),
             ("{a(b:\"\\u{41}\n\\u{41}\")}", "{a(b:\"A\n\\u{41}\")}"),
         ] {
-            assert_eq!(written_out(text), expected, "{text}");
+            assert_eq!(expand_escapes(text), expected, "{text}");
         }
     }
 
     proptest! {
         #[test]
         fn nothing_is_a_panic_or_changed_without_need(text in "([\"\\\\u{}#\n😀dD8cC0-9aé]|\"\"\"|\\\\uD83D){0,40}") {
-            let once = written_out(&text).into_owned();
+            let once = expand_escapes(&text).into_owned();
             if !text.contains("\\u") {
                 prop_assert_eq!(&once, &text);
             }

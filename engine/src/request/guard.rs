@@ -1,6 +1,6 @@
-//! What a document's selections come to once fragments are expanded, found in time linear in the document:
-//! every fragment is measured once. It runs before validation, whose own expansion takes exponential time for
-//! nested fragments. Knows no schema.
+//! What a document's selections come to once fragments are expanded, found in time linear in the
+//! document: every fragment is measured once. It runs before validation, whose own expansion takes
+//! exponential time for nested fragments. Knows no schema.
 
 use std::collections::HashMap;
 
@@ -14,29 +14,33 @@ use super::document::position;
 use super::limits::Measures;
 use crate::error::{ApiError, ErrorKind};
 
-/// Selections (fields, spreads, inline fragments) of all operations of a document, fragments expanded. Holds
-/// for every caller: validation visits each of them.
-pub const MAX_SELECTIONS: u64 = 150_000;
+/// Selections (fields, spreads, inline fragments) of all operations of a document, fragments
+/// expanded. Holds for every caller: validation visits each of them.
+pub(super) const MAX_SELECTIONS: u64 = 150_000;
 
 /// Selection sets inside of each other, those of fragments included. Holds for every caller.
-pub const MAX_LEVELS: u64 = 64;
+pub(super) const MAX_LEVELS: u64 = 64;
 
-/// Bytes of arguments' values, fragments expanded, beyond four times the text: they are copied for every
-/// expansion. Holds for every caller.
-pub const MAX_ARGUMENT_BYTES: u64 = 4 * 1024 * 1024;
+/// Bytes of arguments' values, fragments expanded, beyond four times the text: they are copied for
+/// every expansion. Holds for every caller.
+pub(super) const MAX_ARGUMENT_BYTES: u64 = 4 * 1024 * 1024;
 
-/// What introspection may cost. The usual introspection query of clients costs about 220,000 in this
-/// measure, and nothing may cost much more, because the executor answers it at once on the worker's thread.
-pub const MAX_INTROSPECTION: u64 = 300_000;
+/// What introspection may cost. The usual introspection query of clients costs about 220,000 in
+/// this measure, and nothing may cost much more, because the executor answers it at once on the
+/// worker's thread.
+pub(super) const MAX_INTROSPECTION: u64 = 300_000;
 
-/// Measures all operations of a document together, because validation visits them all. Refuses what goes
-/// beyond the ceilings, and fragments that spread themselves.
-pub fn measure(document: &ExecutableDocument, query_bytes: u64) -> Result<Measures, ApiError> {
+/// Measures all operations of a document together, because validation visits them all. Refuses what
+/// goes beyond the ceilings, and fragments that spread themselves.
+pub(super) fn measure(
+    document: &ExecutableDocument,
+    query_bytes: u64,
+) -> Result<Measures, ApiError> {
     let mut guard = Guard {
         document,
         fragments: HashMap::new(),
     };
-    let mut total = Size::default();
+    let mut total = SelectionSize::default();
     for (_, operation) in document.operations.iter() {
         total.add(guard.set(&operation.node.selection_set.node, 1)?);
     }
@@ -44,22 +48,22 @@ pub fn measure(document: &ExecutableDocument, query_bytes: u64) -> Result<Measur
     for fragment in document.fragments.values() {
         guard.set(&fragment.node.selection_set.node, 1)?;
     }
-    hold(
+    check_ceiling(
         total.introspected,
         MAX_INTROSPECTION,
         "as the cost of its introspection",
     )?;
-    hold(
+    check_ceiling(
         total.selections,
         MAX_SELECTIONS,
         "selections with its fragments expanded",
     )?;
-    hold(
+    check_ceiling(
         total.argument_bytes,
         MAX_ARGUMENT_BYTES.saturating_add(query_bytes * 4),
         "bytes of arguments' values",
     )?;
-    let Size {
+    let SelectionSize {
         depth,
         aliases,
         fields,
@@ -76,7 +80,7 @@ pub fn measure(document: &ExecutableDocument, query_bytes: u64) -> Result<Measur
 
 /// What one selection set comes to, fragments expanded.
 #[derive(Debug, Clone, Copy, Default)]
-struct Size {
+struct SelectionSize {
     /// Nested fields.
     depth: u64,
     /// Nested selection sets.
@@ -91,8 +95,8 @@ struct Size {
     introspected: u64,
 }
 
-impl Size {
-    fn add(&mut self, other: Size) {
+impl SelectionSize {
+    fn add(&mut self, other: SelectionSize) {
         self.depth = self.depth.max(other.depth);
         self.levels = self.levels.max(other.levels);
         self.selections = self.selections.saturating_add(other.selections);
@@ -104,21 +108,21 @@ impl Size {
     }
 }
 
-enum Progress {
+enum FragmentProgress {
     Open,
-    Done(Size),
+    Done(SelectionSize),
 }
 
 struct Guard<'a> {
     document: &'a ExecutableDocument,
-    fragments: HashMap<&'a str, Progress>,
+    fragments: HashMap<&'a str, FragmentProgress>,
 }
 
 impl<'a> Guard<'a> {
     /// `level` is how many selection sets enclose this one, itself included.
-    fn set(&mut self, set: &'a SelectionSet, level: u64) -> Result<Size, ApiError> {
-        hold(level, MAX_LEVELS, "levels of selections")?;
-        let mut size = Size::default();
+    fn set(&mut self, set: &'a SelectionSet, level: u64) -> Result<SelectionSize, ApiError> {
+        check_ceiling(level, MAX_LEVELS, "levels of selections")?;
+        let mut size = SelectionSize::default();
         for item in &set.items {
             let mut part = match &item.node {
                 Selection::Field(field) => self.field(&field.node, level)?,
@@ -131,14 +135,14 @@ impl<'a> Guard<'a> {
             size.add(part);
         }
         size.levels += 1;
-        hold(level - 1 + size.levels, MAX_LEVELS, "levels of selections")?;
+        check_ceiling(level - 1 + size.levels, MAX_LEVELS, "levels of selections")?;
         Ok(size)
     }
 
-    fn field(&mut self, field: &'a Field, level: u64) -> Result<Size, ApiError> {
+    fn field(&mut self, field: &'a Field, level: u64) -> Result<SelectionSize, ApiError> {
         let set = &field.selection_set.node;
         let mut size = if set.items.is_empty() {
-            Size::default()
+            SelectionSize::default()
         } else {
             self.set(set, level + 1)?
         };
@@ -147,7 +151,7 @@ impl<'a> Guard<'a> {
             .introspection
             .saturating_mul(introspection_items(name))
             .saturating_add(1);
-        // Elsewhere than at the root these are invalid, and validation says so.
+        // Elsewhere than at the root these are invalid, and validation reports them.
         if matches!(name, "__schema" | "__type") {
             size.introspected = size.introspected.saturating_add(size.introspection);
             size.depth = 0;
@@ -171,33 +175,33 @@ impl<'a> Guard<'a> {
         &mut self,
         spread: &'a Positioned<FragmentSpread>,
         level: u64,
-    ) -> Result<Size, ApiError> {
+    ) -> Result<SelectionSize, ApiError> {
         let name = spread.node.fragment_name.node.as_str();
         // An unknown one is left to validation.
         let Some(fragment) = self.document.fragments.get(name) else {
-            return Ok(Size::default());
+            return Ok(SelectionSize::default());
         };
         let size = match self.fragments.get(name) {
-            Some(Progress::Done(size)) => *size,
-            Some(Progress::Open) => {
+            Some(FragmentProgress::Done(size)) => *size,
+            Some(FragmentProgress::Open) => {
                 let message = format!("The fragment '{name}' spreads itself");
                 return Err(
                     ApiError::new(ErrorKind::ValidationFailed, message).at(position(spread.pos))
                 );
             }
             None => {
-                self.fragments.insert(name, Progress::Open);
+                self.fragments.insert(name, FragmentProgress::Open);
                 let size = self.set(&fragment.node.selection_set.node, level + 1)?;
-                self.fragments.insert(name, Progress::Done(size));
+                self.fragments.insert(name, FragmentProgress::Done(size));
                 size
             }
         };
-        hold(level + size.levels, MAX_LEVELS, "levels of selections")?;
+        check_ceiling(level + size.levels, MAX_LEVELS, "levels of selections")?;
         Ok(size)
     }
 }
 
-fn hold(measured: u64, ceiling: u64, what: &str) -> Result<(), ApiError> {
+fn check_ceiling(measured: u64, ceiling: u64, what: &str) -> Result<(), ApiError> {
     if measured <= ceiling {
         return Ok(());
     }

@@ -1,4 +1,5 @@
-//! `Json` values as the text that PostgreSQL stores: compact, keys in the order given, numbers as written.
+//! `Json` values as the text that PostgreSQL stores: compact, keys in the order given, numbers as
+//! written.
 
 use serde_json::Value as Json;
 
@@ -7,38 +8,39 @@ const MAX_DEPTH: usize = 127;
 
 /// Why a value is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NotStorable {
+pub(super) enum JsonTextError {
+    /// It is no JSON, or not of a kind that is taken.
     NotJson,
     /// Some string or key holds U+0000.
     HasNul,
 }
 
 /// Any JSON text.
-pub fn from_text(text: &str) -> Result<String, NotStorable> {
-    let value: Json = serde_json::from_str(text).map_err(|_| NotStorable::NotJson)?;
+pub(super) fn from_text(text: &str) -> Result<String, JsonTextError> {
+    let value: Json = serde_json::from_str(text).map_err(|_| JsonTextError::NotJson)?;
     check(&value, 0)?;
     Ok(compact(text))
 }
 
 /// An object or a list; Prisma takes no other value as a variable.
-pub fn from_value(value: &Json) -> Result<String, NotStorable> {
+pub(super) fn from_value(value: &Json) -> Result<String, JsonTextError> {
     if !matches!(value, Json::Object(_) | Json::Array(_)) {
-        return Err(NotStorable::NotJson);
+        return Err(JsonTextError::NotJson);
     }
     check(value, 0)?;
     Ok(value.to_string())
 }
 
-fn check(value: &Json, depth: usize) -> Result<(), NotStorable> {
+fn check(value: &Json, depth: usize) -> Result<(), JsonTextError> {
     let text = |text: &str| {
         if text.contains('\0') {
-            Err(NotStorable::HasNul)
+            Err(JsonTextError::HasNul)
         } else {
             Ok(())
         }
     };
     if depth > MAX_DEPTH {
-        return Err(NotStorable::NotJson);
+        return Err(JsonTextError::NotJson);
     }
     match value {
         Json::String(string) => text(string),
@@ -98,21 +100,21 @@ mod tests {
             Json::Null,
             Json::Bool(true),
         ] {
-            assert_eq!(from_value(&given), Err(NotStorable::NotJson));
+            assert_eq!(from_value(&given), Err(JsonTextError::NotJson));
         }
     }
 
     #[test]
     fn refuses_what_postgresql_cannot_keep() {
         for given in ["", "[{'a':2}]", "{", "[1] 2", "\"\\ud800\"", "1e999", "NaN"] {
-            assert_eq!(from_text(given), Err(NotStorable::NotJson), "{given}");
+            assert_eq!(from_text(given), Err(JsonTextError::NotJson), "{given}");
         }
-        assert_eq!(from_text(&"[".repeat(100_000)), Err(NotStorable::NotJson));
+        assert_eq!(from_text(&"[".repeat(100_000)), Err(JsonTextError::NotJson));
         assert_eq!(
             from_text("{\"a\":[\"x\\u0000\"]}"),
-            Err(NotStorable::HasNul)
+            Err(JsonTextError::HasNul)
         );
-        assert_eq!(from_text("{\"a\\u0000\":1}"), Err(NotStorable::HasNul));
+        assert_eq!(from_text("{\"a\\u0000\":1}"), Err(JsonTextError::HasNul));
         assert_eq!(
             from_text("[\"\\\\u0000\"]").as_deref(),
             Ok("[\"\\\\u0000\"]")

@@ -1,13 +1,13 @@
-//! How much a document may ask for. A document is measured once, when it is prepared, and the numbers are
+//! The limits of a request. A document is measured once, when it is prepared, and the numbers are
 //! compared with the caller's limits on every request, since limits differ between callers.
 
 use crate::error::{ApiError, ErrorKind};
 
-/// What one caller may ask for in one request; `None` is without limit. Some ceilings hold for everyone,
-/// because beyond them the work is out of proportion before anything is known about it; see
-/// `scan::MAX_NESTING` and the constants of `guard`.
+/// The limits of one caller's requests; `None` is without limit. Some ceilings hold for every
+/// caller, because they protect the steps that measure a document; see `scan::MAX_NESTING` and the
+/// constants of `guard`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
+pub struct RequestLimits {
     /// Where these limits are set, for messages: `limits` makes `limits.depth`.
     pub section: &'static str,
     /// Bytes of the query text.
@@ -20,11 +20,12 @@ pub struct Limits {
     pub aliases: Option<u64>,
     /// Selected fields, fragments expanded.
     pub fields: Option<u64>,
-    /// Fields of the answer, with the sizes of lists as asked for or assumed.
+    /// Fields of the answer, with the sizes of lists as requested or assumed.
     pub complexity: Option<u64>,
     /// Keys of the answer's `data`.
     pub root_fields: Option<u64>,
-    /// Conditions of all filters of a request, and of its unique selectors by fields that rules decide.
+    /// Conditions of all filters of a request, and of its unique selectors by fields that rules
+    /// decide.
     pub filter_conditions: Option<u64>,
     /// Relations that they cross, one within the other.
     pub filter_depth: Option<u64>,
@@ -36,9 +37,9 @@ pub struct Limits {
     pub nested_writes: Option<u64>,
 }
 
-impl Limits {
+impl RequestLimits {
     /// Only the ceilings that hold for everyone.
-    pub const UNLIMITED: Limits = Limits {
+    pub const UNLIMITED: RequestLimits = RequestLimits {
         section: "limits",
         query_bytes: None,
         tokens: None,
@@ -55,12 +56,12 @@ impl Limits {
     };
 }
 
-impl Default for Limits {
-    /// For callers who are not trusted. A client that was measured needs at most 1 KiB, 110 tokens, 5 levels, 2
-    /// aliases, 32 fields, 2 fields at the root, a complexity of 61,000, and filters of 3 conditions and
-    /// 1 relation, those of row rules included.
+impl Default for RequestLimits {
+    /// For callers who are not trusted. A client that was measured needs at most 1 KiB, 110 tokens,
+    /// 5 levels, 2 aliases, 32 fields, 2 fields at the root, a complexity of 61,000, and filters of
+    /// 3 conditions and 1 relation, those of row rules included.
     fn default() -> Self {
-        Limits {
+        RequestLimits {
             section: "limits",
             query_bytes: Some(64 * 1024),
             tokens: Some(4_000),
@@ -79,70 +80,85 @@ impl Default for Limits {
 }
 
 /// What was measured of a document; of its several operations together, but for `complexity` and
-/// `root_fields`, which are of the one asked for.
+/// `root_fields`, which are of the requested one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Measures {
+    /// Bytes of the text.
     pub query_bytes: u64,
+    /// Lexical tokens of the text.
     pub tokens: u64,
+    /// Nested fields, fragments expanded.
     pub depth: u64,
+    /// Aliases, fragments expanded.
     pub aliases: u64,
+    /// Selected fields, fragments expanded.
     pub fields: u64,
-    /// `None` where variables say how long lists are: then it is judged with their values
+    /// `None` where variables set the lengths of lists: then it is measured with their values
     /// ([`InputMeasures::selection`]).
     pub complexity: Option<u64>,
+    /// Keys of the answer's `data`.
     pub root_fields: u64,
 }
 
-/// What was counted of a request's filters and data. Filters are all of its `where` arguments and those of its nested
-/// writes that may find several rows, with the row rules of the tables that they lead to. A unique selector counts as the
-/// rule of its field, if the viewer does not read that from its column. Variables carry both, so that this is counted for
-/// every request. See [`crate::plan::Planner::measure_input`].
+/// What was counted of a request's filters and data. Filters are all of its `where` arguments and
+/// those of its nested writes that may find several rows, with the row rules of the tables that
+/// they lead to. A unique selector counts as the rule of its field, if the viewer does not read
+/// that from its column. Variables carry both, so that this is counted for every request. See
+/// [`crate::plan::Planner::measure_input`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct InputMeasures {
-    /// Comparisons. One with a list counts once more for every full [`VALUES_PER_CONDITION`] of its values; what says
-    /// nothing, such as an empty `OR`, counts as well, for it stands in the statement all the same.
+    /// Comparisons. One with a list counts once more for every full [`VALUES_PER_CONDITION`] of its
+    /// values; an empty combinator such as `OR: []` counts as well, because the statement contains
+    /// it.
     pub conditions: u64,
+    /// Relations that the filters cross, one within the other.
     pub depth: u64,
+    /// Relations that the filters cross, in all.
     pub relations: u64,
+    /// Bytes of the values in the filters.
     pub bytes: u64,
     /// Whether unique selectors are among what was counted.
     pub selectors: bool,
-    /// Conditions and relations, each for every row of the list that the filter is for; and those of selected fields that
-    /// the viewer does not read from their columns.
+    /// Conditions and relations, each for every row of the list that the filter is for; and those
+    /// of selected fields that the viewer does not read from their columns.
     pub complexity: u64,
     /// Items of `create`, `connect`, `update` and so on within data, at every level.
     pub nested_writes: u64,
-    /// The complexity of the selection, where variables say how long its lists are: in place of [`Measures::complexity`].
+    /// The complexity of the selection, where variables set the lengths of its lists: in place of
+    /// [`Measures::complexity`].
     pub selection: Option<u64>,
 }
 
 /// So many values of a list cost as much as a condition of their own.
 pub const VALUES_PER_CONDITION: usize = 100;
 
-impl Limits {
-    /// Refuses what exceeds a limit; the first exceeded one is named.
+impl RequestLimits {
+    /// Checks what was measured of a document.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LimitExceeded`] with the first exceeded limit and its value.
     pub fn check(&self, measures: &Measures) -> Result<(), ApiError> {
         self.check_text(measures)?;
         self.check_expansion(measures)?;
         self.check_operation(measures)
     }
 
-    /// Known before parsing.
+    /// Checks what is measured before parsing.
     pub(super) fn check_text(&self, measures: &Measures) -> Result<(), ApiError> {
         let Measures {
             query_bytes,
             tokens,
             ..
         } = *measures;
-        self.hold("query_bytes", query_bytes, self.query_bytes, |n| {
+        self.check_limit("query_bytes", query_bytes, self.query_bytes, |n| {
             format!("The query text has {n} bytes")
         })?;
-        self.hold("tokens", tokens, self.tokens, |n| {
+        self.check_limit("tokens", tokens, self.tokens, |n| {
             format!("The query has {n} tokens")
         })
     }
 
-    /// Known before validation.
+    /// Checks what is measured before validation.
     pub(super) fn check_expansion(&self, measures: &Measures) -> Result<(), ApiError> {
         let Measures {
             depth,
@@ -150,28 +166,28 @@ impl Limits {
             fields,
             ..
         } = *measures;
-        self.hold("depth", depth, self.depth, |n| {
+        self.check_limit("depth", depth, self.depth, |n| {
             format!("The query is nested {n} levels deep")
         })?;
-        self.hold("aliases", aliases, self.aliases, |n| {
+        self.check_limit("aliases", aliases, self.aliases, |n| {
             format!("The query has {n} aliases")
         })?;
-        self.hold("fields", fields, self.fields, |n| {
+        self.check_limit("fields", fields, self.fields, |n| {
             format!("The query selects {n} fields (with its fragments expanded)")
         })
     }
 
-    /// Known when the operation has been resolved.
+    /// Checks what is measured once the operation is resolved.
     pub(super) fn check_operation(&self, measures: &Measures) -> Result<(), ApiError> {
         let Measures {
             root_fields,
             complexity,
             ..
         } = *measures;
-        self.hold("root_fields", root_fields, self.root_fields, |n| {
+        self.check_limit("root_fields", root_fields, self.root_fields, |n| {
             format!("The query has {n} fields at its root")
         })?;
-        self.hold(
+        self.check_limit(
             "complexity",
             complexity.unwrap_or_default(),
             self.complexity,
@@ -179,7 +195,10 @@ impl Limits {
         )
     }
 
-    /// Known when the variables have their values. `measures` are the document's.
+    /// Checks what is measured with the variables' values. `measures` are the document's.
+    ///
+    /// # Errors
+    /// As [`RequestLimits::check`].
     pub fn check_input(&self, input: &InputMeasures, measures: &Measures) -> Result<(), ApiError> {
         let InputMeasures {
             conditions,
@@ -203,27 +222,27 @@ impl Limits {
         } else {
             ("filters", "the rules of the tables that they lead to")
         };
-        self.hold(
+        self.check_limit(
             "filter_conditions",
             conditions,
             self.filter_conditions,
             |n| format!("The {who} have {n} conditions ({with_rules} included)"),
         )?;
-        self.hold("filter_depth", depth, self.filter_depth, |n| {
+        self.check_limit("filter_depth", depth, self.filter_depth, |n| {
             format!("The {who} cross {n} relations one within the other ({with_rules} included)")
         })?;
-        self.hold("filter_relations", relations, self.filter_relations, |n| {
+        self.check_limit("filter_relations", relations, self.filter_relations, |n| {
             format!("The {who} cross {n} relations in all ({with_rules} included)")
         })?;
-        self.hold("filter_bytes", bytes, self.filter_bytes, |n| {
+        self.check_limit("filter_bytes", bytes, self.filter_bytes, |n| {
             format!("The values in the filters have {n} bytes")
         })?;
-        self.hold("nested_writes", nested_writes, self.nested_writes, |n| {
+        self.check_limit("nested_writes", nested_writes, self.nested_writes, |n| {
             format!("The data has {n} nested writes")
         })?;
         let complexity =
             complexity.saturating_add(selection.or(measures.complexity).unwrap_or_default());
-        self.hold("complexity", complexity, self.complexity, |n| {
+        self.check_limit("complexity", complexity, self.complexity, |n| {
             format!(
                 "The query has a complexity of {n} with its filters and the rules of its fields"
             )
@@ -234,7 +253,7 @@ impl Limits {
         self.refusal("tokens", limit, "The query has too many tokens")
     }
 
-    fn hold(
+    fn check_limit(
         &self,
         name: &str,
         measured: u64,
@@ -259,9 +278,9 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_limit_and_its_value() {
-        let limits = Limits {
+        let limits = RequestLimits {
             depth: Some(15),
-            ..Limits::UNLIMITED
+            ..RequestLimits::UNLIMITED
         };
         let measures = Measures {
             depth: 21,
@@ -280,12 +299,12 @@ mod tests {
             }),
             Ok(())
         );
-        assert_eq!(Limits::UNLIMITED.check(&measures), Ok(()));
+        assert_eq!(RequestLimits::UNLIMITED.check(&measures), Ok(()));
     }
 
     #[test]
     fn every_limit_is_checked() {
-        let zero = Limits {
+        let zero = RequestLimits {
             section: "limits.service",
             query_bytes: Some(0),
             tokens: Some(0),
@@ -387,9 +406,9 @@ mod tests {
 
     #[test]
     fn filters_and_selection_share_one_limit_of_complexity() {
-        let limits = Limits {
+        let limits = RequestLimits {
             complexity: Some(100),
-            ..Limits::UNLIMITED
+            ..RequestLimits::UNLIMITED
         };
         let filters = InputMeasures {
             complexity: 41,

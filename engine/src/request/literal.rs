@@ -1,16 +1,16 @@
-//! Values written in a document, to templates: every literal is checked against the schema's types, also
-//! beside variables, and every variable's type against where it stands.
+//! Values written in a document, to templates: every literal is checked against the schema's types,
+//! also beside variables, and every variable's type against where it stands.
 
 use async_graphql_value::Value as Literal;
 
 use super::names::fits;
 use super::operation::{Template, Value, VariableId};
-use super::reason::Reason;
-use super::scalar::{self, Given, Origin};
+use super::reason::ValueError;
+use super::scalar::{self, GivenLeaf, ValueOrigin};
 use crate::datamodel::ScalarType;
 use crate::schema::{InputId, InputMeaning, Scalar, Schema, TypeRef};
 
-/// A variable of the operation at hand.
+/// A variable of the operation.
 #[derive(Debug)]
 pub(super) struct Declared {
     pub name: String,
@@ -30,7 +30,11 @@ pub(super) struct Literals<'a> {
 }
 
 impl Literals<'_> {
-    pub fn template(&mut self, ty: &TypeRef, value: &Literal) -> Result<Template, Reason> {
+    pub(super) fn template(
+        &mut self,
+        ty: &TypeRef,
+        value: &Literal,
+    ) -> Result<Template, ValueError> {
         match (ty, value) {
             (_, Literal::Variable(name)) => self.variable(ty, name.as_str()),
             (TypeRef::NonNull(inner), Literal::Null) => Err(expected(self.schema, inner)),
@@ -39,10 +43,10 @@ impl Literals<'_> {
             (TypeRef::List(item), Literal::List(values)) => self.list(item, values),
             (TypeRef::List(item), value) => Ok(list(vec![self.template(item, value)?])),
             (TypeRef::Scalar(scalar), value) => {
-                scalar::scalar(*scalar, given(value), Origin::Document).map(Template::Constant)
+                scalar::scalar(*scalar, given(value), ValueOrigin::Document).map(Template::Constant)
             }
             (TypeRef::Enum(id), value) => {
-                scalar::enumeration(self.schema, *id, given(value), Origin::Document)
+                scalar::enumeration(self.schema, *id, given(value), ValueOrigin::Document)
                     .map(Template::Constant)
             }
             (TypeRef::Input(id), Literal::Object(fields)) => self.object(*id, fields),
@@ -52,7 +56,7 @@ impl Literals<'_> {
         }
     }
 
-    fn list(&mut self, item: &TypeRef, values: &[Literal]) -> Result<Template, Reason> {
+    fn list(&mut self, item: &TypeRef, values: &[Literal]) -> Result<Template, ValueError> {
         let mut items = Vec::with_capacity(values.len());
         for (index, value) in values.iter().enumerate() {
             items.push(
@@ -67,7 +71,7 @@ impl Literals<'_> {
         &mut self,
         id: InputId,
         values: &async_graphql::indexmap::IndexMap<async_graphql::Name, Literal>,
-    ) -> Result<Template, Reason> {
+    ) -> Result<Template, ValueError> {
         let schema = self.schema;
         let ty = schema.input(id);
         let mut fields = Vec::with_capacity(values.len());
@@ -89,13 +93,17 @@ impl Literals<'_> {
     }
 
     /// A variable where `expected` is expected.
-    pub fn variable(&mut self, expected: &TypeRef, name: &str) -> Result<Template, Reason> {
+    pub(super) fn variable(
+        &mut self,
+        expected: &TypeRef,
+        name: &str,
+    ) -> Result<Template, ValueError> {
         let position = self
             .variables
             .iter()
             .position(|variable| variable.name == name);
         let Some(position) = position else {
-            return Err(Reason::about_variable(format!(
+            return Err(ValueError::about_variable(format!(
                 "The variable '${name}' is not defined"
             )));
         };
@@ -111,7 +119,7 @@ impl Literals<'_> {
         if !fitting {
             let given = self.schema.type_text(&variable.ty);
             let expected = self.schema.type_text(expected);
-            return Err(Reason::about_variable(format!(
+            return Err(ValueError::about_variable(format!(
                 "The variable '${name}' is of type '{given}', but '{expected}' is expected"
             )));
         }
@@ -119,52 +127,52 @@ impl Literals<'_> {
     }
 }
 
-/// What to say of a value of the wrong kind.
-pub(super) fn expected(schema: &Schema, ty: &TypeRef) -> Reason {
+/// The error for a value of the wrong kind.
+pub(super) fn expected(schema: &Schema, ty: &TypeRef) -> ValueError {
     match ty {
         TypeRef::Scalar(scalar) => scalar::expected(*scalar),
         TypeRef::NonNull(inner) => expected(schema, inner),
-        TypeRef::List(_) => Reason::new(format!(
+        TypeRef::List(_) => ValueError::new(format!(
             "List value of type '{}' expected",
             schema.type_text(ty)
         )),
-        TypeRef::Enum(_) => Reason::new(format!(
+        TypeRef::Enum(_) => ValueError::new(format!(
             "Enum value of type '{}' expected",
             schema.type_text(ty)
         )),
-        TypeRef::Input(_) | TypeRef::Object(_) | TypeRef::Node => Reason::new(format!(
+        TypeRef::Input(_) | TypeRef::Object(_) | TypeRef::Node => ValueError::new(format!(
             "Object value of type '{}' expected",
             schema.type_text(ty)
         )),
     }
 }
 
-pub(super) fn undefined(field: &str, ty: &str) -> Reason {
+pub(super) fn undefined(field: &str, ty: &str) -> ValueError {
     let shown: String = field.chars().take(100).collect();
-    Reason::new(format!(
+    ValueError::new(format!(
         "Field '{shown}' is not defined in the input type '{ty}'."
     ))
     .in_field(&shown)
 }
 
-pub(super) fn missing(field: &str, ty: &str) -> Reason {
-    Reason::new(format!(
+pub(super) fn missing(field: &str, ty: &str) -> ValueError {
+    ValueError::new(format!(
         "Field '{field}' of required type '{ty}' was not provided."
     ))
     .in_field(field)
 }
 
-fn given(value: &Literal) -> Given<'_> {
+fn given(value: &Literal) -> GivenLeaf<'_> {
     match value {
-        Literal::Boolean(value) => Given::Boolean(*value),
-        Literal::Number(number) => Given::Number(number),
-        Literal::String(text) => Given::Text(text),
-        Literal::Enum(name) => Given::Name(name),
+        Literal::Boolean(value) => GivenLeaf::Boolean(*value),
+        Literal::Number(number) => GivenLeaf::Number(number),
+        Literal::String(text) => GivenLeaf::Text(text),
+        Literal::Enum(name) => GivenLeaf::Name(name),
         Literal::Null
         | Literal::List(_)
         | Literal::Object(_)
         | Literal::Variable(_)
-        | Literal::Binary(_) => Given::Other,
+        | Literal::Binary(_) => GivenLeaf::Other,
     }
 }
 

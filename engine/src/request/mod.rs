@@ -1,5 +1,6 @@
-//! Stage three: text and variables become a checked, coerced [`Operation`]. What the text alone decides is
-//! done once and cached; the variables' values are coerced for every request. Knows no SQL and no HTTP.
+//! Stage three: text and variables become a checked, coerced [`Operation`]. What the text alone
+//! decides is done once and cached; the variables' values are coerced for every request. Knows no
+//! SQL and no HTTP.
 
 mod arguments;
 mod collect;
@@ -33,10 +34,10 @@ use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Weighter};
 
 pub(crate) use complexity::{Sizes, is_where_or_data};
-pub use limits::{InputMeasures, Limits, Measures, VALUES_PER_CONDITION};
+pub use limits::{InputMeasures, Measures, RequestLimits, VALUES_PER_CONDITION};
 pub use operation::*;
 pub use variables::Variables;
-pub use written::{Unbound, WrittenFilter};
+pub use written::{UnboundVariableError, WrittenFilter};
 
 use crate::error::ApiError;
 use crate::schema::Schema;
@@ -54,18 +55,20 @@ pub struct Requests {
     validate: Box<Validate>,
     assumed_list_size: u64,
     looked_up: fn(bool),
-    cache: Cache<Key, Arc<Prepared>, Bytes>,
+    cache: Cache<CacheKey, Arc<PreparedOperation>, CacheWeight>,
 }
 
 /// An operation that passed all checks that do not depend on variables' values.
 #[derive(Debug)]
-pub struct Prepared {
+pub struct PreparedOperation {
+    /// The operation, ready to be planned.
     pub operation: Operation,
     /// It is a query with `@live`.
     pub live: bool,
     /// The document, kept if the operation has fields with [`Selected::Introspection`]: the schema
     /// answers them from it.
     pub document: Option<ExecutableDocument>,
+    /// What was measured of the document, for [`RequestLimits::check`].
     pub measures: Measures,
     /// Whether there are filters or data to be measured.
     pub(crate) has_input: bool,
@@ -73,13 +76,15 @@ pub struct Prepared {
     weight: u64,
 }
 
+/// What [`Requests`] may use.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestOptions {
     /// Bytes that prepared operations may take together.
     pub cache_bytes: u64,
-    /// How long a list is taken to be for its complexity where the document does not say.
+    /// The assumed length of a list, for its complexity, where the document has neither `first` nor
+    /// `last`.
     pub assumed_list_size: u64,
-    /// Told of each look for a prepared operation, whether there was one.
+    /// Called for each look-up of a prepared operation, with whether it was cached.
     pub looked_up: fn(bool),
 }
 
@@ -94,7 +99,7 @@ impl Default for RequestOptions {
 }
 
 impl Requests {
-    /// `validate` must hold documents against the same `schema`.
+    /// `validate` must validate documents against the same `schema`.
     pub fn new(schema: Arc<Schema>, validate: Box<Validate>, options: RequestOptions) -> Self {
         // A guess at how many there will be; the bound is the weight.
         let items = usize::try_from(options.cache_bytes / 4096)
@@ -106,22 +111,24 @@ impl Requests {
             validate,
             assumed_list_size: options.assumed_list_size,
             looked_up: options.looked_up,
-            cache: Cache::with_weighter(items, options.cache_bytes, Bytes),
+            cache: Cache::with_weighter(items, options.cache_bytes, CacheWeight),
         }
     }
 
-    /// The operation called `operation_name` of the document `text`, or its only one; an empty name is none.
+    /// The operation called `operation_name` of the document `text`, or its only one; an empty name
+    /// is none.
     ///
-    /// Fails with what is wrong with the document, or with the first of the caller's `limits` that it
+    /// # Errors
+    /// Everything that is wrong with the document, or the first of the caller's `limits` that it
     /// exceeds. A mistake in an argument is the only error returned.
     pub fn prepare(
         &self,
         text: &str,
         operation_name: Option<&str>,
-        limits: &Limits,
-    ) -> Result<Arc<Prepared>, Vec<ApiError>> {
+        limits: &RequestLimits,
+    ) -> Result<Arc<PreparedOperation>, Vec<ApiError>> {
         let operation_name = operation_name.filter(|name| !name.is_empty());
-        let found = self.cache.get(&Asked {
+        let found = self.cache.get(&CacheLookup {
             text,
             operation_name,
         });
@@ -140,19 +147,21 @@ impl Requests {
             limits,
         };
         let prepared = Arc::new(preparation.run(text, operation_name)?);
-        let key = Key {
+        let key = CacheKey {
             text: text.into(),
             operation_name: operation_name.map(Into::into),
         };
-        // Who prepares the same at the same time gets the same: subscriptions are equal by it.
+        // Concurrent calls with the same text get the same value: equal subscriptions share it.
         Ok(self
             .cache
             .get_or_insert_with(&key, || Ok::<_, Infallible>(prepared))
             .unwrap_or_else(|never| match never {}))
     }
 
-    /// The values given for the variables of an operation that was prepared here; see
-    /// [`Variables::coerce`].
+    /// The values given for the variables of an operation that was prepared here.
+    ///
+    /// # Errors
+    /// As [`Variables::coerce`].
     pub fn coerce(
         &self,
         operation: &Operation,
@@ -181,29 +190,29 @@ impl fmt::Debug for Requests {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Key {
+struct CacheKey {
     text: Box<str>,
     operation_name: Option<Box<str>>,
 }
 
-/// A [`Key`] that borrows; its fields are hashed in the same order.
+/// A [`CacheKey`] that borrows; its fields are hashed in the same order.
 #[derive(Hash)]
-struct Asked<'a> {
+struct CacheLookup<'a> {
     text: &'a str,
     operation_name: Option<&'a str>,
 }
 
-impl Equivalent<Key> for Asked<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
+impl Equivalent<CacheKey> for CacheLookup<'_> {
+    fn equivalent(&self, key: &CacheKey) -> bool {
         self.text == &*key.text && self.operation_name == key.operation_name.as_deref()
     }
 }
 
 #[derive(Debug, Clone)]
-struct Bytes;
+struct CacheWeight;
 
-impl Weighter<Key, Arc<Prepared>> for Bytes {
-    fn weight(&self, key: &Key, prepared: &Arc<Prepared>) -> u64 {
+impl Weighter<CacheKey, Arc<PreparedOperation>> for CacheWeight {
+    fn weight(&self, key: &CacheKey, prepared: &Arc<PreparedOperation>) -> u64 {
         const ENTRY: u64 = 256;
         let name = key.operation_name.as_ref().map_or(0, |name| name.len());
         ENTRY + (key.text.len() + name) as u64 + prepared.weight

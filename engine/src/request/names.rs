@@ -14,7 +14,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    pub fn new(schema: &Schema) -> Self {
+    pub(super) fn new(schema: &Schema) -> Self {
         let scalars = Scalar::ALL
             .iter()
             .map(|s| (s.name().to_owned(), TypeRef::Scalar(*s)));
@@ -32,7 +32,7 @@ impl Names {
     }
 
     /// The type of a variable; `None` if there is no such type or it is not for input.
-    pub fn input_type(&self, ty: &Type) -> Option<TypeRef> {
+    pub(super) fn input_type(&self, ty: &Type) -> Option<TypeRef> {
         let base = match &ty.base {
             BaseType::Named(name) => self.inputs.get(name.as_str())?.clone(),
             BaseType::List(item) => TypeRef::List(Box::new(self.input_type(item)?)),
@@ -44,7 +44,7 @@ impl Names {
         })
     }
 
-    pub fn object(&self, name: &str) -> Option<ObjectId> {
+    pub(super) fn object(&self, name: &str) -> Option<ObjectId> {
         self.objects.get(name).copied()
     }
 }

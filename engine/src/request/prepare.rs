@@ -1,37 +1,41 @@
-//! From text to a [`Prepared`] operation, all checks in their order: what is cheap and protects what follows
-//! comes first.
+//! From text to a [`PreparedOperation`] operation, all checks in their order: what is cheap and
+//! protects what follows comes first.
 
 use async_graphql::parser::types::{ExecutableDocument, OperationDefinition, OperationType};
 
 use super::arguments::first_mistake;
 use super::collect::{Collector, invalid};
 use super::complexity::{Sizes, has_input, has_variable_sizes};
-use super::document::{parse, position, select, take_live};
+use super::document::{parse, position, remove_live, select};
 use super::guard::measure;
-use super::limits::Limits;
+use super::limits::RequestLimits;
 use super::literal::{Declared, Literals};
 use super::names::Names;
 use super::operation::{Operation, OperationKind, Template, Value, VariableDefinition};
-use super::{Prepared, Validate, weight};
+use super::{PreparedOperation, Validate, weight};
 use crate::error::ApiError;
 use crate::schema::{ObjectId, Schema};
 
 /// Errors of one validation that are passed on.
-const SHOWN: usize = 10;
+const MAX_ERRORS: usize = 10;
 
 pub(super) struct Preparation<'a> {
     pub schema: &'a Schema,
     pub names: &'a Names,
     pub validate: &'a Validate,
     pub assumed_list_size: u64,
-    pub limits: &'a Limits,
+    pub limits: &'a RequestLimits,
 }
 
 impl Preparation<'_> {
-    pub fn run(&self, text: &str, operation_name: Option<&str>) -> Result<Prepared, Vec<ApiError>> {
+    pub(super) fn run(
+        &self,
+        text: &str,
+        operation_name: Option<&str>,
+    ) -> Result<PreparedOperation, Vec<ApiError>> {
         let one = |error| vec![error];
         let (mut document, text_measures) = parse(text, self.limits).map_err(one)?;
-        let live = take_live(&mut document, operation_name).map_err(one)?;
+        let live = remove_live(&mut document, operation_name).map_err(one)?;
         let definition = &select(&document, operation_name).map_err(one)?.node;
         let mut measures = measure(&document, text_measures.query_bytes).map_err(one)?;
         measures.tokens = text_measures.tokens;
@@ -48,7 +52,7 @@ impl Preparation<'_> {
             if let Some(mistake) = self.mistake(&document, definition, kind) {
                 return Err(vec![mistake]);
             }
-            errors.truncate(SHOWN);
+            errors.truncate(MAX_ERRORS);
             return Err(errors);
         }
         let (operation, introspects) = self.operation(&document, definition, kind).map_err(one)?;
@@ -71,7 +75,7 @@ impl Preparation<'_> {
         let document = introspects.then_some(document);
         let has_input = has_input(&operation.fields);
         let assumed_list_size = self.assumed_list_size;
-        Ok(Prepared {
+        Ok(PreparedOperation {
             operation,
             live,
             document,

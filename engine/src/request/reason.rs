@@ -1,4 +1,4 @@
-//! Why a given value is not of its type, and where inside of it; in Prisma's words.
+//! Why a given value does not have its type, and where inside of it; worded as Prisma does.
 
 use std::fmt;
 
@@ -6,53 +6,55 @@ use crate::error::Position;
 use crate::error::{ApiError, ErrorKind};
 
 /// Characters of a value that a message quotes at most.
-const QUOTED: usize = 1_000;
+const MAX_QUOTED_CHARS: usize = 1_000;
 
 /// What is wrong with a value.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Reason {
+pub(super) struct ValueError {
     /// From the innermost to the outermost.
-    path: Vec<Step>,
+    path: Vec<PathStep>,
     text: String,
-    /// The value is a variable that may not stand there, so that the literals beside it are not at fault.
+    /// The value is a variable that may not stand there, so that the literals beside it are not at
+    /// fault.
     pub about_variable: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-enum Step {
+enum PathStep {
     Field(String),
     Item(usize),
 }
 
-impl Reason {
-    pub fn new(text: impl Into<String>) -> Self {
-        Reason {
+impl ValueError {
+    pub(super) fn new(text: impl Into<String>) -> Self {
+        ValueError {
             path: Vec::new(),
             text: text.into(),
             about_variable: false,
         }
     }
 
-    pub fn about_variable(text: impl Into<String>) -> Self {
-        Reason {
+    pub(super) fn about_variable(text: impl Into<String>) -> Self {
+        ValueError {
             about_variable: true,
             ..Self::new(text)
         }
     }
 
-    pub fn in_field(mut self, name: &str) -> Self {
-        self.path
-            .push(Step::Field(name.chars().take(QUOTED).collect()));
+    pub(super) fn in_field(mut self, name: &str) -> Self {
+        self.path.push(PathStep::Field(
+            name.chars().take(MAX_QUOTED_CHARS).collect(),
+        ));
         self
     }
 
-    pub fn in_item(mut self, index: usize) -> Self {
-        self.path.push(Step::Item(index));
+    pub(super) fn in_item(mut self, index: usize) -> Self {
+        self.path.push(PathStep::Item(index));
         self
     }
 
     /// The error for an argument of a document.
-    pub fn of_argument(
+    pub(super) fn of_argument(
         &self,
         name: &str,
         ty: &str,
@@ -68,7 +70,7 @@ impl Reason {
     }
 
     /// The error for a variable's default value.
-    pub fn of_default(
+    pub(super) fn of_default(
         &self,
         name: &str,
         ty: &str,
@@ -85,7 +87,7 @@ impl Reason {
     }
 
     /// The error for the value of a variable.
-    pub fn of_variable(&self, name: &str, ty: &str, value: &serde_json::Value) -> ApiError {
+    pub(super) fn of_variable(&self, name: &str, ty: &str, value: &serde_json::Value) -> ApiError {
         let value = quote(value);
         let message = format!(
             "Variable '${name}' expected value of type '{ty}' but got: {value}. Reason: {self}"
@@ -94,15 +96,15 @@ impl Reason {
     }
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for ValueError {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         if !self.path.is_empty() {
             f.write_str("'")?;
             for (index, step) in self.path.iter().rev().enumerate() {
                 match step {
-                    Step::Field(name) if index == 0 => f.write_str(name)?,
-                    Step::Field(name) => write!(f, ".{name}")?,
-                    Step::Item(index) => write!(f, "[{index}]")?,
+                    PathStep::Field(name) if index == 0 => f.write_str(name)?,
+                    PathStep::Field(name) => write!(f, ".{name}")?,
+                    PathStep::Item(index) => write!(f, "[{index}]")?,
                 }
             }
             f.write_str("' ")?;
@@ -120,9 +122,9 @@ impl fmt::Display for Reason {
 fn quote(value: &impl fmt::Display) -> String {
     let mut quoted = Quoted {
         text: String::new(),
-        left: QUOTED,
+        left: MAX_QUOTED_CHARS,
     };
-    // Stops early, and says so by an error, once there is enough.
+    // Stops early, by an error, once there is enough.
     if fmt::Write::write_fmt(&mut quoted, format_args!("{value}")).is_err() {
         quoted.text.push('…');
     }
@@ -150,7 +152,7 @@ mod tests {
 
     #[test]
     fn says_where_and_why() {
-        let reason = Reason::new("String value expected");
+        let reason = ValueError::new("String value expected");
         assert_eq!(reason.to_string(), "String value expected.");
         let reason = reason
             .in_field("c")
@@ -166,7 +168,9 @@ mod tests {
     #[test]
     fn quotes_no_more_than_the_start_of_a_value() {
         let value = serde_json::Value::from("ä".repeat(100_000));
-        let message = Reason::new("No").of_variable("x", "Int", &value).message;
+        let message = ValueError::new("No")
+            .of_variable("x", "Int", &value)
+            .message;
         assert!(
             message.chars().count() < 1_100 && message.contains("ä…. Reason: No."),
             "{message}"

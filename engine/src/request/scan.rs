@@ -1,35 +1,36 @@
-//! A look at a document's text before it is parsed: how many tokens it has and how deep its brackets nest.
-//! The parser is recursive, so nesting must be known before it runs; everything else about the syntax is the
-//! parser's business. Knows no schema.
+//! Measures a document's text before it is parsed: how many tokens it has and how deep its brackets
+//! nest. The parser is recursive, so nesting must be bounded before it runs; everything else about
+//! the syntax is the parser's business. Knows no schema.
 
 use std::collections::HashSet;
 
 use crate::error::Position;
 
-/// Brackets of any kind that may be open at once. The parser recurses for each; so many fit the 2 MiB stack
-/// of a worker's thread, which the tests of soundness run on.
-pub const MAX_NESTING: usize = 100;
+/// Brackets of any kind that may be open at once. The parser recurses for each; so many fit the 2
+/// MiB stack of a worker's thread, which the tests of soundness run on.
+pub(super) const MAX_NESTING: usize = 100;
 
 /// What was seen in one pass over the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Scan {
+pub(super) struct Scan {
     /// Punctuators, names, numbers and strings; commas and comments are none.
     pub tokens: usize,
 }
 
 /// Why a text is not worth parsing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
+pub(super) enum ScanError {
     /// More than `max_tokens`.
     Tokens,
     /// More than [`MAX_NESTING`] open brackets.
     Nesting(Position),
-    /// An input object literal gives a key twice. The parser keeps the last one only, so it must be seen here.
+    /// An input object literal gives a key twice. The parser keeps the last one only, so it must be
+    /// seen here.
     DuplicateKey(String, Position),
 }
 
 /// One pass over `text`, which may be anything.
-pub fn scan(text: &str, max_tokens: usize) -> Result<Scan, Refusal> {
+pub(super) fn scan(text: &str, max_tokens: usize) -> Result<Scan, ScanError> {
     Scanner {
         text,
         at: 0,
@@ -41,7 +42,7 @@ pub fn scan(text: &str, max_tokens: usize) -> Result<Scan, Refusal> {
 }
 
 /// An open bracket; for an input object literal the keys seen so far.
-enum Open<'a> {
+enum OpenBracket<'a> {
     Parenthesis,
     Other,
     Object(HashSet<&'a str>),
@@ -50,13 +51,13 @@ enum Open<'a> {
 struct Scanner<'a> {
     text: &'a str,
     at: usize,
-    open: Vec<Open<'a>>,
+    open: Vec<OpenBracket<'a>>,
     parentheses: usize,
     tokens: usize,
 }
 
 impl<'a> Scanner<'a> {
-    fn run(mut self, max_tokens: usize) -> Result<Scan, Refusal> {
+    fn run(mut self, max_tokens: usize) -> Result<Scan, ScanError> {
         while let Some(byte) = self.peek() {
             let start = self.at;
             self.at += 1;
@@ -81,7 +82,7 @@ impl<'a> Scanner<'a> {
             }
             self.tokens += 1;
             if self.tokens > max_tokens {
-                return Err(Refusal::Tokens);
+                return Err(ScanError::Tokens);
             }
         }
         Ok(Scan {
@@ -128,37 +129,37 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn open(&mut self, byte: u8) -> Result<(), Refusal> {
+    fn open(&mut self, byte: u8) -> Result<(), ScanError> {
         if self.open.len() >= MAX_NESTING {
-            return Err(Refusal::Nesting(position(self.text, self.at - 1)));
+            return Err(ScanError::Nesting(position(self.text, self.at - 1)));
         }
         self.open.push(match byte {
             b'(' => {
                 self.parentheses += 1;
-                Open::Parenthesis
+                OpenBracket::Parenthesis
             }
             // Braces inside of parentheses can only be input object literals.
-            b'{' if self.parentheses > 0 => Open::Object(HashSet::new()),
-            _ => Open::Other,
+            b'{' if self.parentheses > 0 => OpenBracket::Object(HashSet::new()),
+            _ => OpenBracket::Other,
         });
         Ok(())
     }
 
     fn close(&mut self) {
-        if let Some(Open::Parenthesis) = self.open.pop() {
+        if let Some(OpenBracket::Parenthesis) = self.open.pop() {
             self.parentheses -= 1;
         }
     }
 
-    fn name(&mut self, start: usize) -> Result<(), Refusal> {
+    fn name(&mut self, start: usize) -> Result<(), ScanError> {
         let end = self.at;
-        if let Some(Open::Object(keys)) = self.open.last_mut()
+        if let Some(OpenBracket::Object(keys)) = self.open.last_mut()
             && is_followed_by_colon(&self.text.as_bytes()[end..])
         {
             // Within an object literal a name before a colon is always a key: values hold no colon.
             let key = &self.text[start..end];
             if !keys.insert(key) {
-                return Err(Refusal::DuplicateKey(
+                return Err(ScanError::DuplicateKey(
                     key.to_owned(),
                     position(self.text, start),
                 ));
@@ -224,7 +225,7 @@ mod tests {
     #[test]
     fn refuses_more_tokens_than_allowed() {
         assert_eq!(scan("{ a b c }", 5), Ok(Scan { tokens: 5 }));
-        assert_eq!(scan("{ a b c }", 4), Err(Refusal::Tokens));
+        assert_eq!(scan("{ a b c }", 4), Err(ScanError::Tokens));
     }
 
     #[test]
@@ -234,7 +235,7 @@ mod tests {
             let refusal = scan(&bracket.repeat(MAX_NESTING + 1), usize::MAX);
             assert_eq!(
                 refusal,
-                Err(Refusal::Nesting(Position {
+                Err(ScanError::Nesting(Position {
                     line: 1,
                     column: MAX_NESTING + 1
                 }))
@@ -247,7 +248,7 @@ mod tests {
         let twice = scan("{ a(x: {\n k: 1, l: {k: 2}\n k # c\n : 3}) }", usize::MAX);
         assert_eq!(
             twice,
-            Err(Refusal::DuplicateKey(
+            Err(ScanError::DuplicateKey(
                 "k".into(),
                 Position { line: 3, column: 2 }
             ))

@@ -1,5 +1,5 @@
-//! Whether selections of different types may share a key: their answers must have the same shape, which
-//! matters where a selection applies to several types, that is at the interface `Node`.
+//! Whether selections of different types may share a key: their answers must have the same shape,
+//! which matters where a selection applies to several types, that is at the interface `Node`.
 
 use indexmap::IndexMap;
 
@@ -10,13 +10,13 @@ use crate::error::{ApiError, ErrorKind};
 use crate::schema::{Schema, TypeRef};
 
 /// A type's name and what is selected of it.
-pub(super) type Of<'a> = (&'a str, &'a [SelectedField]);
+pub(super) type TypedSelection<'a> = (&'a str, &'a [SelectedField]);
 
 /// Checks the keys that several types' selections share, each key once.
 pub(super) fn same_shape(
     schema: &Schema,
     names: &Names,
-    selections: &[Of],
+    selections: &[TypedSelection],
 ) -> Result<(), ApiError> {
     if selections.len() < 2 {
         return Ok(());
@@ -31,7 +31,7 @@ pub(super) fn same_shape(
         let (ty, first) = fields[0];
         let expected = type_of(schema, names, ty, first);
         for (ty, other) in &fields[1..] {
-            if !alike(expected, type_of(schema, names, ty, other)) {
+            if !same_type(expected, type_of(schema, names, ty, other)) {
                 let positions = [first.position, other.position];
                 return Err(conflict(key, "they return different types", &positions));
             }
@@ -63,10 +63,12 @@ fn type_of<'a>(
         .map(|field| &field.ty)
 }
 
-fn alike(one: Option<&TypeRef>, other: Option<&TypeRef>) -> bool {
+fn same_type(one: Option<&TypeRef>, other: Option<&TypeRef>) -> bool {
     match (one, other) {
         (Some(TypeRef::NonNull(one)), Some(TypeRef::NonNull(other)))
-        | (Some(TypeRef::List(one)), Some(TypeRef::List(other))) => alike(Some(one), Some(other)),
+        | (Some(TypeRef::List(one)), Some(TypeRef::List(other))) => {
+            same_type(Some(one), Some(other))
+        }
         (Some(TypeRef::Object(_)), Some(TypeRef::Object(_))) => true,
         (one, other) => one == other,
     }

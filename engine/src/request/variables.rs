@@ -1,5 +1,5 @@
-//! The variables' values of one request, coerced to the types that the operation declares. Validation does
-//! not see values, so that this is their only check.
+//! The variables' values of one request, coerced to the types that the operation declares.
+//! Validation does not see values, so that this is their only check.
 
 use std::borrow::Cow;
 
@@ -7,10 +7,10 @@ use serde_json::{Map, Value as Json};
 
 use super::literal::{expected, missing, undefined};
 use super::operation::{
-    Condition, Inclusion, Operation, Template, Value, VariableDefinition, VariableId,
+    Inclusion, InclusionCondition, Operation, Template, Value, VariableDefinition, VariableId,
 };
-use super::reason::Reason;
-use super::scalar::{self, Given, Origin};
+use super::reason::ValueError;
+use super::scalar::{self, GivenLeaf, ValueOrigin};
 use crate::datamodel::ScalarType;
 use crate::error::{ApiError, ErrorKind};
 use crate::schema::{InputId, Scalar, Schema, TypeRef};
@@ -24,8 +24,9 @@ pub struct Variables {
 impl Variables {
     /// Checks the values given for `operation`. Values that it does not declare are ignored.
     ///
-    /// Fails with [`ErrorKind::BadUserInput`] for the first variable, in the order of declaration, whose
-    /// value is missing or not of its type.
+    /// # Errors
+    /// [`ErrorKind::BadUserInput`] for the first variable, in the order of declaration, whose value
+    /// is missing or has another type.
     pub fn coerce(
         schema: &Schema,
         operation: &Operation,
@@ -81,7 +82,7 @@ fn value_of(
     }
 }
 
-pub(super) fn coerce(schema: &Schema, ty: &TypeRef, value: &Json) -> Result<Value, Reason> {
+pub(super) fn coerce(schema: &Schema, ty: &TypeRef, value: &Json) -> Result<Value, ValueError> {
     match (ty, value) {
         (TypeRef::NonNull(inner), Json::Null) => Err(expected(schema, inner)),
         (TypeRef::NonNull(inner), value) => coerce(schema, inner, value),
@@ -94,16 +95,18 @@ pub(super) fn coerce(schema: &Schema, ty: &TypeRef, value: &Json) -> Result<Valu
         }
         (TypeRef::List(item), value) => Ok(Value::List(vec![coerce(schema, item, value)?])),
         (TypeRef::Scalar(Scalar::Data(ScalarType::Json)), value) => scalar::json_variable(value),
-        (TypeRef::Scalar(scalar), value) => scalar::scalar(*scalar, leaf(value), Origin::Variable),
+        (TypeRef::Scalar(scalar), value) => {
+            scalar::scalar(*scalar, leaf(value), ValueOrigin::Variable)
+        }
         (TypeRef::Enum(id), value) => {
-            scalar::enumeration(schema, *id, leaf(value), Origin::Variable)
+            scalar::enumeration(schema, *id, leaf(value), ValueOrigin::Variable)
         }
         (TypeRef::Input(id), Json::Object(values)) => object(schema, *id, values),
         (TypeRef::Input(_) | TypeRef::Object(_) | TypeRef::Node, _) => Err(expected(schema, ty)),
     }
 }
 
-fn object(schema: &Schema, id: InputId, values: &Map<String, Json>) -> Result<Value, Reason> {
+fn object(schema: &Schema, id: InputId, values: &Map<String, Json>) -> Result<Value, ValueError> {
     let ty = schema.input(id);
     let mut fields = Vec::with_capacity(values.len());
     for (name, value) in values {
@@ -121,18 +124,18 @@ fn object(schema: &Schema, id: InputId, values: &Map<String, Json>) -> Result<Va
     Ok(Value::Object(id, fields))
 }
 
-fn leaf(value: &Json) -> Given<'_> {
+fn leaf(value: &Json) -> GivenLeaf<'_> {
     match value {
-        Json::Bool(value) => Given::Boolean(*value),
-        Json::Number(number) => Given::Number(number),
-        Json::String(text) => Given::Text(text),
-        Json::Null | Json::Array(_) | Json::Object(_) => Given::Other,
+        Json::Bool(value) => GivenLeaf::Boolean(*value),
+        Json::Number(number) => GivenLeaf::Number(number),
+        Json::String(text) => GivenLeaf::Text(text),
+        Json::Null | Json::Array(_) | Json::Object(_) => GivenLeaf::Other,
     }
 }
 
 impl Template {
-    /// The value with the variables filled in; `None` if it is a variable without a value. A field of an
-    /// object with such a variable is left out, an item of a list is null.
+    /// The value with the variables filled in; `None` if it is a variable without a value. A field
+    /// of an object with such a variable is left out, an item of a list is null.
     pub fn resolve<'a>(&'a self, variables: &'a Variables) -> Option<Cow<'a, Value>> {
         match self {
             Template::Constant(value) => Some(Cow::Borrowed(value)),
@@ -154,7 +157,8 @@ impl Template {
     }
 }
 
-impl Condition {
+impl InclusionCondition {
+    /// Whether the variable has the value.
     pub fn holds(&self, variables: &Variables) -> bool {
         matches!(variables.get(self.variable), Some(Value::Boolean(value)) if *value == self.is)
     }

@@ -1,8 +1,9 @@
-//! How many bytes a prepared operation takes, about, so that the cache of documents can be bounded by bytes.
+//! How many bytes a prepared operation takes, about, so that the cache of documents can be bounded
+//! by bytes.
 
 use std::mem::size_of;
 
-use super::operation::{Condition, Operation, SelectedField, Selection, Template, Value};
+use super::operation::{InclusionCondition, Operation, SelectedField, Selection, Template, Value};
 
 pub(super) fn operation(operation: &Operation) -> u64 {
     let variables = operation.variables.iter().map(|variable| {
@@ -25,7 +26,7 @@ fn field(field: &SelectedField) -> usize {
         .inclusion
         .0
         .iter()
-        .map(|all| all.len() * size_of::<Condition>() + 24)
+        .map(|all| all.len() * size_of::<InclusionCondition>() + 24)
         .sum();
     let selection = match &field.selection {
         Selection::Leaf => 0,

@@ -1,13 +1,13 @@
-//! A filter written on its own, outside of any document: by the policy, or by a rule of the application. It is in the
-//! API's own language, checked against the schema when it is read; its variables get their types from where they
-//! stand, and their values whenever the filter is used.
+//! A filter written on its own, outside of any document: by the policy, or by a rule of the
+//! application. It is in the API's own language, checked against the schema when it is read; its
+//! variables get their types from where they stand, and their values whenever the filter is used.
 
 use async_graphql::parser::types::Selection;
 use async_graphql_value::Value as Literal;
 use serde_json::{Map, Value as Json};
 
 use super::document;
-use super::limits::Limits;
+use super::limits::RequestLimits;
 use super::literal::{Declared, Literals};
 use super::operation::{Template, Value};
 use super::variables::{self, Variables};
@@ -17,6 +17,7 @@ use crate::schema::{InputId, Schema, TypeRef};
 /// A checked filter over the rows of one model.
 #[derive(Debug, Clone)]
 pub struct WrittenFilter {
+    /// The model whose rows it selects.
     pub model: ModelId,
     /// As it was written.
     pub text: String,
@@ -24,10 +25,11 @@ pub struct WrittenFilter {
     variables: Vec<(String, TypeRef)>,
 }
 
-/// A variable has no value, or not one of its type. Never to be taken for a filter that says less.
+/// A variable has no value, or one of another type. The filter must not be used without that
+/// condition.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Unbound(pub String);
+pub struct UnboundVariableError(pub String);
 
 impl WrittenFilter {
     /// Reads a filter such as `{ assignedTo: { extUid: $sub } }`.
@@ -38,7 +40,7 @@ impl WrittenFilter {
         let literal = parse(text)?;
         let mut names = Vec::new();
         let input = schema.models[model.0].where_input;
-        note_variables(schema, &TypeRef::Input(input), &literal, &mut names)?;
+        collect_variables(schema, &TypeRef::Input(input), &literal, &mut names)?;
         let declared = |(name, ty): &(String, TypeRef)| Declared {
             name: name.clone(),
             ty: ty.clone(),
@@ -73,12 +75,18 @@ impl WrittenFilter {
     ///
     /// # Errors
     /// If one of its variables has no value: what is absent never makes a filter wider.
-    pub fn bind(&self, schema: &Schema, values: &Map<String, Json>) -> Result<Value, Unbound> {
+    pub fn bind(
+        &self,
+        schema: &Schema,
+        values: &Map<String, Json>,
+    ) -> Result<Value, UnboundVariableError> {
         let value = |(name, ty): &(String, TypeRef)| match values.get(name) {
-            None | Some(Json::Null) => Err(Unbound(format!("there is no value for ${name}"))),
+            None | Some(Json::Null) => Err(UnboundVariableError(format!(
+                "there is no value for ${name}"
+            ))),
             Some(value) => match variables::coerce(schema, ty, value) {
                 Ok(value) => Ok(Some(value)),
-                Err(reason) => Err(Unbound(format!(
+                Err(reason) => Err(UnboundVariableError(format!(
                     "the value for ${name} does not fit: {reason}"
                 ))),
             },
@@ -86,7 +94,7 @@ impl WrittenFilter {
         let bound = Variables::of(self.variables.iter().map(value).collect::<Result<_, _>>()?);
         match self.template.resolve(&bound) {
             Some(value) => Ok(value.into_owned()),
-            None => Err(Unbound("the filter has no value".to_owned())),
+            None => Err(UnboundVariableError("the filter has no value".to_owned())),
         }
     }
 }
@@ -94,9 +102,9 @@ impl WrittenFilter {
 /// The one literal that the text holds.
 fn parse(text: &str) -> Result<Literal, String> {
     let query = format!("{{ rows(where: {text}\n) }}");
-    let limits = Limits {
+    let limits = RequestLimits {
         query_bytes: Some(64 * 1024),
-        ..Limits::UNLIMITED
+        ..RequestLimits::UNLIMITED
     };
     let (parsed, _) = document::parse(&query, &limits).map_err(|error| error.message)?;
     let operation = document::select(&parsed, None).map_err(|error| error.message)?;
@@ -122,9 +130,9 @@ fn parse(text: &str) -> Result<Literal, String> {
     }
 }
 
-/// Each variable with the type that it must have where it stands, required. What does not fit the schema is left
-/// for the check that follows.
-fn note_variables(
+/// Each variable with the type that it must have where it stands, required. What does not fit the
+/// schema is left for the check that follows.
+fn collect_variables(
     schema: &Schema,
     ty: &TypeRef,
     literal: &Literal,
@@ -149,16 +157,16 @@ fn note_variables(
                 }
             }
         }
-        (TypeRef::NonNull(inner), literal) => note_variables(schema, inner, literal, found),
+        (TypeRef::NonNull(inner), literal) => collect_variables(schema, inner, literal, found),
         (TypeRef::List(item), Literal::List(items)) => items
             .iter()
-            .try_for_each(|literal| note_variables(schema, item, literal, found)),
-        (TypeRef::List(item), single) => note_variables(schema, item, single, found),
+            .try_for_each(|literal| collect_variables(schema, item, literal, found)),
+        (TypeRef::List(item), single) => collect_variables(schema, item, single, found),
         (TypeRef::Input(id), Literal::Object(fields)) => {
             let ty = schema.input(InputId(id.0));
             for (name, literal) in fields {
                 if let Some(field) = ty.fields.get(name.as_str()) {
-                    note_variables(schema, &field.ty, literal, found)?;
+                    collect_variables(schema, &field.ty, literal, found)?;
                 }
             }
             Ok(())
@@ -214,13 +222,15 @@ mod tests {
         for absent in [json!({}), json!({ "sub": null })] {
             assert_eq!(
                 filter.bind(&schema(), &values(absent)),
-                Err(Unbound("there is no value for $sub".to_owned()))
+                Err(UnboundVariableError(
+                    "there is no value for $sub".to_owned()
+                ))
             );
         }
     }
 
     #[test]
-    fn nonsense_is_refused_with_a_reason() {
+    fn a_filter_that_does_not_fit_is_refused_with_a_reason() {
         for (text, reason) in [
             ("", "filter"),
             ("{ nome: \"x\" }", "'nome'"),

@@ -1,5 +1,5 @@
-//! The schema while it is being made: types are named first and filled later, so that they may refer to
-//! each other in circles, and only types that something refers to come into being.
+//! The schema while it is being made: types are named first and filled later, so that they may
+//! refer to each other in circles, and only types that something refers to come into being.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -23,7 +23,7 @@ pub(super) struct Builder<'m> {
 }
 
 impl<'m> Builder<'m> {
-    pub fn new(datamodel: &'m DataModel) -> Self {
+    pub(super) fn new(datamodel: &'m DataModel) -> Self {
         Builder {
             datamodel,
             objects: Vec::new(),
@@ -38,18 +38,18 @@ impl<'m> Builder<'m> {
         }
     }
 
-    pub fn add_object(&mut self, object: ObjectType) -> ObjectId {
+    pub(super) fn add_object(&mut self, object: ObjectType) -> ObjectId {
         self.objects.push(object);
         ObjectId(self.objects.len() - 1)
     }
 
     /// Fills the object type of a model, whose place was taken at the start.
-    pub fn set_fields(&mut self, object: ObjectId, fields: IndexMap<String, OutputField>) {
+    pub(super) fn set_fields(&mut self, object: ObjectId, fields: IndexMap<String, OutputField>) {
         self.objects[object.0].fields = fields;
     }
 
     /// The input type for `key`, made on first use.
-    pub fn input(&mut self, key: InputKey) -> InputId {
+    pub(super) fn input(&mut self, key: InputKey) -> InputId {
         if let Some(id) = self.input_ids.get(&key) {
             return *id;
         }
@@ -64,7 +64,7 @@ impl<'m> Builder<'m> {
         id
     }
 
-    pub fn data_enum(&mut self, id: EnumId) -> EnumTypeId {
+    pub(super) fn data_enum(&mut self, id: EnumId) -> EnumTypeId {
         if let Some(known) = self.data_enums.get(&id) {
             return *known;
         }
@@ -79,7 +79,7 @@ impl<'m> Builder<'m> {
     }
 
     /// `XOrderByInput`: two values for each column, the id included.
-    pub fn order_by(&mut self, model: ModelId) -> EnumTypeId {
+    pub(super) fn order_by(&mut self, model: ModelId) -> EnumTypeId {
         if let Some(known) = self.order_bys.get(&model) {
             return *known;
         }
@@ -101,7 +101,7 @@ impl<'m> Builder<'m> {
         made
     }
 
-    pub fn mutation_type(&mut self) -> EnumTypeId {
+    pub(super) fn mutation_type(&mut self) -> EnumTypeId {
         if let Some(known) = self.mutation_type {
             return known;
         }
@@ -111,7 +111,7 @@ impl<'m> Builder<'m> {
         made
     }
 
-    pub fn add_enum(
+    pub(super) fn add_enum(
         &mut self,
         name: String,
         values: Vec<String>,
@@ -126,7 +126,7 @@ impl<'m> Builder<'m> {
     }
 
     /// The type of one value of a scalar or enum field; `None` for a relation.
-    pub fn value_type(&mut self, field: &Field) -> Option<TypeRef> {
+    pub(super) fn value_type(&mut self, field: &Field) -> Option<TypeRef> {
         match field.kind {
             FieldKind::Scalar(scalar) => Some(data(scalar)),
             FieldKind::Enum(id) => Some(TypeRef::Enum(self.data_enum(id))),
@@ -135,7 +135,7 @@ impl<'m> Builder<'m> {
     }
 
     /// Puts a root field into its object; two of one name are a clash.
-    pub fn add_root_field(
+    pub(super) fn add_root_field(
         &mut self,
         fields: &mut IndexMap<String, OutputField>,
         name: String,
@@ -149,15 +149,15 @@ impl<'m> Builder<'m> {
         fields.insert(name, field);
     }
 
-    /// Fills whatever input types are still empty, and those that they in turn ask for.
-    pub fn fill_inputs(&mut self) {
+    /// Fills the input types that are still empty, and those that they refer to in turn.
+    pub(super) fn fill_inputs(&mut self) {
         while let Some((id, key)) = self.unfilled.pop_front() {
             let fields = inputs::fields(self, key);
             self.inputs[id.0].fields = fields;
         }
     }
 
-    pub fn finish(mut self, roots: [ObjectId; 3], models: Vec<ModelTypes>) -> Schema {
+    pub(super) fn finish(mut self, roots: [ObjectId; 3], models: Vec<ModelTypes>) -> Schema {
         self.find_type_clashes();
         let [query, mutation, subscription] = roots;
         Schema {

@@ -9,13 +9,15 @@ use super::objects::{self, OutputFields, output};
 use super::types::*;
 use crate::datamodel::{DataModel, ModelId, ScalarType};
 
+/// What of the API is optional.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SchemaOptions {
     /// Offers `executeRaw`, which runs any SQL that it is given: for operators' tools only.
     pub execute_raw: bool,
 }
 
-/// The schema that Prisma 1 generates for `datamodel`. The order of everything in it is part of the contract.
+/// The schema that Prisma 1 generates for `datamodel`. The order of everything in it is part of the
+/// contract.
 pub fn generate(datamodel: &DataModel, options: SchemaOptions) -> Schema {
     let mut builder = Builder::new(datamodel);
     let models = objects::reserve(&mut builder);
@@ -97,8 +99,8 @@ fn query(builder: &mut Builder, models: &[ModelTypes]) -> OutputFields {
     fields
 }
 
-/// All models' creates, then all updates, and so on. A mutation that would have nothing to write is left
-/// out, but a create, which then takes no argument.
+/// All models' creates, then all updates, and so on. A mutation that would have nothing to write is
+/// left out, but a create, which then takes no argument.
 fn mutation(builder: &mut Builder, models: &[ModelTypes], options: SchemaOptions) -> OutputFields {
     let datamodel = builder.datamodel;
     let row = |model: ModelId| TypeRef::Object(models[model.0].object);

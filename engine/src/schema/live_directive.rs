@@ -1,18 +1,18 @@
-//! `@live`, as tools are told of it: async-graphql's dynamic schemas declare no directives of their own, so introspection's
-//! answer gets it here, and `gom schema --with-extensions` a line of SDL.
+//! `@live`, declared for tools: async-graphql's dynamic schemas declare no directives of their own,
+//! so introspection's answer gets it here, and `gom schema --with-extensions` a line of SDL.
 
 use std::collections::HashMap;
 
 use async_graphql::parser::types::{ExecutableDocument, Field, Selection, SelectionSet};
 use async_graphql::{Name, Response, Value};
 
-/// What is not Prisma's in the schema, as SDL.
+/// The parts of the schema that Prisma 1 did not have, as SDL.
 pub const EXTENSIONS: &str = "\"\"\"Answers the query again whenever its answer changes, over websockets and event streams.\"\"\"\ndirective @live on QUERY\n";
 const DESCRIPTION: &str =
     "Answers the query again whenever its answer changes, over websockets and event streams.";
 
-/// Puts the directive into every list of directives that a validated introspection has asked for.
-pub fn declare(
+/// Adds the directive to every list of directives in the answer of a validated introspection.
+pub(super) fn declare(
     document: &ExecutableDocument,
     operation_name: Option<&str>,
     response: &mut Response,
@@ -49,12 +49,12 @@ pub fn declare(
 }
 
 /// A field of an answer: its name, and what is selected of it wherever it stands.
-struct Asked<'a> {
+struct RequestedField<'a> {
     name: &'a str,
     selections: Vec<&'a SelectionSet>,
 }
 
-fn value(asked: Option<&Asked<'_>>) -> Value {
+fn value(asked: Option<&RequestedField<'_>>) -> Value {
     match asked.map(|asked| asked.name) {
         Some("name") => Value::from("live"),
         Some("description") => Value::from(DESCRIPTION),
@@ -66,12 +66,13 @@ fn value(asked: Option<&Asked<'_>>) -> Value {
     }
 }
 
-/// The fields of selections by their keys, those of fragments included. Validated documents have no fragment within itself.
+/// The fields of selections by their keys, those of fragments included. Validated documents have no
+/// fragment within itself.
 fn fields<'a>(
     document: &'a ExecutableDocument,
     selections: &[&'a SelectionSet],
-) -> HashMap<&'a str, Asked<'a>> {
-    let mut found: HashMap<&str, Asked<'_>> = HashMap::new();
+) -> HashMap<&'a str, RequestedField<'a>> {
+    let mut found: HashMap<&str, RequestedField<'_>> = HashMap::new();
     let mut waiting = selections.to_vec();
     while let Some(selection) = waiting.pop() {
         for item in &selection.items {
@@ -80,7 +81,7 @@ fn fields<'a>(
                     let field: &Field = &field.node;
                     let asked = found
                         .entry(field.response_key().node.as_str())
-                        .or_insert_with(|| Asked {
+                        .or_insert_with(|| RequestedField {
                             name: field.name.node.as_str(),
                             selections: Vec::new(),
                         });

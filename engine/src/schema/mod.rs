@@ -1,5 +1,5 @@
-//! Stage two: a checked datamodel becomes the GraphQL schema that Prisma 1 would serve for it. Knows
-//! nothing of requests, rows or SQL.
+//! Stage two: a checked datamodel becomes the GraphQL schema that Prisma 1 would serve for it.
+//! Knows nothing of requests, rows or SQL.
 
 mod builder;
 mod generate;
@@ -16,5 +16,5 @@ pub use generate::{SchemaOptions, generate};
 pub use live_directive::EXTENSIONS;
 pub use names::plural;
 pub use sdl::sdl;
-pub use served::{CannotServe, Served};
+pub use served::{SchemaError, Served};
 pub use types::*;

@@ -3,7 +3,7 @@
 use super::plural::english_plural;
 
 /// Upper-cases the first letter only: `extUid` gives `ExtUid`.
-pub fn capitalized(name: &str) -> String {
+pub(super) fn capitalized(name: &str) -> String {
     let mut chars = name.chars();
     chars.next().map_or_else(String::new, |first| {
         first.to_uppercase().chain(chars).collect()
@@ -11,7 +11,7 @@ pub fn capitalized(name: &str) -> String {
 }
 
 /// Lower-cases the first letter only, as the name of a model's single field: `AUser` gives `aUser`.
-pub fn uncapitalized(name: &str) -> String {
+pub(super) fn uncapitalized(name: &str) -> String {
     let mut chars = name.chars();
     chars.next().map_or_else(String::new, |first| {
         first.to_lowercase().chain(chars).collect()

@@ -1,4 +1,4 @@
-//! The object types around each model: its rows, pages of them, and what its subscriptions deliver.
+//! The object types around each model: its rows, connections, and the payloads of subscriptions.
 
 use indexmap::IndexMap;
 
@@ -32,7 +32,7 @@ fn named<const N: usize>(fields: [(&str, OutputField); N]) -> OutputFields {
         .collect()
 }
 
-/// `Node` asks for a field `id: ID!`.
+/// `Node` requires a field `id: ID!`.
 fn implements_node(model: &Model) -> bool {
     let id = model.id_field();
     id.name == "id" && id.kind == FieldKind::Scalar(ScalarType::Id)

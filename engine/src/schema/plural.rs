@@ -1,7 +1,7 @@
-//! English plurals by the rules that Prisma 1's server applied (Conway's algorithm in its anglicized
-//! form), as a table: the first matching row wins, and rows match the *end* of a name, so that they
-//! also hold for compounds such as `StepChild`. Root fields are named after these plurals: a changed row
-//! changes the API of every datamodel that it touches.
+//! English plurals by the rules that Prisma 1's server applied (Conway's algorithm in its
+//! anglicized form), as a table: the first matching row wins, and rows match the *end* of a name,
+//! so that they also hold for compounds such as `StepChild`. Root fields are named after these
+//! plurals: a changed row changes the API of every datamodel that it touches.
 
 /// Names that end in one of these stay as they are.
 const UNCHANGED: &[&str] = &[
@@ -222,7 +222,7 @@ const ENDINGS: &[Rule] = &[
 ];
 
 /// The plural of `word`, which may be `word` itself. The case of what is kept stays.
-pub fn english_plural(word: &str) -> String {
+pub(super) fn english_plural(word: &str) -> String {
     let lower = word.to_ascii_lowercase();
     let ends_in = |list: &[&str]| list.iter().any(|ending| lower.ends_with(ending));
     let first_of = |rules: &[Rule]| {

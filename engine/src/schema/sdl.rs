@@ -1,5 +1,5 @@
-//! The schema as text in GraphQL's schema definition language: types in alphabetical order, everything
-//! inside them in the API's own order, descriptions included.
+//! The schema as text in GraphQL's schema definition language: types in alphabetical order,
+//! everything inside them in the API's own order, descriptions included.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use super::types::*;
 
 /// Descriptions longer than this stand on lines of their own.
-const LONG_DESCRIPTION: usize = 70;
+const MAX_INLINE_DESCRIPTION: usize = 70;
 
 /// The schema definition of everything in `schema`, ending in a line break.
 pub fn sdl(schema: &Schema) -> String {
@@ -146,7 +146,7 @@ fn block(
 }
 
 fn description(text: &str, indent: &str) -> String {
-    if text.len() <= LONG_DESCRIPTION && !text.contains('\n') {
+    if text.len() <= MAX_INLINE_DESCRIPTION && !text.contains('\n') {
         return format!("{indent}\"\"\"{text}\"\"\"\n");
     }
     let mut lines = format!("{indent}\"\"\"\n");

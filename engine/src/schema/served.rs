@@ -1,5 +1,5 @@
-//! The schema as async-graphql's, which validates documents and answers introspection. It never executes
-//! a data field: rows come from statements (see `docs/ARCHITECTURE.md`).
+//! The schema as async-graphql's, which validates documents and answers introspection. It never
+//! executes a data field: rows come from statements (see `docs/ARCHITECTURE.md`).
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -21,29 +21,35 @@ use super::types::{self, NODE, NODE_DESCRIPTIONS, Schema, TypeRef};
 use crate::error::Position;
 use crate::error::{ApiError, ErrorKind, PathSegment};
 
-/// How deep selections may nest, counted through fragments. A guard of the thread's stack only: the limits
-/// of the API are far below it and are checked before.
-const STACK_DEPTH: usize = 128;
+/// How deep selections may nest, counted through fragments. A guard of the thread's stack only: the
+/// limits of the API are far below it and are checked before.
+const MAX_STACK_DEPTH: usize = 128;
 
-/// What the API's documents are held against.
+/// The schema that validates the API's documents.
 pub struct Served {
     schema: dynamic::Schema,
 }
 
 /// Why a generated schema cannot be served.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CannotServe {
+pub enum SchemaError {
+    /// The sentences of [`Schema::clashes`].
     #[error("the datamodel gives one name to two things of the API: {}", .0.join("; "))]
     Clashes(Vec<String>),
+    /// The reason that async-graphql gives.
     #[error("the datamodel makes no valid GraphQL schema: {0}")]
     Invalid(String),
 }
 
 impl Served {
-    /// Takes some tens of milliseconds for hundreds of types: once for each datamodel, not for each request.
-    pub fn new(schema: &Schema) -> Result<Self, CannotServe> {
+    /// Takes some tens of milliseconds for hundreds of types: once for each datamodel, not for each
+    /// request.
+    ///
+    /// # Errors
+    /// Names that clash, or a schema that async-graphql refuses.
+    pub fn new(schema: &Schema) -> Result<Self, SchemaError> {
         if !schema.clashes.is_empty() {
-            return Err(CannotServe::Clashes(schema.clashes.clone()));
+            return Err(SchemaError::Clashes(schema.clashes.clone()));
         }
         let [mutation, subscription] = [schema.mutation, schema.subscription].map(|root| {
             let root = schema.object(root);
@@ -55,7 +61,7 @@ impl Served {
             mutation.map(|root| root.name.as_str()),
             subscription.map(|root| root.name.as_str()),
         )
-        .limit_recursive_depth(STACK_DEPTH)
+        .limit_recursive_depth(MAX_STACK_DEPTH)
         .extension(ValidateOnly);
         for scalar in schema.declared_scalars() {
             let mut made = dynamic::Scalar::new(scalar.name());
@@ -92,17 +98,21 @@ impl Served {
         builder = builder.register(Interface::new(NODE).description(node).field(id));
         let schema = builder
             .finish()
-            .map_err(|error| CannotServe::Invalid(error.0))?;
+            .map_err(|error| SchemaError::Invalid(error.0))?;
         Ok(Served { schema })
     }
 
-    /// Holds a document against GraphQL's rules, for its operation of that name (or its only one). Values of
-    /// variables play no part: the verdict belongs to the text.
+    /// Validates a document by GraphQL's rules, for its operation of that name (or its only one).
+    /// Values of variables play no part: the verdict belongs to the text.
     ///
-    /// What the caller must check besides (read in async-graphql 7.2.1): whether a variable's type fits where
-    /// the variable stands (the rule is there but never called); literals beside variables in one argument;
-    /// the formats of the datamodel's own scalars, whose literals all pass; and, before this, that variables'
-    /// types are input types of the schema, because a list of an unknown type with a default value panics.
+    /// What the caller must check besides (read in async-graphql 7.2.1): whether a variable's type
+    /// fits where the variable stands (the rule is there but never called); literals beside
+    /// variables in one argument; the formats of the datamodel's own scalars, whose literals all
+    /// pass; and, before this, that variables' types are input types of the schema, because a list
+    /// of an unknown type with a default value panics.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the document.
     pub fn validate(
         &self,
         document: &ExecutableDocument,
@@ -118,8 +128,8 @@ impl Served {
         }
     }
 
-    /// Answers `__schema`, `__type` and `__typename` at the root of a validated query or mutation; the
-    /// other root fields are there as null, for the caller to replace.
+    /// Answers `__schema`, `__type` and `__typename` at the root of a validated query or mutation;
+    /// the other root fields are there as null, for the caller to replace.
     pub fn introspect(
         &self,
         document: ExecutableDocument,
@@ -161,7 +171,8 @@ fn object_type(schema: &Schema, of: &types::ObjectType) -> Object {
         object = object.implement(NODE);
     }
     for (name, field) in &of.fields {
-        // Never called: introspection does not descend into data fields, and nothing else is executed.
+        // Never called: introspection does not descend into data fields, and nothing else is
+        // executed.
         let mut made = Field::new(name, type_ref(schema, &field.ty), |_| {
             FieldFuture::from_value(None)
         });
@@ -251,7 +262,7 @@ impl Extension for ValidateOnly {
     }
 }
 
-/// Remembers that the future asked to be polled again.
+/// Records that the future is to be polled again.
 #[derive(Default)]
 struct Woken(AtomicBool);
 

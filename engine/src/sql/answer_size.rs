@@ -1,22 +1,24 @@
-//! Bounds the bytes of an answer while PostgreSQL makes it: a row is measured before it is taken into its list, and one
-//! too many ends the statement with an error.
+//! Bounds the bytes of an answer while PostgreSQL makes it: a row is measured before it is taken
+//! into its list, and one too many ends the statement with an error.
 //!
-//! What is measured are texts (`octet_length` reads the length of a stored text, not the text) and the JSON that was
-//! made for the row; the rest of a row has a length that is known beforehand. Small rows cost that and a comparison.
-//! Rows that are not small are added up for the whole statement, in a setting that ends with the transaction: one for
-//! each level of lists, so that nothing counts twice. See `docs/adr/0020-bounds-in-bytes.md`.
+//! What is measured are texts (`octet_length` reads the length of a stored text, not the text) and
+//! the JSON that was made for the row; the rest of a row has a fixed length. Small rows cost that
+//! and a comparison. Rows that are not small are added up for the whole statement, in a setting
+//! that ends with the transaction: one for each level of lists, so that nothing counts twice. See
+//! `docs/adr/0020-bounds-in-bytes.md`.
 
 use super::object::key_column;
 use super::physical::Physical;
-use super::read::{Entry, Shape};
+use super::read::{Shape, ShapeEntry};
 use super::text::Sql;
 use crate::datamodel::{FieldKind, ScalarType};
 
-/// The SQLSTATE of an answer beyond its limit: `width_bucket` fails with it, which nothing else here uses.
+/// The SQLSTATE of an answer beyond its limit: `width_bucket` fails with it, which nothing else
+/// here uses.
 pub const ANSWER_TOO_LARGE: &str = "2201G";
 
 /// A row of fewer bytes is never added up, whatever the limit.
-const LEAST_SMALL_ROW: i64 = 256;
+const MIN_SMALL_ROW: i64 = 256;
 /// The rows of one list that are not added up come to at most this part of the limit.
 const SMALL_PART: i64 = 8;
 /// Rows of a list without a limit on its length, for the same.
@@ -33,56 +35,58 @@ pub struct AnswerLimit {
 }
 
 impl AnswerLimit {
+    /// A limit of so many bytes for answers whose lists have at most `page_size` rows (`None`: no
+    /// such limit).
     pub fn new(bytes: i64, page_size: Option<i64>) -> Self {
         let page = page_size.unwrap_or(ASSUMED_PAGE).max(1);
         AnswerLimit {
             bytes,
-            small_row: (bytes / SMALL_PART / page).max(LEAST_SMALL_ROW),
+            small_row: (bytes / SMALL_PART / page).max(MIN_SMALL_ROW),
         }
     }
 }
 
 /// What is measured of one column of a row.
 #[derive(Clone, Copy)]
-enum Measured {
+enum ColumnMeasure {
     Text,
     Json,
-    /// Its length is known.
+    /// Its length is fixed.
     Known(i64),
 }
 
 /// A column of a row (quoted), and the length of its name.
-struct Part {
+struct MeasuredColumn {
     column: String,
     name: usize,
-    measured: Measured,
+    measured: ColumnMeasure,
 }
 
 impl Sql {
-    /// Writes ` filter (…)` behind the aggregate that makes a list of the shape's rows, which are `alias`: takes in a
-    /// row if the answer stays within its limit with it, fails if not.
+    /// Writes ` filter (…)` behind the aggregate that makes a list of the shape's rows, which are
+    /// `alias`: takes in a row if the answer stays within its limit with it, fails if not.
     pub(super) fn filter_rows(
         &mut self,
         physical: &Physical,
         shape: &Shape<'_>,
         alias: &str,
     ) -> &mut Self {
-        let parts = parts_of(physical, shape, Measured::Json);
+        let parts = parts_of(physical, shape, ColumnMeasure::Json);
         self.filter(&parts, alias)
     }
 
     /// The same for the edges of a connection.
     pub(super) fn filter_edges(&mut self, keys: &[&str], alias: &str) -> &mut Self {
-        let part = |(i, key): (usize, &&str)| Part {
+        let part = |(i, key): (usize, &&str)| MeasuredColumn {
             column: key_column(keys, i),
             name: key.len(),
-            measured: Measured::Json,
+            measured: ColumnMeasure::Json,
         };
-        let parts: Vec<Part> = keys.iter().enumerate().map(part).collect();
+        let parts: Vec<MeasuredColumn> = keys.iter().enumerate().map(part).collect();
         self.filter(&parts, alias)
     }
 
-    fn filter(&mut self, parts: &[Part], alias: &str) -> &mut Self {
+    fn filter(&mut self, parts: &[MeasuredColumn], alias: &str) -> &mut Self {
         let Some(AnswerLimit { bytes, small_row }) = self.answer else {
             return self;
         };
@@ -111,8 +115,8 @@ impl Sql {
             .push(", 1) >= 0 end)")
     }
 
-    /// Begins the JSON of a single row: it fails if the row's own texts are too large. What is made of other rows
-    /// is counted where it is made. [`Sql::end_row`] ends it.
+    /// Begins the JSON of a single row: it fails if the row's own texts are too large. What is made
+    /// of other rows is counted where it is made. [`Sql::end_row`] ends it.
     pub(super) fn begin_row(
         &mut self,
         physical: &Physical,
@@ -122,7 +126,7 @@ impl Sql {
         let Some(AnswerLimit { bytes, .. }) = self.answer else {
             return false;
         };
-        let parts = parts_of(physical, shape, Measured::Known(0));
+        let parts = parts_of(physical, shape, ColumnMeasure::Known(0));
         if known(&parts).is_some() {
             return false;
         }
@@ -142,14 +146,14 @@ impl Sql {
     }
 
     /// The bytes of a row, about: a stored text is counted as it is, not as JSON escapes it.
-    fn bytes_of(&mut self, parts: &[Part], alias: &str) -> &mut Self {
+    fn bytes_of(&mut self, parts: &[MeasuredColumn], alias: &str) -> &mut Self {
         let known: i64 = parts.iter().map(|part| part.known()).sum();
         self.push("(").page_size(known).push("::bigint");
         for part in parts {
             let function = match part.measured {
-                Measured::Text => "octet_length",
-                Measured::Json => "pg_column_size",
-                Measured::Known(_) => continue,
+                ColumnMeasure::Text => "octet_length",
+                ColumnMeasure::Json => "pg_column_size",
+                ColumnMeasure::Known(_) => continue,
             };
             self.push(" + coalesce(")
                 .push(function)
@@ -161,9 +165,9 @@ impl Sql {
     }
 }
 
-impl Part {
+impl MeasuredColumn {
     fn known(&self) -> i64 {
-        let value = if let Measured::Known(bytes) = self.measured {
+        let value = if let ColumnMeasure::Known(bytes) = self.measured {
             bytes
         } else {
             0
@@ -172,31 +176,31 @@ impl Part {
     }
 }
 
-/// The bytes of a row, if they are known beforehand.
-fn known(parts: &[Part]) -> Option<i64> {
+/// The bytes of a row, if all its columns have a fixed length.
+fn known(parts: &[MeasuredColumn]) -> Option<i64> {
     let measured = parts
         .iter()
-        .any(|part| !matches!(part.measured, Measured::Known(_)));
-    (!measured).then(|| parts.iter().map(Part::known).sum())
+        .any(|part| !matches!(part.measured, ColumnMeasure::Known(_)));
+    (!measured).then(|| parts.iter().map(MeasuredColumn::known).sum())
 }
 
 /// The columns of a shape's row; `made`: those that other rows are looked at for.
-fn parts_of(physical: &Physical, shape: &Shape<'_>, made: Measured) -> Vec<Part> {
+fn parts_of(physical: &Physical, shape: &Shape<'_>, made: ColumnMeasure) -> Vec<MeasuredColumn> {
     let keys = shape.keys();
-    let part = |(i, (key, entry)): (usize, &(&str, Entry<'_>))| {
+    let part = |(i, (key, entry)): (usize, &(&str, ShapeEntry<'_>))| {
         let measured = match entry {
-            Entry::Viewed(..) if matches!(made, Measured::Known(_)) => made,
-            Entry::Column(field) | Entry::Viewed(field, _) => {
+            ShapeEntry::Viewed(..) if matches!(made, ColumnMeasure::Known(_)) => made,
+            ShapeEntry::Column(field) | ShapeEntry::Viewed(field, _) => {
                 match physical.model.field(shape.model, *field).kind {
-                    FieldKind::Scalar(ScalarType::String) => Measured::Text,
-                    FieldKind::Scalar(ScalarType::Json) => Measured::Json,
-                    _ => Measured::Known(PLAIN),
+                    FieldKind::Scalar(ScalarType::String) => ColumnMeasure::Text,
+                    FieldKind::Scalar(ScalarType::Json) => ColumnMeasure::Json,
+                    _ => ColumnMeasure::Known(PLAIN),
                 }
             }
-            Entry::Typename(_) | Entry::Hidden => Measured::Known(PLAIN),
-            Entry::ScalarList(_) | Entry::ToOne(..) | Entry::ToMany(..) => made,
+            ShapeEntry::Typename(_) | ShapeEntry::Hidden => ColumnMeasure::Known(PLAIN),
+            ShapeEntry::ScalarList(_) | ShapeEntry::ToOne(..) | ShapeEntry::ToMany(..) => made,
         };
-        Part {
+        MeasuredColumn {
             column: key_column(&keys, i),
             name: key.len(),
             measured,

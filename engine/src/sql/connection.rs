@@ -1,59 +1,79 @@
-//! Connections: one page of rows, and what is said about it. The page is fetched once; edges, cursors and
-//! counts read it.
+//! Connections: one page of rows, with its edges, cursors and counts. The page is fetched once;
+//! edges, cursors and counts read it.
 
 use super::answer_size::AnswerLimit;
 use super::physical::Physical;
-use super::read::{Rows, Shape};
+use super::read::Shape;
+use super::rows::Rows;
 use super::text::{Sql, TOO_MANY};
 use super::{Param, Statement};
 use crate::datamodel::ModelId;
 
-/// What a connection shows of its page.
+/// The selected fields of a connection.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Page<'a> {
+pub struct ConnectionPage<'a> {
     /// How large the whole answer may be.
     pub answer: Option<AnswerLimit>,
+    /// The selected fields by their keys, in the order of the selection.
     pub fields: Vec<(&'a str, PageField<'a>)>,
 }
 
+/// A field of a connection.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PageField<'a> {
+    /// `__typename`, with the type's name.
     Typename(&'a str),
+    /// `pageInfo` and its selected fields.
     PageInfo(Vec<(&'a str, PageInfoField<'a>)>),
+    /// `edges` and the selected fields of each.
     Edges(Vec<(&'a str, EdgeField<'a>)>),
+    /// `aggregate` and its selected fields.
     Aggregate(Vec<(&'a str, AggregateField<'a>)>),
 }
 
+/// A field of `pageInfo`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PageInfoField<'a> {
+    /// `__typename`, with the type's name.
     Typename(&'a str),
+    /// `hasNextPage`: whether rows follow that `first` leaves out.
     HasNextPage,
+    /// `hasPreviousPage`: whether rows precede that `last` leaves out.
     HasPreviousPage,
+    /// `startCursor`: the id of the page's first row, or null.
     StartCursor,
+    /// `endCursor`: the id of the page's last row, or null.
     EndCursor,
 }
 
+/// A field of an edge.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EdgeField<'a> {
+    /// `__typename`, with the type's name.
     Typename(&'a str),
+    /// `node`: the row.
     Node(Shape<'a>),
+    /// `cursor`: the row's id.
     Cursor,
 }
 
+/// A field of an aggregate or of a batch payload.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AggregateField<'a> {
+    /// `__typename`, with the type's name.
     Typename(&'a str),
+    /// `count`: the number of rows.
     Count,
 }
 
-impl Page<'_> {
+impl ConnectionPage<'_> {
     fn shows_edges(&self) -> bool {
         self.fields
             .iter()
             .any(|(_, field)| matches!(field, PageField::Edges(_)))
     }
 
-    fn asks(&self, wanted: impl Fn(&PageInfoField<'_>) -> bool) -> bool {
+    fn needs_info(&self, wanted: impl Fn(&PageInfoField<'_>) -> bool) -> bool {
         self.fields.iter().any(|(_, field)| match field {
             PageField::PageInfo(infos) => infos.iter().any(|(_, info)| wanted(info)),
             _ => false,
@@ -61,17 +81,23 @@ impl Page<'_> {
     }
 }
 
-/// A connection: one page of rows and what is said about it. The cap is for edges: what is only counted, or only
-/// shows where it begins and ends, is the whole set, and none of its rows is fetched.
-pub fn connection(physical: &Physical, model: ModelId, rows: &Rows, page: &Page<'_>) -> Statement {
+/// A connection: one page of rows with its edges, cursors and counts. The cap is for edges: what is
+/// only counted, or only shows where it begins and ends, is the whole set, and none of its rows is
+/// fetched.
+pub fn connection(
+    physical: &Physical,
+    model: ModelId,
+    rows: &Rows,
+    page: &ConnectionPage<'_>,
+) -> Statement {
     use PageInfoField::{EndCursor, HasNextPage, HasPreviousPage, StartCursor};
     let mut sql = Sql::new();
     sql.answer = page.answer;
-    let looks_ahead = page.asks(|info| matches!(info, HasNextPage | HasPreviousPage));
+    let looks_ahead = page.needs_info(|info| matches!(info, HasNextPage | HasPreviousPage));
     let size = rows.first.or(rows.last);
     let shows_edges = page.shows_edges();
     let set = (size.is_none() && !shows_edges).then_some((physical, model, rows));
-    if set.is_none() || page.asks(|info| matches!(info, StartCursor | EndCursor)) {
+    if set.is_none() || page.needs_info(|info| matches!(info, StartCursor | EndCursor)) {
         let fetched = Rows {
             first: match (rows.first, rows.last, rows.cap) {
                 (Some(n), ..) => Some(n.saturating_add(i64::from(looks_ahead))),

@@ -1,7 +1,8 @@
-//! Statements of a deletion: which rows go along by cascade, whether a row that stays needs one of them,
+//! Statements of a deletion: which rows go by cascade, whether a row that stays needs one of them,
 //! and the deletion itself. Links are removed by the foreign keys (`set null`, `cascade`).
 
-use super::physical::{LinkAt, Physical};
+use super::link_row::LinkHolder;
+use super::physical::Physical;
 use super::text::Sql;
 use super::write::Lock;
 use super::{Param, Register, Statement};
@@ -10,20 +11,22 @@ use crate::datamodel::{ModelId, RelationId, Side};
 /// A cascade: deleting a row at the end `side` deletes its partners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cascade {
+    /// The relation whose links the deletion follows.
     pub relation: RelationId,
+    /// The end whose deletion takes the partners along.
     pub side: Side,
 }
 
-/// The rows that go when the given ones (an array literal of ids) go. Returns for each of `models` the ids
-/// as an array literal, null if there are none.
-pub fn doomed(
+/// The rows that go when the given ones (an array literal of ids) go. Returns for each of `models`
+/// the ids as an array literal, null if there are none.
+pub fn cascade_ids(
     physical: &Physical,
     root: ModelId,
     ids: &Param,
     models: &[ModelId],
     cascades: &[Cascade],
 ) -> Statement {
-    let mut sql = doomed_rows(physical, root, ids, cascades);
+    let mut sql = with_cascade(physical, root, ids, cascades);
     sql.push("select ");
     for (i, model) in models.iter().enumerate() {
         sql.push(if i > 0 { ", " } else { "" });
@@ -35,16 +38,16 @@ pub fn doomed(
     sql.finish()
 }
 
-/// Returns a row if those that go when the given ones go are not (or no longer) exactly those that `going` holds for
-/// each model.
-pub fn doomed_others(
+/// Returns a row if those that go when the given ones go are not (or no longer) exactly those that
+/// `going` holds for each model.
+pub fn cascade_differs(
     physical: &Physical,
     root: ModelId,
     ids: &Param,
     going: &[(ModelId, Register)],
     cascades: &[Cascade],
 ) -> Statement {
-    let mut sql = doomed_rows(physical, root, ids, cascades);
+    let mut sql = with_cascade(physical, root, ids, cascades);
     sql.push("select 1 from doomed full join (");
     for (i, (model, ids)) in going.iter().enumerate() {
         sql.push(if i > 0 {
@@ -62,8 +65,8 @@ pub fn doomed_others(
     sql.finish()
 }
 
-/// `with recursive doomed(model, id) as (…) `: the rows that go when the given ones go.
-fn doomed_rows(physical: &Physical, root: ModelId, ids: &Param, cascades: &[Cascade]) -> Sql {
+/// `with recursive cascade_ids(model, id) as (…) `: the rows that go when the given ones go.
+fn with_cascade(physical: &Physical, root: ModelId, ids: &Param, cascades: &[Cascade]) -> Sql {
     let mut sql = Sql::new();
     sql.push("with recursive doomed(model, id) as (select ")
         .push(&root.0.to_string())
@@ -94,44 +97,18 @@ fn doomed_rows(physical: &Physical, root: ModelId, ids: &Param, cascades: &[Casc
             sql.push(physical.id_type(from));
         };
         let row = sql.alias();
-        match physical.link_at(cascade.relation, cascade.side) {
-            LinkAt::Own(column) => {
-                sql.column(&row, column)
-                    .push("::text as id from ")
-                    .push(physical.table(from))
-                    .push(" ")
-                    .push(&row);
-                sql.push(" where ")
-                    .column(&row, physical.id(from))
-                    .push(" = ");
-                id(&mut sql);
-                sql.push(" and ").column(&row, column).push(" is not null");
-            }
-            LinkAt::Partner(column) => {
-                sql.column(&row, physical.id(to))
-                    .push("::text as id from ")
-                    .push(physical.table(to));
-                sql.push(" ")
-                    .push(&row)
-                    .push(" where ")
-                    .column(&row, column)
-                    .push(" = ");
-                id(&mut sql);
-            }
-            LinkAt::Table {
-                table,
-                own,
-                partner,
-                ..
-            } => {
-                sql.column(&row, partner)
-                    .push("::text as id from ")
-                    .push(table)
-                    .push(" ")
-                    .push(&row);
-                sql.push(" where ").column(&row, own).push(" = ");
-                id(&mut sql);
-            }
+        let link = physical.link_row_at(cascade.relation, cascade.side);
+        sql.column(&row, link.partner)
+            .push("::text as id from ")
+            .push(link.table)
+            .push(" ")
+            .push(&row);
+        sql.push(" where ").column(&row, link.own).push(" = ");
+        id(&mut sql);
+        if matches!(link.holder, LinkHolder::Own(_)) {
+            sql.push(" and ")
+                .column(&row, link.partner)
+                .push(" is not null");
         }
     }
     sql.push(") partner) ");
@@ -151,8 +128,9 @@ pub fn is_going(physical: &Physical, model: ModelId, id: &Param, going: &Param) 
     sql.finish()
 }
 
-/// Returns a row if one that stays has a required link to one that goes: `side` is the end that goes,
-/// `going` its ids, `partners_going` the ids of rows of the other end's model that go as well.
+/// Returns a row if one that stays has a required link to one that goes: `side` is the end that
+/// goes, `going` its ids, `partners_going` the ids of rows of the other end's model that go as
+/// well.
 pub fn required_by(
     physical: &Physical,
     relation: RelationId,
@@ -162,58 +140,30 @@ pub fn required_by(
 ) -> Statement {
     let mut sql = Sql::new();
     let ends = physical.model.relation(relation);
-    let (model, partner_model) = (ends.end(side).model, ends.end(side.other()).model);
+    let partner_model = ends.end(side.other()).model;
     let row = sql.alias();
-    let staying = match physical.link_at(relation, side) {
-        LinkAt::Own(column) => {
-            sql.push("select 1 from ")
-                .push(physical.table(model))
-                .push(" ")
-                .push(&row)
-                .push(" where ");
-            sql.column(&row, physical.id(model))
-                .push(" = any(")
-                .bind(going.clone())
-                .push(") and ");
-            sql.column(&row, column).push(" is not null");
-            column
-        }
-        LinkAt::Partner(column) => {
-            sql.push("select 1 from ")
-                .push(physical.table(partner_model))
-                .push(" ")
-                .push(&row)
-                .push(" where ");
-            sql.column(&row, column)
-                .push(" = any(")
-                .bind(going.clone())
-                .push(")");
-            physical.id(partner_model)
-        }
-        LinkAt::Table {
-            table,
-            own,
-            partner,
-            ..
-        } => {
-            sql.push("select 1 from ")
-                .push(table)
-                .push(" ")
-                .push(&row)
-                .push(" where ");
-            sql.column(&row, own)
-                .push(" = any(")
-                .bind(going.clone())
-                .push(")");
-            partner
-        }
-    };
-    if let Some(ids) = partners_going {
-        // A null array (no partner goes) excludes nothing. As a sub-select, because PostgreSQL hashes it, also in a plan for
-        // all values, as long as it expects the ids to fit into `work_mem`; an array that is a parameter is searched from its
-        // beginning for each row by such a plan.
+    let link = physical.link_row_at(relation, side);
+    sql.push("select 1 from ")
+        .push(link.table)
+        .push(" ")
+        .push(&row)
+        .push(" where ");
+    sql.column(&row, link.own)
+        .push(" = any(")
+        .bind(going.clone())
+        .push(")");
+    if matches!(link.holder, LinkHolder::Own(_)) {
         sql.push(" and ")
-            .column(&row, staying)
+            .column(&row, link.partner)
+            .push(" is not null");
+    }
+    if let Some(ids) = partners_going {
+        // A null array (no partner goes) excludes nothing. As a sub-select, because PostgreSQL
+        // hashes it, also in a plan for all values, as long as it expects the ids to fit into
+        // `work_mem`; an array that is a parameter is searched from its beginning for each row by
+        // such a plan.
+        sql.push(" and ")
+            .column(&row, link.partner)
             .push(" not in (select unnest(")
             .bind(ids.clone())
             .push("::");
@@ -223,7 +173,8 @@ pub fn required_by(
     sql.finish()
 }
 
-/// Locks rows by an array literal of ids (null: none), in the order of the ids. Returns how many there are.
+/// Locks rows by an array literal of ids (null: none), in the order of the ids. Returns how many
+/// there are.
 pub fn lock_rows(physical: &Physical, model: ModelId, ids: &Param) -> Statement {
     let mut sql = Sql::new();
     let (row, found) = (sql.alias(), sql.alias());

@@ -1,71 +1,68 @@
-//! Statements that read what is told of changed nodes. Any number of changes goes in as a parameter, so that one
-//! prepared statement serves them all.
+//! Statements that read the events of changed nodes. Any number of changes goes in as a parameter,
+//! so that one prepared statement serves them all.
 
 use super::Statement;
-use super::history::{Past, When};
+use super::changes::{ChangeBatch, RowSource};
+use super::filter::Filter;
+use super::history::SnapshotTime;
 use super::physical::Physical;
-use super::predicate::{Filter, Polarity};
+use super::predicate::Polarity;
 use super::read::Shape;
 use super::text::{Sql, array_literal};
 use crate::datamodel::{FieldId, ModelId};
 
-/// Changes of nodes of one model, as JSON arrays of `{"o": ordinal, "a": position of the transaction, "i": id, "k": kind,
-/// "p": the row before, "l": {field: [removed values]}, "b": [what is told]}`; none where there are none. Of updates also
-/// `"u": [names of fields]` for who sees everything, and for others `"e"`: whether it is told without a name, and `"n":
-/// [names]` or, where links are to be looked at, `"x": [{"o": place, "n": name, "f": field, "c": [partners that came],
-/// "w": [partners that went]}]`.
+/// The rules that decide what a viewer receives of changes.
 #[derive(Debug)]
-pub struct Events<'a> {
-    /// Of nodes that are read from their tables.
-    pub living: Option<String>,
-    /// Of nodes that are gone: as they were.
-    pub deleted: Option<String>,
-    /// The lowest position.
-    pub since: u64,
-    /// The nodes' ids.
-    pub ids: Vec<&'a str>,
-}
-
-/// What a viewer with rules sees of changes.
-#[derive(Debug)]
-pub struct Sight<'a> {
+pub struct ViewerRules<'a> {
     /// The rows of the model.
     pub visible: &'a Filter,
     /// Whether it matters which fields an update names.
-    pub asks_names: bool,
+    pub needs_names: bool,
     /// The names of all fields: what an update names of a row that the viewer did not see before.
     pub all: Vec<&'a str>,
-    /// The fields whose links are looked at, with the rows of the partners.
+    /// The fields whose links count only to visible partners, with the filter of these.
     pub checked: Vec<(FieldId, &'a Filter)>,
 }
 
 /// The JSON object made of a change.
 #[derive(Debug)]
 pub struct EventShape<'a> {
+    /// The selected fields by their keys, in the order of the selection.
     pub entries: Vec<(&'a str, EventEntry<'a>)>,
 }
 
+/// A field of an event.
 #[derive(Debug)]
 pub enum EventEntry<'a> {
+    /// `mutation`: `CREATED`, `UPDATED` or `DELETED`.
     Mutation,
+    /// `node`: the row now; null for a deleted row.
     Node(Shape<'a>),
+    /// `updatedFields`: the names of the fields that an update changed; else null.
     UpdatedFields,
     /// Null where the viewer did not see the row before.
     PreviousValues(Shape<'a>),
+    /// `__typename`, with the type's name.
     Typename(&'a str),
 }
 
 /// Which changes are wanted.
 #[derive(Debug)]
 pub enum Match<'a> {
+    /// All hold; of nothing: true.
     All(Vec<Match<'a>>),
+    /// One holds; of nothing: false.
     Any(Vec<Match<'a>>),
+    /// None holds; of nothing: true.
     None(Vec<Match<'a>>),
-    /// The answer at this place, from 1, in what is told of each change.
-    Told(usize),
-    /// It is an update that names all of these fields, or any of them. What is not there is the name of none.
+    /// The answer at this position, from 1, among those that each change carries.
+    OfChange(usize),
+    /// It is an update that names all of these fields, or any of them. A name that no field has
+    /// never matches.
     Names {
+        /// All of the fields, rather than any of them.
         every: bool,
+        /// The fields; `None` for a name that no field has.
         fields: &'a [Option<FieldId>],
     },
     /// The node's row satisfies it.
@@ -103,7 +100,7 @@ impl Match<'_> {
                 parts.iter().any(Match::is_related)
             }
             Match::Row(filter) => filter.is_related(),
-            Match::Told(_) | Match::Names { .. } => false,
+            Match::OfChange(_) | Match::Names { .. } => false,
         }
     }
 }
@@ -119,36 +116,24 @@ struct Aliases<'a> {
     names: Option<&'a str>,
 }
 
-/// A change as the alias of a statement sees it.
-const COLUMNS: [(&str, &str); 10] = [
-    ("k", "text"),
-    ("o", "int"),
-    ("a", "bigint"),
-    ("u", "json"),
-    ("n", "text[]"),
-    ("x", "json"),
-    ("e", "boolean"),
-    ("p", "json"),
-    ("l", "json"),
-    ("b", "boolean[]"),
-];
-
-/// Rows `(ordinal, object)`, an int and a text, for the changes that are wanted. No `sight`: of a viewer who sees everything.
+/// Rows `(ordinal, object)`, an int and a text, for the changes that are wanted. Without `rules`,
+/// the viewer sees everything.
 pub fn events(
     physical: &Physical,
     model: ModelId,
     shape: &EventShape<'_>,
     matching: &Match<'_>,
-    sight: Option<&Sight<'_>>,
-    events: &Events<'_>,
+    rules: Option<&ViewerRules<'_>>,
+    events: &ChangeBatch<'_>,
 ) -> Statement {
     let mut sql = Sql::new();
     let keys: Vec<&str> = shape.entries.iter().map(|(key, _)| *key).collect();
     sql.each(events, |sql, changes, living| {
         let (change, row, object) = (sql.alias(), sql.alias(), sql.alias());
-        // Who sees all rows sees them at all times.
-        let ruled = sight.filter(|sight| living && !sight.visible.is_true());
-        let named = sight.filter(|sight| living && (sight.asks_names || !sight.checked.is_empty()));
+        // A viewer who sees all rows saw them before the change as well.
+        let ruled = rules.filter(|rules| living && !rules.visible.is_true());
+        let named =
+            rules.filter(|rules| living && (rules.needs_names || !rules.checked.is_empty()));
         let (seen, names) = (ruled.map(|_| sql.alias()), named.map(|_| sql.alias()));
         let aliases = Aliases {
             change: &change,
@@ -180,46 +165,46 @@ pub fn events(
         }
         sql.push(") ").push(&object).push(")::text");
         let from_log =
-            !living && (matching.is_related() || sight.is_some_and(|s| !s.visible.is_true()));
+            !living && (matching.is_related() || rules.is_some_and(|s| !s.visible.is_true()));
         sql.push_changes(
             physical,
             model,
             changes,
             (&change, &row),
-            Source::of(living, from_log),
+            RowSource::of(living, from_log),
         );
         sql.few = true;
-        if let (Some(sight), Some(seen)) = (ruled, &seen) {
+        if let (Some(rules), Some(seen)) = (ruled, &seen) {
             sql.push(" left join lateral ").row_if_visible(
                 physical,
                 model,
                 &change,
-                When::Before,
-                sight.visible,
+                SnapshotTime::Before,
+                rules.visible,
             );
             sql.push(" ").push(seen).push(" on true");
         }
-        if let (Some(sight), Some(names)) = (named, &names) {
+        if let (Some(rules), Some(names)) = (named, &names) {
             sql.push(" cross join lateral (select ")
-                .names(physical, model, sight, &aliases);
+                .names(physical, model, rules, &aliases);
             sql.push(" as n offset 0) ").push(names);
         }
         sql.push(" where ");
         if !living {
-            sql.enter(&change, When::Before);
+            sql.enter_snapshot(&change, SnapshotTime::Before);
         }
         sql.matches(physical, model, &aliases, matching, Polarity::Positive);
-        sql.leave_past();
-        if let Some(sight) = ruled {
+        sql.leave_snapshot();
+        if let Some(rules) = ruled {
             sql.push(" and exists ").row_if_visible(
                 physical,
                 model,
                 &change,
-                When::After,
-                sight.visible,
+                SnapshotTime::After,
+                rules.visible,
             );
         }
-        if sight.is_some() && living {
+        if rules.is_some() && living {
             sql.push(" and (")
                 .column(&change, "\"k\"")
                 .push(" = 'CREATED' or ")
@@ -241,129 +226,14 @@ pub fn events(
     sql.finish_with_history(physical, events.since, events.ids.iter().copied())
 }
 
-/// Where the row of a changed node is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Source {
-    /// In its table.
-    Table,
-    /// It is gone, and was as the change says.
-    Change,
-    /// It is gone, and was as the log says: before the whole transaction, of which the change may be a piece.
-    Log,
-}
-
-impl Source {
-    pub fn of(living: bool, from_log: bool) -> Self {
-        match (living, from_log) {
-            (true, _) => Source::Table,
-            (false, false) => Source::Change,
-            (false, true) => Source::Log,
-        }
-    }
-}
-
 impl Sql {
-    /// What is written for the living and for the deleted, given the parameter that holds them, one under the other.
-    pub(super) fn each(&mut self, events: &Events<'_>, write: impl Fn(&mut Sql, usize, bool)) {
-        let mut some = false;
-        for (changes, living) in [(&events.living, true), (&events.deleted, false)] {
-            let Some(changes) = changes else { continue };
-            if some {
-                self.push(" union all ");
-            }
-            some = true;
-            let number = self.add_param(changes.as_str());
-            write(self, number, living);
-        }
-        if !some {
-            self.push("select null::int, null::text, null::text where false");
-        }
-    }
-
-    /// ` from` the changes in a parameter, with their nodes' rows.
-    pub(super) fn push_changes(
-        &mut self,
-        physical: &Physical,
-        model: ModelId,
-        changes: usize,
-        (change, row): (&str, &str),
-        source: Source,
-    ) -> &mut Self {
-        self.push(" from json_to_recordset(")
-            .placeholder(changes)
-            .push("::json) as ")
-            .push(change);
-        self.push("(\"i\" ").push(physical.id_type(model));
-        for (name, ty) in COLUMNS {
-            self.push(", ").name(name).push(" ").push(ty);
-        }
-        self.push(") cross join lateral ");
-        match source {
-            Source::Table => {
-                // `offset 0` keeps PostgreSQL from another order: it cannot tell how few changes there are, and would
-                // begin with all rows of an owner to find the one that changed.
-                let read = self.alias();
-                self.push("(select * from ")
-                    .push(physical.table(model))
-                    .push(" ");
-                self.push(&read)
-                    .push(" where ")
-                    .column(&read, physical.id(model))
-                    .push(" = ");
-                self.column(change, "\"i\"").push(" offset 0)")
-            }
-            Source::Change => {
-                self.push("json_populate_record(null::")
-                    .push(physical.table(model));
-                self.push(", ").column(change, "\"p\"").push(")")
-            }
-            Source::Log => {
-                self.row_if_visible(physical, model, change, When::Before, &Filter::TRUE)
-            }
-        };
-        self.push(" ").push(row)
-    }
-
-    /// `(select …)`: the changed node's row at a moment, if it satisfied the filter then.
-    fn row_if_visible(
-        &mut self,
-        physical: &Physical,
-        model: ModelId,
-        change: &str,
-        when: When,
-        visible: &Filter,
-    ) -> &mut Self {
-        let row = self.alias();
-        self.push("(select ").push(&row).push(".* from ");
-        self.changed_row(
-            physical,
-            model,
-            &Past {
-                change: change.to_owned(),
-                when,
-            },
-        );
-        self.push(" ")
-            .push(&row)
-            .push(" where ")
-            .column(&row, physical.id(model))
-            .push(" = ");
-        self.column(change, "\"i\"");
-        if !visible.is_true() {
-            self.enter(change, when);
-            self.push(" and ").predicate(physical, model, &row, visible);
-            self.leave_past();
-        }
-        self.push(" offset 0)")
-    }
-
-    /// The names of the fields that an update changed: all of a row that the viewer did not see before; and of a link only
-    /// where the viewer sees the partner.
+    /// The names of the fields that an update changed: all of a row that the viewer did not see
+    /// before; and of a link only where the viewer sees the partner.
     fn names(
         &mut self,
         physical: &Physical,
         model: ModelId,
-        sight: &Sight<'_>,
+        rules: &ViewerRules<'_>,
         aliases: &Aliases<'_>,
     ) -> &mut Self {
         let change = aliases.change;
@@ -374,10 +244,10 @@ impl Sql {
             self.push(" when ")
                 .column(seen, physical.id(model))
                 .push(" is null then ");
-            self.bind(array_literal(sight.all.iter().copied()))
+            self.bind(array_literal(rules.all.iter().copied()))
                 .push("::text[]");
         }
-        if sight.checked.is_empty() {
+        if rules.checked.is_empty() {
             return self.push(" else ").column(change, "\"n\"").push(" end");
         }
         let field = self.alias();
@@ -391,23 +261,31 @@ impl Sql {
         self.column(change, "\"x\"").push(") as ").push(&field);
         self.push("(\"o\" int, \"n\" text, \"f\" int, \"c\" json, \"w\" json) where ");
         self.column(&field, "\"f\"").push(" is null");
-        for (checked, visible) in &sight.checked {
+        for (checked, visible) in &rules.checked {
             let Some(relation) = physical.model.field(model, *checked).relation() else {
                 continue;
             };
             self.push(" or (")
                 .column(&field, "\"f\"")
                 .push(&format!(" = {} and (", checked.0));
-            // A link that came is one to a partner of after the change, one that went to a partner of before.
-            for (column, when) in [("\"c\"", When::After), ("\"w\"", When::Before)] {
+            // A new link leads to a partner as it was after the change, a removed one to a partner
+            // as it was before.
+            for (column, when) in [
+                ("\"c\"", SnapshotTime::After),
+                ("\"w\"", SnapshotTime::Before),
+            ] {
                 let (id, partner) = (self.alias(), self.alias());
-                self.push(if when == When::Before { " or " } else { "" });
+                self.push(if when == SnapshotTime::Before {
+                    " or "
+                } else {
+                    ""
+                });
                 self.push("exists (select 1 from json_array_elements_text(")
                     .column(&field, column);
                 self.push(") as ")
                     .push(&id)
                     .push("(id) where exists (select 1 from ");
-                self.enter(change, when);
+                self.enter_snapshot(change, when);
                 self.rows_of(physical, relation.target)
                     .push(" ")
                     .push(&partner)
@@ -420,7 +298,7 @@ impl Sql {
                     .push(" and ");
                 self.predicate(physical, relation.target, &partner, visible)
                     .push(" offset 0))");
-                self.leave_past();
+                self.leave_snapshot();
             }
             self.push("))");
         }
@@ -494,7 +372,9 @@ impl Sql {
         polarity: Polarity,
     ) -> &mut Self {
         let (parts, with, empty, polarity) = match matching {
-            Match::Told(place) => return self.column(aliases.change, &format!("\"b\"[{place}]")),
+            Match::OfChange(place) => {
+                return self.column(aliases.change, &format!("\"b\"[{place}]"));
+            }
             Match::Names { every, fields } => {
                 return self.names_hold(physical, model, aliases, *every, fields);
             }
@@ -531,7 +411,7 @@ impl Sql {
         fields: &[Option<FieldId>],
     ) -> &mut Self {
         let known: Vec<FieldId> = fields.iter().copied().flatten().collect();
-        // Of what is no update there are no names.
+        // Only updates have names.
         let Some(names) = aliases
             .names
             .filter(|_| !every || known.len() == fields.len())

@@ -1,9 +1,9 @@
-//! Statements that read the values by which subscriptions are found.
+//! Statements that read the values by which the hub's index finds subscriptions.
 
 use super::Statement;
-use super::event::{Events, Source};
-use super::history::When;
-use super::physical::{LinkAt, Physical};
+use super::changes::{ChangeBatch, RowSource};
+use super::history::SnapshotTime;
+use super::physical::Physical;
 use super::text::Sql;
 use crate::datamodel::{FieldId, ModelId};
 
@@ -16,13 +16,13 @@ pub enum Path {
     Linked(FieldId, FieldId),
 }
 
-/// Rows `(ordinal, path, value)`, two ints and a text: the values of the changed nodes, now or, of deleted ones, as they were. The
-/// path is told by its position in `paths`.
+/// Rows `(ordinal, path, value)`, two ints and a text: the values of the changed nodes, now or, of
+/// deleted ones, as they were. The path is its position in `paths`.
 pub fn event_values(
     physical: &Physical,
     model: ModelId,
     paths: &[Path],
-    events: &Events<'_>,
+    events: &ChangeBatch<'_>,
 ) -> Statement {
     let mut sql = Sql::new();
     sql.each(events, |sql, changes, living| {
@@ -38,11 +38,11 @@ pub fn event_values(
             model,
             changes,
             (&change, &row),
-            Source::of(living, true),
+            RowSource::of(living, true),
         )
         .push(" cross join lateral (");
         if !living {
-            sql.enter(&change, When::Before);
+            sql.enter_snapshot(&change, SnapshotTime::Before);
         }
         for (place, path) in paths.iter().enumerate() {
             sql.push(if place > 0 { " union all " } else { "" });
@@ -61,10 +61,11 @@ pub fn event_values(
             sql.push("select null::int as path, null::text as value");
         }
         if !living {
-            // From the deleted nodes to their partners: else all partners might be read first.
+            // From the deleted nodes to their partners: PostgreSQL might read all partners first
+            // otherwise.
             sql.push(" offset 0");
         }
-        sql.leave_past();
+        sql.leave_snapshot();
         sql.push(") ")
             .push(&found)
             .push(" where ")
@@ -98,36 +99,6 @@ impl Sql {
             .push(named)
             .push(" from ");
         self.rows_of(physical, target).push(" ").push(&partner);
-        match physical.link(relation) {
-            LinkAt::Own(column) => self
-                .push(" where ")
-                .column(&partner, physical.id(target))
-                .push(" = ")
-                .column(row, column),
-            LinkAt::Partner(column) => self
-                .push(" where ")
-                .column(&partner, column)
-                .push(" = ")
-                .column(row, physical.id(model)),
-            LinkAt::Table {
-                own,
-                partner: theirs,
-                ..
-            } => {
-                let link = self.alias();
-                self.push(" join ")
-                    .links_of(physical, relation.relation)
-                    .push(" ")
-                    .push(&link)
-                    .push(" on ");
-                self.column(&link, theirs)
-                    .push(" = ")
-                    .column(&partner, physical.id(target));
-                self.push(" where ")
-                    .column(&link, own)
-                    .push(" = ")
-                    .column(row, physical.id(model))
-            }
-        }
+        self.where_linked(physical, relation, &partner, row)
     }
 }

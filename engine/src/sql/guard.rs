@@ -1,8 +1,9 @@
-//! Statements that look whether rows are within a filter: what a write may reach, and what it has left behind.
+//! Statements that check rows against a filter: before a write, which it may change, and after it,
+//! what it has left.
 
 use super::Statement;
-use super::physical::{LinkAt, Physical};
-use super::predicate::Filter;
+use super::filter::Filter;
+use super::physical::Physical;
 use super::text::Sql;
 use crate::datamodel::{ModelId, RelationId, Side};
 
@@ -21,8 +22,8 @@ pub fn outside(physical: &Physical, model: ModelId, rows: &Filter, filter: &Filt
     sql.finish()
 }
 
-/// Returns a row if a partner of one of `rows`, which stand at the end `side` of the relation, does not satisfy the
-/// filter.
+/// Returns a row if a partner of one of `rows`, which stand at the end `side` of the relation, does
+/// not satisfy the filter.
 pub fn linked_outside(
     physical: &Physical,
     relation: RelationId,
@@ -41,7 +42,8 @@ pub fn linked_outside(
     sql.finish()
 }
 
-/// Returns the ids of the partners of `rows` that satisfy the filter, as an array literal (null: none).
+/// Returns the ids of the partners of `rows` that satisfy the filter, as an array literal (null:
+/// none).
 pub fn linked_ids(
     physical: &Physical,
     relation: RelationId,
@@ -61,8 +63,8 @@ pub fn linked_ids(
     sql.finish()
 }
 
-/// Returns the ids of the partners of `rows`, as an array literal (null: none), locked against changes in the order of
-/// the ids.
+/// Returns the ids of the partners of `rows`, as an array literal (null: none), locked against
+/// changes in the order of the ids.
 pub fn lock_linked(
     physical: &Physical,
     relation: RelationId,
@@ -100,52 +102,8 @@ impl Sql {
         let ends = physical.model.relation(relation);
         let (model, target) = (ends.end(side).model, ends.end(side.other()).model);
         self.push(physical.table(model)).push(" ").push(row);
-        match physical.link_at(relation, side) {
-            LinkAt::Own(column) => {
-                self.push(" join ")
-                    .push(physical.table(target))
-                    .push(" ")
-                    .push(partner)
-                    .push(" on ");
-                self.column(partner, physical.id(target))
-                    .push(" = ")
-                    .column(row, column);
-            }
-            LinkAt::Partner(column) => {
-                self.push(" join ")
-                    .push(physical.table(target))
-                    .push(" ")
-                    .push(partner)
-                    .push(" on ");
-                self.column(partner, column)
-                    .push(" = ")
-                    .column(row, physical.id(model));
-            }
-            LinkAt::Table {
-                table,
-                own,
-                partner: other,
-                ..
-            } => {
-                let link = self.alias();
-                self.push(" join ")
-                    .push(table)
-                    .push(" ")
-                    .push(&link)
-                    .push(" on ");
-                self.column(&link, own)
-                    .push(" = ")
-                    .column(row, physical.id(model));
-                self.push(" join ")
-                    .push(physical.table(target))
-                    .push(" ")
-                    .push(partner)
-                    .push(" on ");
-                self.column(partner, physical.id(target))
-                    .push(" = ")
-                    .column(&link, other);
-            }
-        }
+        let link = physical.link_row_at(relation, side);
+        self.join_partners(physical, &link, target, (row, partner));
         self.push(" where ").predicate(physical, model, row, rows)
     }
 }

@@ -1,32 +1,33 @@
-//! Tables as they were before or after the transaction of a change: today's rows, without those that the change log says
-//! were written since, and with these as the log keeps them.
+//! Tables as they were before or after the transaction of a change: the current rows, without those
+//! that were written since according to the change log, and with the versions of these that the log
+//! keeps.
 //!
-//! The log is read in the statement that reads the tables, so that both are of one snapshot: whatever a table shows,
-//! the log holds, stamped or not.
+//! The statement that reads the tables reads the log as well, so that both belong to one snapshot:
+//! the log holds every change that the tables show, stamped or not.
 
 use super::Statement;
 use super::physical::{LinkAt, Physical};
 use super::text::{Sql, array_literal};
 use crate::datamodel::{ModelId, RelationId, Side};
 
-/// A moment in the log, seen from the transaction of the change at hand.
+/// A moment in the log, relative to the transaction of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum When {
+pub(super) enum SnapshotTime {
     Before,
     After,
 }
 
 /// The moment as of which tables are read.
 #[derive(Debug, Clone)]
-pub(super) struct Past {
+pub(super) struct Snapshot {
     /// The alias of the change, whose column `a` is the position of its transaction.
     pub change: String,
-    pub when: When,
+    pub when: SnapshotTime,
 }
 
 /// A table of which a statement reads earlier rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Remembered {
+enum HistoricTable {
     Rows(ModelId),
     Links(RelationId),
 }
@@ -34,8 +35,8 @@ enum Remembered {
 /// The tables of which a statement reads earlier rows.
 #[derive(Debug, Default)]
 pub(super) struct History {
-    tables: Vec<Remembered>,
-    /// Of this model only the changed nodes are looked at, unless it is among `tables`.
+    tables: Vec<HistoricTable>,
+    /// Of this model only the changed nodes are read, unless it is among `tables`.
     changed: Option<ModelId>,
 }
 
@@ -43,29 +44,29 @@ pub(super) struct History {
 const UNSTAMPED: &str = "9223372036854775807";
 
 impl Sql {
-    /// From here on, partners are looked at as they were at that moment.
-    pub(super) fn enter(&mut self, change: &str, when: When) {
-        self.past = Some(Past {
+    /// From here on, partners are read as of that moment.
+    pub(super) fn enter_snapshot(&mut self, change: &str, when: SnapshotTime) {
+        self.snapshot = Some(Snapshot {
             change: change.to_owned(),
             when,
         });
     }
 
-    pub(super) fn leave_past(&mut self) {
-        self.past = None;
+    pub(super) fn leave_snapshot(&mut self) {
+        self.snapshot = None;
     }
 
     pub(super) fn reads_snapshot(&self) -> bool {
-        self.past.is_some()
+        self.snapshot.is_some()
     }
 
-    /// Writes a model's table, or in the past what were its rows.
+    /// Writes a model's table, or a sub-select of its rows as of the snapshot's moment.
     pub(super) fn rows_of(&mut self, physical: &Physical, model: ModelId) -> &mut Self {
-        let Some(past) = self.past.clone() else {
+        let Some(snapshot) = self.snapshot.clone() else {
             return self.push(physical.table(model));
         };
-        self.remember(Remembered::Rows(model));
-        self.past_rows(physical, model, &past)
+        self.read_history_of(HistoricTable::Rows(model));
+        self.snapshot_rows(physical, model, &snapshot)
     }
 
     /// The row of the changed node itself, at that moment: `(select …)`, at most one row.
@@ -73,13 +74,13 @@ impl Sql {
         &mut self,
         physical: &Physical,
         model: ModelId,
-        past: &Past,
+        snapshot: &Snapshot,
     ) -> &mut Self {
         self.history.changed = Some(model);
-        self.past_rows(physical, model, past)
+        self.snapshot_rows(physical, model, snapshot)
     }
 
-    /// Writes a relation table, or in the past what were its rows.
+    /// Writes a relation table, or a sub-select of its rows as of the snapshot's moment.
     pub(super) fn links_of(&mut self, physical: &Physical, relation: RelationId) -> &mut Self {
         let LinkAt::Table {
             table,
@@ -90,32 +91,37 @@ impl Sql {
         else {
             return self.push("(select)");
         };
-        let Some(past) = self.past.clone() else {
+        let Some(snapshot) = self.snapshot.clone() else {
             return self.push(table);
         };
-        let of = Remembered::Links(relation);
-        self.remember(of);
-        self.past_source(table, of, &[(own, "node"), (partner, "partner")], &past)
+        let of = HistoricTable::Links(relation);
+        self.read_history_of(of);
+        self.snapshot_source(table, of, &[(own, "node"), (partner, "partner")], &snapshot)
     }
 
-    fn past_rows(&mut self, physical: &Physical, model: ModelId, past: &Past) -> &mut Self {
+    fn snapshot_rows(
+        &mut self,
+        physical: &Physical,
+        model: ModelId,
+        snapshot: &Snapshot,
+    ) -> &mut Self {
         let (table, id) = (physical.table(model), physical.id(model));
-        self.past_source(table, Remembered::Rows(model), &[(id, "node")], past)
+        self.snapshot_source(table, HistoricTable::Rows(model), &[(id, "node")], snapshot)
     }
 
     /// `keys`: columns of the table, and where the log has their values.
-    fn past_source(
+    fn snapshot_source(
         &mut self,
         table: &str,
-        of: Remembered,
+        of: HistoricTable,
         keys: &[(&str, &str)],
-        Past { change, when }: &Past,
+        Snapshot { change, when }: &Snapshot,
     ) -> &mut Self {
         let (row, later, was) = (self.alias(), self.alias(), self.alias());
         // A row's first change after that moment holds the row as it was then.
         let [later_than, since] = match when {
-            When::Before => [" >= ", " < "],
-            When::After => [" > ", " <= "],
+            SnapshotTime::Before => [" >= ", " < "],
+            SnapshotTime::After => [" > ", " <= "],
         };
         self.push("(select ")
             .push(&row)
@@ -124,7 +130,7 @@ impl Sql {
             .push(" ")
             .push(&row);
         self.push(" where not exists (select 1 from ")
-            .remembered(of)
+            .history_name(of)
             .push(" ")
             .push(&later);
         self.push(" where ");
@@ -141,7 +147,7 @@ impl Sql {
         self.push(" union all select (")
             .column(&was, "was")
             .push(").* from ")
-            .remembered(of);
+            .history_name(of);
         self.push(" ")
             .push(&was)
             .push(" where ")
@@ -157,23 +163,23 @@ impl Sql {
             .push(")")
     }
 
-    fn remember(&mut self, of: Remembered) {
+    fn read_history_of(&mut self, of: HistoricTable) {
         if !self.history.tables.contains(&of) {
             self.history.tables.push(of);
         }
     }
 
-    /// The name under which the statement has a table's part of the log.
-    fn remembered(&mut self, of: Remembered) -> &mut Self {
+    /// The name of the `with` query that holds a table's part of the log.
+    fn history_name(&mut self, of: HistoricTable) -> &mut Self {
         let name = match of {
-            Remembered::Rows(model) => format!("rows~{}", model.0),
-            Remembered::Links(relation) => format!("links~{}", relation.0),
+            HistoricTable::Rows(model) => format!("rows~{}", model.0),
+            HistoricTable::Links(relation) => format!("links~{}", relation.0),
         };
         self.name(&name)
     }
 
-    /// Ends the statement, and puts before it what it needs of the log since a position, where it looks at the past; of
-    /// the changed model the nodes with these ids.
+    /// Ends the statement. One that reads snapshots begins with the rows of the log that it needs:
+    /// those since a position, and of the changed model those of the nodes with these ids.
     pub(super) fn finish_with_history<'a>(
         mut self,
         physical: &Physical,
@@ -184,7 +190,7 @@ impl Sql {
             tables,
             changed: model,
         } = std::mem::take(&mut self.history);
-        let alone = model.filter(|model| !tables.contains(&Remembered::Rows(*model)));
+        let alone = model.filter(|model| !tables.contains(&HistoricTable::Rows(*model)));
         if tables.is_empty() && alone.is_none() {
             return self.finish();
         }
@@ -215,7 +221,8 @@ impl Sql {
             sql.push(")");
         };
         let columns = "select c.sequence, c.table_name, c.kind, c.node, c.partner, c.old, ";
-        // One walk along each table, and a hash join: a look at the log for each stamp costs twenty times as much.
+        // One walk along each table, and a hash join: a look at the log for each stamp costs twenty
+        // times as much.
         self.push(columns)
             .push("s.position from gom.change c join gom.stamp s on s.transaction = c.transaction");
         self.push(
@@ -247,17 +254,17 @@ impl Sql {
             self.push(" offset 0) c");
         }
         self.push(") l)");
-        for of in tables.iter().copied().chain(alone.map(Remembered::Rows)) {
+        for of in tables.iter().copied().chain(alone.map(HistoricTable::Rows)) {
             self.push(", ")
-                .remembered(of)
+                .history_name(of)
                 .push(" as materialized (select node, partner, position, since, existed, ");
             match of {
-                Remembered::Rows(model) => {
+                HistoricTable::Rows(model) => {
                     self.push("jsonb_populate_record(null::")
                         .push(physical.table(model))
                         .push(", old) as was");
                 }
-                Remembered::Links(relation) => {
+                HistoricTable::Links(relation) => {
                     let LinkAt::Table {
                         table,
                         own,
@@ -286,10 +293,10 @@ impl Sql {
     }
 }
 
-fn logged_name(physical: &Physical, of: Remembered) -> &str {
+fn logged_name(physical: &Physical, of: HistoricTable) -> &str {
     match of {
-        Remembered::Rows(model) => &physical.model.model(model).table,
-        Remembered::Links(relation) => physical.link_table(relation),
+        HistoricTable::Rows(model) => &physical.model.model(model).table,
+        HistoricTable::Links(relation) => physical.link_table(relation),
     }
 }
 

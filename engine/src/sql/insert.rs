@@ -9,14 +9,16 @@ use crate::datamodel::{FieldId, ModelId};
 /// A new row.
 #[derive(Debug)]
 pub struct Insert<'a> {
+    /// The row's model.
     pub model: ModelId,
+    /// The columns that get a value; the others are null or have the database's default.
     pub values: Vec<(FieldId, Param)>,
     /// Quoted link columns of the row, the partner's model, and the partner.
     pub links: Vec<(&'a str, ModelId, Node)>,
 }
 
-/// Inserts a row. Returns its id and then each link as stored (null: that partner does not exist), or all its
-/// columns.
+/// Inserts a row. Returns its id and then each link as stored (null: that partner does not exist),
+/// or all its columns.
 pub fn insert(physical: &Physical, row: &Insert<'_>, returning: Returning) -> Statement {
     let mut sql = Sql::new();
     sql.insert(physical, row);
@@ -33,12 +35,13 @@ pub fn insert(physical: &Physical, row: &Insert<'_>, returning: Returning) -> St
     sql.finish()
 }
 
-/// Inserts several rows by one statement, in their order: so subscribers receive their events. Foreign keys among them are
-/// checked at its end. Returns one row with the links asked for, each by the position of its row and its quoted column.
+/// Inserts several rows by one statement, in their order: subscribers receive their events in this
+/// order. Foreign keys among them are checked at its end. Returns one row with the requested links,
+/// each by the position of its row and its quoted column.
 pub fn insert_all(physical: &Physical, rows: &[Insert<'_>], links: &[(usize, &str)]) -> Statement {
     let mut sql = Sql::new();
-    // PostgreSQL carries out what the main query does not read at the end, from the last to the first (`lcons` in
-    // ExecInitModifyTable).
+    // PostgreSQL carries out what the main query does not read at the end, from the last to the
+    // first (`lcons` in ExecInitModifyTable).
     for (i, row) in rows.iter().enumerate().rev() {
         sql.push(if i + 1 == rows.len() { "with " } else { ", " })
             .push(&format!("row{i} as ("));

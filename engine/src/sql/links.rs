@@ -1,13 +1,15 @@
-//! Statements that tie and cut links, wherever they are kept. Anyone who holds the link in a column is stamped with it.
+//! Statements that make and remove links, in whichever row they are stored. A row that holds the
+//! link in a column gets the stamps of its model as well.
 
+use super::filter::Filter;
+use super::link_row::{LinkHolder, LinkRow};
 use super::physical::{LinkAt, Physical};
-use super::predicate::Filter;
 use super::text::Sql;
 use super::write::{Linked, Lock, Node};
 use super::{Param, Statement};
 use crate::datamodel::{FieldId, ModelId, RelationRef};
 
-/// A column that says who wrote a row, and what it is set to.
+/// A column that names the writer of a row, and its value.
 pub type Stamp = (FieldId, String);
 
 /// Makes a node the parent's partner. Returns the partner's id; null or no row: it does not exist.
@@ -96,7 +98,8 @@ pub fn link(physical: &Physical, linked: Linked<'_>, child: &Node, stamps: &[Sta
     sql.finish()
 }
 
-/// Removes the links of the parent to partners that satisfy the filter (a link in the parent's own row: in any case).
+/// Removes the links of the parent to partners that satisfy the filter (a link in the parent's own
+/// row: in any case).
 pub fn cut_from_parent(
     physical: &Physical,
     linked: Linked<'_>,
@@ -104,56 +107,25 @@ pub fn cut_from_parent(
     stamps: &[Stamp],
 ) -> Statement {
     let mut sql = Sql::new();
-    let Linked {
-        relation,
-        parent_model,
-        parent,
-    } = linked;
-    let target = relation.target;
-    match physical.link(relation) {
-        LinkAt::Own(column) => {
-            sql.cut(physical, parent_model, None, column, stamps);
-            sql.push(physical.id(parent_model))
-                .push(" = ")
-                .bind(parent.clone());
+    let target = linked.relation.target;
+    let link = physical.link_row(linked.relation);
+    let row = (!matches!(link.holder, LinkHolder::Own(_))).then(|| sql.alias());
+    sql.cut(physical, &link, row.as_deref(), stamps)
+        .optional_column(row.as_deref(), link.own)
+        .push(" = ")
+        .bind(linked.parent.clone());
+    let Some(row) = row.filter(|_| !among.is_true()) else {
+        return sql.finish();
+    };
+    match link.holder {
+        LinkHolder::Table => {
+            sql.push(" and ")
+                .partner_exists(physical, target, (&row, link.partner), among)
         }
-        LinkAt::Partner(column) => {
-            let row = sql.alias();
-            sql.cut(physical, target, Some(&row), column, stamps);
-            sql.column(&row, column).push(" = ").bind(parent.clone());
-            if !among.is_true() {
-                sql.push(" and ").predicate(physical, target, &row, among);
-            }
+        LinkHolder::Own(_) | LinkHolder::Partner(_) => {
+            sql.push(" and ").predicate(physical, target, &row, among)
         }
-        LinkAt::Table {
-            table,
-            own,
-            partner,
-            ..
-        } => {
-            let link = sql.alias();
-            sql.push("delete from ")
-                .push(table)
-                .push(" ")
-                .push(&link)
-                .push(" where ");
-            sql.column(&link, own).push(" = ").bind(parent.clone());
-            if !among.is_true() {
-                let row = sql.alias();
-                sql.push(" and exists (select 1 from ")
-                    .push(physical.table(target))
-                    .push(" ")
-                    .push(&row);
-                sql.push(" where ")
-                    .column(&row, physical.id(target))
-                    .push(" = ")
-                    .column(&link, partner);
-                sql.push(" and ")
-                    .predicate(physical, target, &row, among)
-                    .push(")");
-            }
-        }
-    }
+    };
     sql.finish()
 }
 
@@ -161,32 +133,14 @@ pub fn cut_from_parent(
 pub fn cut_from_child(
     physical: &Physical,
     relation: RelationRef,
-    parent_model: ModelId,
     child: &Node,
     stamps: &[Stamp],
 ) -> Statement {
     let mut sql = Sql::new();
-    match physical.link(relation) {
-        LinkAt::Own(column) => {
-            sql.cut(physical, parent_model, None, column, stamps);
-            sql.push(column)
-                .push(" = ")
-                .node(physical, relation.target, child);
-        }
-        LinkAt::Partner(column) => {
-            let row = sql.alias();
-            sql.cut(physical, relation.target, Some(&row), column, stamps);
-            sql.predicate(physical, relation.target, &row, &child.filter());
-        }
-        LinkAt::Table { table, partner, .. } => {
-            sql.push("delete from ")
-                .push(table)
-                .push(" where ")
-                .push(partner)
-                .push(" = ");
-            sql.node(physical, relation.target, child);
-        }
-    }
+    let link = physical.link_row(relation);
+    let row = sql.alias_of_child(&link);
+    sql.cut(physical, &link, row.as_deref(), stamps)
+        .links_child(physical, relation, row.as_deref(), child);
     sql.finish()
 }
 
@@ -199,46 +153,23 @@ pub fn cut_pair(
 ) -> Statement {
     let mut sql = Sql::new();
     let Linked {
-        relation,
-        parent_model,
-        parent,
+        relation, parent, ..
     } = linked;
-    match physical.link(relation) {
-        LinkAt::Own(column) => {
-            sql.cut(physical, parent_model, None, column, stamps);
-            sql.push(physical.id(parent_model))
-                .push(" = ")
-                .bind(parent.clone())
-                .push(" and ")
-                .push(column);
-            sql.push(" = ").node(physical, relation.target, child);
-        }
-        LinkAt::Partner(column) => {
-            let row = sql.alias();
-            sql.cut(physical, relation.target, Some(&row), column, stamps);
-            sql.predicate(physical, relation.target, &row, &child.filter());
-            sql.push(" and ")
-                .column(&row, column)
-                .push(" = ")
-                .bind(parent.clone());
-        }
-        LinkAt::Table {
-            table,
-            own,
-            partner,
-            ..
-        } => {
-            sql.push("delete from ")
-                .push(table)
-                .push(" where ")
-                .push(own)
-                .push(" = ")
-                .bind(parent.clone());
-            sql.push(" and ")
-                .push(partner)
-                .push(" = ")
-                .node(physical, relation.target, child);
-        }
+    let link = physical.link_row(relation);
+    let row = sql.alias_of_child(&link);
+    sql.cut(physical, &link, row.as_deref(), stamps);
+    if let Some(row) = &row {
+        sql.links_child(physical, relation, Some(row), child)
+            .push(" and ")
+            .column(row, link.own)
+            .push(" = ")
+            .bind(parent.clone());
+    } else {
+        sql.push(link.own)
+            .push(" = ")
+            .bind(parent.clone())
+            .push(" and ")
+            .links_child(physical, relation, None, child);
     }
     sql.finish()
 }
@@ -247,58 +178,32 @@ pub fn cut_pair(
 pub fn other_parent(
     physical: &Physical,
     relation: RelationRef,
-    parent_model: ModelId,
     child: &Node,
     except: Option<&Param>,
 ) -> Statement {
     let mut sql = Sql::new();
-    let parent_column = match physical.link(relation) {
-        LinkAt::Own(column) => {
-            sql.push("select 1 from ")
-                .push(physical.table(parent_model))
-                .push(" where ")
-                .push(column)
-                .push(" = ");
-            sql.node(physical, relation.target, child);
-            physical.id(parent_model)
-        }
-        LinkAt::Partner(column) => {
-            let row = sql.alias();
-            sql.push("select 1 from ")
-                .push(physical.table(relation.target))
-                .push(" ")
-                .push(&row)
-                .push(" where ");
-            sql.predicate(physical, relation.target, &row, &child.filter())
-                .push(" and ");
-            sql.column(&row, column).push(" is not null");
-            column
-        }
-        LinkAt::Table {
-            table,
-            own,
-            partner,
-            ..
-        } => {
-            sql.push("select 1 from ")
-                .push(table)
-                .push(" where ")
-                .push(partner)
-                .push(" = ");
-            sql.node(physical, relation.target, child);
-            own
-        }
-    };
+    let link = physical.link_row(relation);
+    let row = sql.alias_of_child(&link);
+    sql.push("select 1 from ").push(link.table);
+    if let Some(row) = &row {
+        sql.push(" ").push(row);
+    }
+    sql.push(" where ")
+        .links_child(physical, relation, row.as_deref(), child);
+    if let Some(row) = &row {
+        sql.push(" and ").column(row, link.own).push(" is not null");
+    }
     if let Some(parent) = except {
         sql.push(" and ")
-            .push(parent_column)
+            .push(link.own)
             .push(" <> ")
             .bind(parent.clone());
     }
     sql.finish()
 }
 
-/// Returns a row if the parent has a partner other than the child, of those that satisfy the filter.
+/// Returns a row if the parent has a partner other than the child, of those that satisfy the
+/// filter.
 pub fn other_children(
     physical: &Physical,
     linked: Linked<'_>,
@@ -307,56 +212,30 @@ pub fn other_children(
 ) -> Statement {
     let mut sql = Sql::new();
     let Linked {
-        relation,
-        parent_model,
-        parent,
+        relation, parent, ..
     } = linked;
     let target = relation.target;
-    // The row that holds the link; the child's id stands in one of its columns.
+    let link = physical.link_row(relation);
     let row = sql.alias();
-    let (table, held_by, child_column) = match physical.link(relation) {
-        LinkAt::Own(column) => (
-            physical.table(parent_model),
-            physical.id(parent_model),
-            column,
-        ),
-        LinkAt::Partner(column) => (physical.table(target), column, physical.id(target)),
-        LinkAt::Table {
-            table,
-            own,
-            partner,
-            ..
-        } => (table, own, partner),
-    };
     sql.push("select 1 from ")
-        .push(table)
+        .push(link.table)
         .push(" ")
         .push(&row)
         .push(" where ");
-    sql.column(&row, held_by).push(" = ").bind(parent.clone());
-    if matches!(physical.link(relation), LinkAt::Own(_)) {
+    sql.column(&row, link.own).push(" = ").bind(parent.clone());
+    if matches!(link.holder, LinkHolder::Own(_)) {
         sql.push(" and ")
-            .column(&row, child_column)
+            .column(&row, link.partner)
             .push(" is not null");
     }
     if !among.is_true() {
-        let child = sql.alias();
-        sql.push(" and exists (select 1 from ")
-            .push(physical.table(target))
-            .push(" ")
-            .push(&child);
-        sql.push(" where ")
-            .column(&child, physical.id(target))
-            .push(" = ")
-            .column(&row, child_column);
         sql.push(" and ")
-            .predicate(physical, target, &child, among)
-            .push(")");
+            .partner_exists(physical, target, (&row, link.partner), among);
     }
     if let Some(child) = except {
         // A child that does not exist is no exception.
         sql.push(" and ")
-            .column(&row, child_column)
+            .column(&row, link.partner)
             .push(" is distinct from ");
         sql.node(physical, target, child);
     }
@@ -364,8 +243,8 @@ pub fn other_children(
     sql.finish()
 }
 
-/// Stamps the partners of rows that are about to be deleted, where the partners' own rows hold the link (which the
-/// foreign key cuts).
+/// Stamps the partners of rows that are about to be deleted, where the partners' own rows hold the
+/// link (which the foreign key cuts).
 pub fn stamp_partners(
     physical: &Physical,
     model: ModelId,
@@ -392,24 +271,82 @@ pub fn stamp_partners(
 }
 
 impl Sql {
-    /// Empties the column of rows that holds a link: `update … set … = null where `.
+    /// Begins the statement that removes links, by an emptied column or a deleted row: `… where `.
     fn cut(
         &mut self,
         physical: &Physical,
-        model: ModelId,
+        link: &LinkRow<'_>,
         row: Option<&str>,
-        column: &str,
         stamps: &[Stamp],
     ) -> &mut Self {
-        self.push("update ").push(physical.table(model));
+        let nullable = link.nullable();
+        self.push(match nullable {
+            Some(_) => "update ",
+            None => "delete from ",
+        })
+        .push(link.table);
         if let Some(row) = row {
             self.push(" ").push(row);
         }
-        self.push(" set ")
-            .push(column)
-            .push(" = null")
-            .stamps(physical, model, stamps)
-            .push(" where ")
+        if let Some((model, column)) = nullable {
+            self.push(" set ")
+                .push(column)
+                .push(" = null")
+                .stamps(physical, model, stamps);
+        }
+        self.push(" where ")
+    }
+
+    /// An alias where the child's own row holds the link: its conditions are on that row.
+    fn alias_of_child(&mut self, link: &LinkRow<'_>) -> Option<String> {
+        matches!(link.holder, LinkHolder::Partner(_)).then(|| self.alias())
+    }
+
+    /// The row that holds a link, which has an alias if it is the child's own, links the child.
+    fn links_child(
+        &mut self,
+        physical: &Physical,
+        relation: RelationRef,
+        row: Option<&str>,
+        child: &Node,
+    ) -> &mut Self {
+        match row {
+            Some(row) => self.predicate(physical, relation.target, row, &child.filter()),
+            None => self
+                .push(physical.link_row(relation).partner)
+                .push(" = ")
+                .node(physical, relation.target, child),
+        }
+    }
+
+    /// `exists (…)`: the partner that a column of a row names satisfies the filter.
+    fn partner_exists(
+        &mut self,
+        physical: &Physical,
+        target: ModelId,
+        (row, column): (&str, &str),
+        filter: &Filter,
+    ) -> &mut Self {
+        let partner = self.alias();
+        self.push("exists (select 1 from ")
+            .push(physical.table(target))
+            .push(" ")
+            .push(&partner);
+        self.push(" where ")
+            .column(&partner, physical.id(target))
+            .push(" = ")
+            .column(row, column);
+        self.push(" and ")
+            .predicate(physical, target, &partner, filter)
+            .push(")")
+    }
+
+    /// The column of the row with that alias, or of a statement's only table.
+    fn optional_column(&mut self, row: Option<&str>, column: &str) -> &mut Self {
+        match row {
+            Some(row) => self.column(row, column),
+            None => self.push(column),
+        }
     }
 
     fn stamps(&mut self, physical: &Physical, model: ModelId, stamps: &[Stamp]) -> &mut Self {

@@ -6,7 +6,7 @@ use super::text::{Sql, quoted};
 use crate::datamodel::OWN_COLUMN;
 
 /// PostgreSQL cuts longer names.
-const MAX_NAME: usize = 63;
+const MAX_NAME_BYTES: usize = 63;
 
 impl Sql {
     /// A type's name: from the schema, never from a request.
@@ -16,7 +16,8 @@ impl Sql {
             .push("'::text")
     }
 
-    /// ` as "key"`; where a key is too long for a column's name, all keys are written by `object_of`.
+    /// ` as "key"`; where a key is too long for a column's name, all keys are written by
+    /// `object_of`.
     pub(super) fn key(&mut self, keys: &[&str], position: usize, key: &str) -> &mut Self {
         self.push(" as ");
         if has_long_key(keys) {
@@ -75,5 +76,5 @@ pub(super) fn key_column(keys: &[&str], position: usize) -> String {
 }
 
 fn has_long_key(keys: &[&str]) -> bool {
-    keys.iter().any(|key| key.len() > MAX_NAME)
+    keys.iter().any(|key| key.len() > MAX_NAME_BYTES)
 }

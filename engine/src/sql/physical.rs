@@ -1,5 +1,5 @@
-//! Names of tables and columns as they stand in SQL, made once from the datamodel, and where the links of
-//! each relation are found.
+//! Names of tables and columns as they stand in SQL, made once from the datamodel, and where the
+//! links of each relation are found.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
@@ -13,9 +13,11 @@ use crate::datamodel::{
 /// The datamodel with its names quoted for SQL.
 #[derive(Debug)]
 pub struct Physical {
+    /// The datamodel itself.
     pub model: DataModel,
     tables: Vec<String>,
-    /// For each model and field the quoted column (for scalar lists and links in other tables: unused).
+    /// For each model and field the quoted column (for scalar lists and links in other tables:
+    /// unused).
     columns: Vec<Vec<String>>,
     /// Per model and field, the qualified table of a scalar list.
     list_tables: Vec<Vec<Option<String>>>,
@@ -23,16 +25,16 @@ pub struct Physical {
     schema: String,
     schema_name: String,
     logged: HashMap<String, Logged>,
-    /// Relation tables made by old servers whose `id` column must be given a value. Only the database tells,
-    /// which may come later than the datamodel.
+    /// Relation tables made by old servers whose `id` column needs a value in each insertion. Set
+    /// from the catalog, which may be read later than the datamodel.
     links_with_required_id: OnceLock<HashSet<RelationId>>,
-    /// Whether there is a change log. Only the database tells.
+    /// Whether there is a change log. Set from the catalog.
     has_log: OnceLock<bool>,
-    /// Whether Gom's own tables of values that each owner has are there. Only the database tells.
+    /// Whether Gom's own tables of per-owner values exist. Set from the catalog.
     has_own_values: OnceLock<bool>,
 }
 
-/// What the datamodel alone does not tell about the database.
+/// What the datamodel does not state about the database.
 #[derive(Debug, Clone)]
 pub struct PhysicalOptions {
     /// The PostgreSQL schema of the model's tables.
@@ -40,6 +42,7 @@ pub struct PhysicalOptions {
 }
 
 impl PhysicalOptions {
+    /// The options for tables in the schema of that name, unquoted.
     pub fn in_schema(schema: &str) -> Self {
         PhysicalOptions {
             schema: schema.to_owned(),
@@ -50,8 +53,11 @@ impl PhysicalOptions {
 /// What a table of the datamodel holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Logged {
+    /// The rows of a model.
     Nodes(ModelId),
+    /// The links of a relation.
     Links(RelationId),
+    /// The items of a scalar list.
     List(ModelId, FieldId),
 }
 
@@ -76,17 +82,22 @@ pub enum LinkAt<'a> {
     Own(&'a str),
     /// In the partner's row: the quoted column.
     Partner(&'a str),
-    /// In a relation table: its qualified name, the quoted column with this end's ids, the one with the
-    /// partner's, and the `id` column that old tables want filled.
+    /// In a relation table: its qualified name, the quoted column with this end's ids, the one with
+    /// the partner's, and the `id` column that old tables want filled.
     Table {
+        /// The qualified table.
         table: &'a str,
+        /// The column with this end's ids.
         own: &'a str,
+        /// The column with the partner's ids.
         partner: &'a str,
+        /// The `id` column, where the database makes no value for it.
         id: Option<&'a str>,
     },
 }
 
 impl Physical {
+    /// Quotes the names of a checked datamodel.
     pub fn new(model: DataModel, options: &PhysicalOptions) -> Self {
         let schema = quoted(&options.schema);
         let qualified = |table: &str| format!("{schema}.{}", quoted(table));
@@ -145,33 +156,32 @@ impl Physical {
         }
     }
 
-    /// Says, once the database has been looked at, which relation tables want an id. Later calls change
-    /// nothing.
+    /// Sets, from the catalog, which relation tables need an id. Later calls have no effect.
     pub fn set_links_with_required_id(&self, relations: HashSet<RelationId>) {
-        // Whoever comes second has seen the same database.
+        // A second call has read the same catalog.
         let _ = self.links_with_required_id.set(relations);
     }
 
-    /// Says, once the database has been looked at, whether it has a change log: one that is served as it stands may have
-    /// none. Later calls change nothing.
+    /// Sets, from the catalog, whether there is a change log: a database that is served as it
+    /// stands may have none. Later calls have no effect.
     pub fn set_log(&self, has_log: bool) {
-        // Whoever comes second has seen the same database.
+        // A second call has read the same catalog.
         let _ = self.has_log.set(has_log);
     }
 
-    /// Whether there is a change log, as far as is known.
+    /// Whether there is a change log; true until [`Physical::set_log`] is called.
     pub fn has_log(&self) -> bool {
         self.has_log.get().copied().unwrap_or(true)
     }
 
-    /// Says, once the database has been looked at, whether it has Gom's own tables of values that each owner has.
-    /// Later calls change nothing.
+    /// Sets, from the catalog, whether Gom's own tables of per-owner values exist. Later calls have
+    /// no effect.
     pub fn set_own_values(&self, has_own_values: bool) {
-        // Anyone who comes second has seen the same database.
+        // A second call has read the same catalog.
         let _ = self.has_own_values.set(has_own_values);
     }
 
-    /// Whether they are there, as far as is known.
+    /// Whether they exist; true until [`Physical::set_own_values`] is called.
     pub fn has_own_values(&self) -> bool {
         self.has_own_values.get().copied().unwrap_or(true)
     }
@@ -186,7 +196,8 @@ impl Physical {
         self.logged.get(table).copied()
     }
 
-    /// The name, without the schema, of the table in which a relation's links are; nothing where they are in a column.
+    /// The name, without the schema, of the table in which a relation's links are; nothing where
+    /// they are in a column.
     pub fn link_table(&self, relation: RelationId) -> &str {
         match &self.model.relation(relation).storage {
             RelationStorage::Table { table, .. } => table,
@@ -221,7 +232,7 @@ impl Physical {
             .unwrap_or_default()
     }
 
-    /// The SQL type of a model's ids, to cast parameters whose type nothing else tells.
+    /// The SQL type of a model's ids, to cast parameters whose type PostgreSQL cannot infer.
     pub fn id_type(&self, model: ModelId) -> &'static str {
         match self.model.model(model).id_field().kind {
             FieldKind::Scalar(ScalarType::Uuid) => "uuid",

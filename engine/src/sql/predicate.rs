@@ -1,154 +1,16 @@
-//! Filters over a model's rows, and their SQL.
+//! The SQL of filters over a model's rows.
 //!
-//! A filter on a relation that pins the partner by a unique value becomes a scalar sub-select on the link
-//! (`"assignedTo" = (select …)`), so that PostgreSQL can walk an index on the link; everything else becomes
-//! `exists`. See docs/adr for the measurement.
-
-use std::sync::Arc;
+//! A filter on a relation that pins the partner by a unique value becomes a scalar sub-select on
+//! the link (`"assignedTo" = (select …)`), so that PostgreSQL can walk an index on the link;
+//! everything else becomes `exists`. See docs/adr for the measurement.
 
 use super::Comparison;
-use super::Param;
+use super::entries::MaskedForm;
+use super::filter::{Filter, Operand, Quantifier};
+use super::link_row::LinkHolder;
 use super::physical::{LinkAt, Physical};
-use super::read::MaskedForm;
 use super::text::{Sql, array_literal, like_escaped};
-use super::view::View;
 use crate::datamodel::{FieldId, ModelId};
-
-/// A condition on a row of some model.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Filter {
-    /// All hold; of nothing: true.
-    And(Vec<Filter>),
-    /// One holds; of nothing: false.
-    Or(Vec<Filter>),
-    /// None holds; of nothing: true.
-    Nor(Vec<Filter>),
-    Compare {
-        field: FieldId,
-        comparison: Comparison,
-        operand: Operand,
-    },
-    /// As [`Filter::Compare`], of the field as the viewer reads it.
-    CompareView {
-        field: FieldId,
-        view: Arc<View>,
-        comparison: Comparison,
-        operand: Operand,
-    },
-    Related {
-        field: FieldId,
-        quantifier: Quantifier,
-        filter: Box<Filter>,
-    },
-    /// A to-one relation field without a partner.
-    Unrelated { field: FieldId },
-    /// The row's id is one of those in a parameter that holds an array.
-    IdIn(Param),
-    /// The row's id.
-    IdIs(Param),
-    /// The filter is false, or unknown for want of a value.
-    NotTrue(Box<Filter>),
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum Operand {
-    Null,
-    One(String),
-    Many(Vec<Option<String>>),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Quantifier {
-    /// The partner of a to-one relation exists and satisfies the filter.
-    Is,
-    Some,
-    None,
-}
-
-impl Filter {
-    pub const TRUE: Filter = Filter::And(Vec::new());
-    pub const FALSE: Filter = Filter::Or(Vec::new());
-
-    /// Both hold. What is said twice stands once, so that a filter which repeats the viewer's own row rule
-    /// costs nothing.
-    #[must_use]
-    pub fn and(self, other: Filter) -> Filter {
-        let mut parts = Vec::new();
-        for filter in [self, other] {
-            let given = match filter {
-                Filter::And(parts) => parts,
-                one => vec![one],
-            };
-            for part in given {
-                if !part.is_true() && !parts.contains(&part) {
-                    parts.push(part);
-                }
-            }
-        }
-        if parts.len() == 1 {
-            parts.swap_remove(0)
-        } else {
-            Filter::And(parts)
-        }
-    }
-
-    /// All partners satisfy the filter: none is there for which it is not true.
-    pub fn every(field: FieldId, filter: Filter, among: Filter) -> Filter {
-        let violates = among.and(Filter::NotTrue(Box::new(filter)));
-        Filter::Related {
-            field,
-            quantifier: Quantifier::None,
-            filter: Box::new(violates),
-        }
-    }
-
-    pub fn is_true(&self) -> bool {
-        matches!(self, Filter::And(parts) if parts.iter().all(Filter::is_true))
-    }
-
-    /// Whether other rows than the one at hand decide it.
-    pub fn is_related(&self) -> bool {
-        match self {
-            Filter::And(parts) | Filter::Or(parts) | Filter::Nor(parts) => {
-                parts.iter().any(Filter::is_related)
-            }
-            Filter::NotTrue(part) => part.is_related(),
-            Filter::Related { .. } | Filter::Unrelated { .. } => true,
-            Filter::CompareView { view, .. } => view.is_related(),
-            Filter::Compare { .. } | Filter::IdIn(_) | Filter::IdIs(_) => false,
-        }
-    }
-
-    /// Whether at most one row can satisfy the filter because it pins a unique value.
-    fn pins_one(&self, physical: &Physical, model: ModelId) -> bool {
-        match self {
-            Filter::And(parts) => parts.iter().any(|p| p.pins_one(physical, model)),
-            Filter::Compare {
-                field,
-                comparison: Comparison::Equals,
-                operand: Operand::One(_),
-            } => {
-                physical.model.field(model, *field).unique
-                    || physical.model.model(model).id == *field
-            }
-            Filter::IdIs(_) => true,
-            _ => false,
-        }
-    }
-
-    /// The value, if the filter says only that the id has it.
-    fn only_id(&self, physical: &Physical, model: ModelId) -> Option<&str> {
-        match self {
-            Filter::And(parts) if parts.len() == 1 => parts[0].only_id(physical, model),
-            Filter::Compare {
-                field,
-                comparison: Comparison::Equals,
-                operand: Operand::One(id),
-            } if physical.model.model(model).id == *field => Some(id),
-            _ => None,
-        }
-    }
-}
 
 /// Where a predicate stands. Under a negation a comparison with an empty sub-select would turn "not
 /// related" into "unknown", so relations are written as `exists` there.
@@ -210,7 +72,8 @@ impl Sql {
                 comparison,
                 operand,
             } => {
-                // A sub-select, so that the value is written once whatever the comparison does with it.
+                // A sub-select, so that the value is written once whatever the comparison does with
+                // it.
                 let viewed = self.alias();
                 self.push("(select ")
                     .comparison(&viewed, "\"value\"", *comparison, operand);
@@ -352,18 +215,19 @@ impl Sql {
         polarity: Polarity,
     ) -> &mut Self {
         let Some(relation) = physical.model.field(model, field).relation() else {
-            // Only relation fields have such filters; anything else matches nothing rather than everything.
+            // Only relation fields have such filters; anything else matches nothing rather than
+            // everything.
             return self.push("false");
         };
         let target = relation.target;
         let some = matches!(quantifier, Quantifier::Is | Quantifier::Some);
-        // In the past a unique value may stand in two rows: of the one that is gone, and of the one that took it.
+        // In a snapshot two rows may have a unique value: the deleted row, and the row that has it
+        // since.
         let scalar = some
             && polarity == Polarity::Positive
             && !self.reads_snapshot()
             && filter.pins_one(physical, target);
-        let link = physical.link(relation);
-        match link {
+        match physical.link(relation) {
             LinkAt::Own(column) if some && filter.is_true() => {
                 return self.column(alias, column).push(" is not null");
             }
@@ -381,53 +245,39 @@ impl Sql {
             self.push("not ");
         }
         self.push("exists (select 1 from ");
-        match link {
-            LinkAt::Table { own, partner, .. } => {
-                let row = self.alias();
-                self.links_of(physical, relation.relation)
-                    .push(" ")
-                    .push(&row)
-                    .push(" where ");
-                self.column(&row, own)
-                    .push(" = ")
-                    .column(alias, physical.id(model));
-                if some && filter.is_true() {
-                    return self.end_exists();
-                }
-                self.push(" and ");
-                if scalar {
-                    self.column(&row, partner).push(" = ");
-                    self.pinned(physical, target, physical.id(target), filter);
-                    return self.end_exists();
-                }
-                let inner = self.alias();
-                self.push("exists (select 1 from ")
-                    .partners(physical, target, &inner);
-                self.column(&inner, physical.id(target))
-                    .push(" = ")
-                    .column(&row, partner);
-                self.satisfying(physical, target, &inner, filter);
-                self.end_exists().end_exists()
-            }
-            LinkAt::Own(column) => {
-                let inner = self.alias();
-                self.partners(physical, target, &inner);
-                self.column(&inner, physical.id(target))
-                    .push(" = ")
-                    .column(alias, column);
-                self.satisfying(physical, target, &inner, filter);
-                self.end_exists()
-            }
-            LinkAt::Partner(column) => {
-                let inner = self.alias();
-                self.partners(physical, target, &inner);
-                self.column(&inner, column)
-                    .push(" = ")
-                    .column(alias, physical.id(model));
-                self.satisfying(physical, target, &inner, filter);
-                self.end_exists()
-            }
+        let link = physical.link_row(relation);
+        if let Some((theirs, ours)) = link.equal_columns() {
+            let inner = self.alias();
+            self.partners(physical, target, &inner);
+            self.column(&inner, theirs).push(" = ").column(alias, ours);
+            self.satisfying(physical, target, &inner, filter);
+            return self.end_exists();
         }
+        let row = self.alias();
+        self.links_of(physical, link.relation)
+            .push(" ")
+            .push(&row)
+            .push(" where ");
+        self.column(&row, link.own)
+            .push(" = ")
+            .column(alias, physical.id(model));
+        if some && filter.is_true() {
+            return self.end_exists();
+        }
+        self.push(" and ");
+        if scalar {
+            self.column(&row, link.partner).push(" = ");
+            self.pinned(physical, target, physical.id(target), filter);
+            return self.end_exists();
+        }
+        let inner = self.alias();
+        self.push("exists (select 1 from ")
+            .partners(physical, target, &inner);
+        self.column(&inner, physical.id(target))
+            .push(" = ")
+            .column(&row, link.partner);
+        self.satisfying(physical, target, &inner, filter);
+        self.end_exists().end_exists()
     }
 
     /// `table alias where `
@@ -438,8 +288,8 @@ impl Sql {
             .push(" where ")
     }
 
-    /// `)`. From a few rows at hand to their partners: `offset 0` keeps PostgreSQL from reading all partners first to
-    /// join them.
+    /// `)`. From a few rows to their partners: `offset 0` keeps PostgreSQL from reading all
+    /// partners first to join them.
     fn end_exists(&mut self) -> &mut Self {
         let fence = if self.few { " offset 0)" } else { ")" };
         self.push(fence)
@@ -502,24 +352,18 @@ impl Sql {
         let Some(relation) = physical.model.field(model, field).relation() else {
             return self.push("false");
         };
-        match physical.link(relation) {
-            LinkAt::Own(column) => self.column(alias, column).push(" is null"),
-            LinkAt::Partner(column) => {
-                let inner = self.alias();
-                self.push("not exists (select 1 from ")
-                    .partners(physical, relation.target, &inner);
-                self.column(&inner, column).push(" = ");
-                self.column(alias, physical.id(model)).end_exists()
-            }
-            LinkAt::Table { own, .. } => {
-                let row = self.alias();
-                self.push("not exists (select 1 from ")
-                    .links_of(physical, relation.relation)
-                    .push(" ")
-                    .push(&row);
-                self.push(" where ").column(&row, own).push(" = ");
-                self.column(alias, physical.id(model)).end_exists()
-            }
+        let link = physical.link_row(relation);
+        if matches!(link.holder, LinkHolder::Own(_)) {
+            return self.column(alias, link.partner).push(" is null");
         }
+        let row = self.alias();
+        self.push("not exists (select 1 from ");
+        match link.holder {
+            LinkHolder::Table => self.links_of(physical, link.relation),
+            LinkHolder::Own(_) | LinkHolder::Partner(_) => self.rows_of(physical, relation.target),
+        };
+        self.push(" ").push(&row);
+        self.push(" where ").column(&row, link.own).push(" = ");
+        self.column(alias, physical.id(model)).end_exists()
     }
 }

@@ -1,12 +1,12 @@
 //! The one place where SQL text and its parameters grow together.
 
 use super::answer_size::AnswerLimit;
-use super::history::{History, Past};
+use super::history::{History, Snapshot};
 use super::{Param, Statement};
 
-/// Stands in the answer where a required link leads nowhere. PostgreSQL's text cannot hold U+0000, so no
-/// value of a row is ever written like this, except inside a stored `Json`: finding it means only that the
-/// answer has to be looked at.
+/// Stands in the answer where a required link leads nowhere. PostgreSQL's text cannot hold U+0000,
+/// so no value of a row is ever written like this, except inside a stored `Json`: a match only
+/// means that the answer must be parsed.
 pub const MISSING_LINK: &str = "\"\\u0000missing\"";
 
 /// Stands in the answer, in the same way, for a list that has more rows than a list may have.
@@ -22,19 +22,20 @@ pub struct Sql {
     pub(super) record: Option<(String, usize)>,
     /// The alias of a row as it was before a change, and the JSON object of its lists that changed.
     pub(super) before: Option<(String, String)>,
-    /// Whether the condition that is written is asked of a few rows that are at hand.
+    /// Whether the condition is evaluated for a few rows only.
     pub(super) few: bool,
     /// How large the answer that is made may be.
     pub(super) answer: Option<AnswerLimit>,
-    /// How many lists are open, one in the other.
+    /// How many lists are nested at this point of the text.
     pub(super) lists: usize,
-    /// Set where tables are read as they were at some moment.
-    pub(super) past: Option<Past>,
+    /// The moment as of which tables are read; `None`: now.
+    pub(super) snapshot: Option<Snapshot>,
     /// What the statement needs of the change log.
     pub(super) history: History,
 }
 
 impl Sql {
+    /// An empty statement.
     pub fn new() -> Self {
         Sql {
             text: String::with_capacity(1024),
@@ -53,6 +54,7 @@ impl Sql {
         }
     }
 
+    /// Appends text as it is. No value may be in it.
     pub fn push(&mut self, text: &str) -> &mut Self {
         self.text.push_str(text);
         self
@@ -78,9 +80,9 @@ impl Sql {
         self
     }
 
-    /// Writes the number itself. For page sizes and the limits of lists and answers only: as parameters they would keep
-    /// PostgreSQL from a plan that serves all values, for it cannot tell what a limit that it does not know
-    /// will cost, and so it would plan every read anew.
+    /// Writes the number itself. For page sizes and the limits of lists and answers only: as
+    /// parameters they would keep PostgreSQL from a plan that serves all values, for the cost of an
+    /// unknown limit cannot be estimated, and so PostgreSQL would plan every execution.
     pub fn page_size(&mut self, rows: i64) -> &mut Self {
         use std::fmt::Write;
         // Writing to a String cannot fail.
@@ -120,19 +122,21 @@ impl Sql {
         self
     }
 
-    /// Writes a row as one value. PostgreSQL takes a bare `alias` for a column of that name, here or in any query
-    /// around, before it takes it for the row; and a client's key, or a datamodel's column, may be called like an alias.
+    /// Writes a row as one value. PostgreSQL takes a bare `alias` for a column of that name, here
+    /// or in any query around, before it takes it for the row; and a client's key, or a datamodel's
+    /// column, may be called like an alias.
     pub(super) fn whole(&mut self, alias: &str) -> &mut Self {
         self.push(alias).push(".*")
     }
 
-    /// A table alias not used before in this statement. Rows are written by [`Sql::whole`], columns by
-    /// [`Sql::column`], so that an alias is never looked up among columns.
+    /// A table alias not used before in this statement. Rows are written by `Sql::whole`, columns
+    /// by [`Sql::column`], so that an alias is never looked up among columns.
     pub fn alias(&mut self) -> String {
         self.aliases += 1;
         format!("t{}", self.aliases)
     }
 
+    /// The finished statement.
     pub fn finish(self) -> Statement {
         Statement {
             sql: self.text,
@@ -192,7 +196,7 @@ pub fn array_literal<'a>(items: impl IntoIterator<Item = &'a str>) -> String {
 }
 
 /// A `like` pattern that matches the text itself: `%`, `_` and `\` lose their meaning.
-pub fn like_escaped(text: &str) -> String {
+pub(super) fn like_escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     for c in text.chars() {
         if matches!(c, '%' | '_' | '\\') {

@@ -1,9 +1,10 @@
-//! Fields that are not shown to everybody as their columns have them: null in rows that a filter leaves out, and values
-//! of which each owner has its own, kept in a table of Gom's beside the model's.
+//! Fields that are not shown to everybody as their columns have them: null in rows that a filter
+//! leaves out, and values of which each owner has its own, kept in a table of Gom's beside the
+//! model's.
 
+use super::entries::MaskedForm;
+use super::filter::Filter;
 use super::physical::Physical;
-use super::predicate::Filter;
-use super::read::MaskedForm;
 use super::text::Sql;
 use super::{Param, Statement};
 use crate::datamodel::{FieldId, ModelId};
@@ -17,16 +18,21 @@ pub struct View {
     pub own: Option<OwnValue>,
 }
 
-/// A value for each node and owner, in a table of the schema `gom` that has a column `schema_name` for the model's schema.
+/// A value for each node and owner, in a table of the schema `gom` that has a column `schema_name`
+/// for the model's schema.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OwnValue {
     /// Quoted, like the columns: of the value, of the node's id and of the owner's.
     pub table: String,
+    /// The column of the value, quoted.
     pub value: String,
+    /// The column of the node's id, quoted.
     pub node: String,
+    /// The column of the owner's id, quoted.
     pub owner: String,
     /// Whose value the viewer reads: of this model the row that satisfies the filter.
     pub of: ModelId,
+    /// Which row of that model the viewer is.
     pub owners: Filter,
 }
 
@@ -71,7 +77,7 @@ pub fn write_own(
 }
 
 impl Sql {
-    /// What the viewer reads of a field of the row `alias`, in the form that is asked for.
+    /// What the viewer reads of a field of the row `alias`, in that form.
     pub(super) fn viewed(
         &mut self,
         physical: &Physical,
@@ -97,7 +103,7 @@ impl Sql {
                     MaskedForm::Column => self.column(alias, column),
                 }
             }
-            // A database that was never brought to a datamodel has no such tables.
+            // A database to which no datamodel was deployed has no such tables.
             Some(_) if !physical.has_own_values() => self.push("null::text"),
             Some(own) => {
                 let kept = self.alias();

@@ -1,7 +1,8 @@
-//! Statements that write rows, lists and links. Each says what it returns; all results are text.
+//! Statements that write rows, lists and links. Each documents what it returns; all results are
+//! text.
 
+use super::filter::Filter;
 use super::physical::{LinkAt, Physical};
-use super::predicate::Filter;
 use super::text::Sql;
 use super::{Param, Statement};
 use crate::datamodel::{Field, FieldId, FieldKind, ModelId, RelationRef, ScalarType};
@@ -9,16 +10,18 @@ use crate::datamodel::{Field, FieldId, FieldKind, ModelId, RelationRef, ScalarTy
 /// A row that a statement refers to by a scalar expression.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Node {
+    /// The row with this id, whether or not it exists.
     Id(Param),
     /// The row that satisfies a filter which pins a unique value.
     Where(Filter),
-    /// As `Where`, and nobody changes the row until the transaction ends.
+    /// As `Where`, and locked against changes until the transaction ends.
     Held(Filter),
 }
 
 /// Which changes of the rows that a statement finds have to wait until the transaction ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lock {
+    /// No lock.
     None,
     /// All changes; others may hold the same lock.
     Share,
@@ -29,13 +32,16 @@ pub enum Lock {
 /// The condition that rows are partners of a parent, along the parent's relation field.
 #[derive(Debug, Clone, Copy)]
 pub struct Linked<'a> {
+    /// The relation, seen from the parent's field.
     pub relation: RelationRef,
     /// The model at the parent's end.
     pub parent_model: ModelId,
+    /// The parent's id.
     pub parent: &'a Param,
 }
 
 impl Node {
+    /// The condition that a row is this one.
     pub fn filter(&self) -> Filter {
         match self {
             Node::Id(id) => Filter::IdIs(id.clone()),
@@ -47,6 +53,7 @@ impl Node {
 /// What a statement that writes rows gives back of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Returning {
+    /// Its id.
     Id,
     /// All its columns, for [`super::read_written`].
     Row,
@@ -84,8 +91,8 @@ pub fn update(
     sql.finish()
 }
 
-/// Notes in the change log that the API was asked to update a row of which no column is written.
-pub fn note_update(physical: &Physical, model: ModelId, id: &Param) -> Statement {
+/// Records in the change log that the API updated a row of which no column is written.
+pub fn log_update(physical: &Physical, model: ModelId, id: &Param) -> Statement {
     let mut sql = Sql::new();
     sql.push("insert into gom.change (schema_name, table_name, kind, node) values (");
     sql.bind(physical.schema_name())
@@ -95,8 +102,8 @@ pub fn note_update(physical: &Physical, model: ModelId, id: &Param) -> Statement
     sql.finish()
 }
 
-/// Tells the jobs that this transaction leaves who writes.
-pub fn note_writer(who: String) -> Statement {
+/// Sets the writer that the jobs of this transaction record.
+pub fn set_writer(who: String) -> Statement {
     let mut sql = Sql::new();
     sql.push("select set_config('gom.writer', ")
         .bind(Param::Text(who))
@@ -116,8 +123,8 @@ pub fn counted(statement: Statement) -> Statement {
     }
 }
 
-/// Returns the id of the row, and the same as an array literal. The row is locked against concurrent changes
-/// until the transaction ends.
+/// Returns the id of the row, and the same as an array literal. The row is locked against
+/// concurrent changes until the transaction ends.
 pub fn lock(physical: &Physical, model: ModelId, filter: &Filter) -> Statement {
     lock_as(physical, model, filter, Lock::Update)
 }
@@ -159,8 +166,8 @@ pub fn find_partner(
     sql.finish()
 }
 
-/// Returns the id of the row, the same as an array literal, and the id once more if the row is a partner of
-/// the parent.
+/// Returns the id of the row, the same as an array literal, and the id once more if the row is a
+/// partner of the parent.
 pub fn find_with_link(
     physical: &Physical,
     model: ModelId,
@@ -184,8 +191,9 @@ pub fn find_with_link(
     sql.finish()
 }
 
-/// Returns the ids of the rows as an array literal (null: no row), and how many there are. Locks are taken in the order
-/// of the ids, so that two who want the same rows do not wait for each other.
+/// Returns the ids of the rows as an array literal (null: no row), and how many there are. Locks
+/// are taken in the order of the ids, so that two transactions that lock the same rows do not
+/// deadlock.
 pub fn find_ids(
     physical: &Physical,
     model: ModelId,

@@ -1,5 +1,6 @@
-//! The keys that a client chooses are part of the text: whatever they are called, they stand as names of columns and as keys of JSON,
-//! and nothing else in the text depends on them or could be taken for one of them.
+//! The keys that a client chooses are part of the text: whatever they are called, they stand as
+//! names of columns and as keys of JSON, and nothing else in the text depends on them or could be
+//! taken for one of them.
 
 use std::collections::BTreeSet;
 
@@ -41,7 +42,8 @@ const KEYS: usize = 64;
 /// PostgreSQL cuts longer names, so that keys of which one is longer are written in another way.
 const MAX_NAME: usize = 63;
 
-/// What the statements themselves are made of, what GraphQL is made of, and whatever else is a name.
+/// What the statements themselves are made of, what GraphQL is made of, and whatever else is a
+/// name.
 fn key() -> impl Strategy<Value = String> {
     const WORDS: [&str; 40] = [
         "page", "row", "rows", "value", "position", "nodeId", "select", "from", "where", "order",
@@ -73,7 +75,8 @@ fn keys() -> impl Strategy<Value = Vec<String>> {
         .prop_map(move |all| distinct([all, numbered.clone()].concat()))
 }
 
-/// As long as the keys, for they are not written in the same way if one is too long, and found nowhere else.
+/// As long as the keys, for they are not written in the same way if one is too long, and found
+/// nowhere else.
 fn marks(keys: &[String]) -> Vec<String> {
     let mark = |(number, key): (usize, &String)| {
         let mark = format!("zq{number}z");
@@ -122,8 +125,9 @@ fn unquoted(sql: &str) -> Vec<(usize, &str)> {
     pieces
 }
 
-/// PostgreSQL looks a bare word up among columns, here and in all queries around, before it takes it for a row. An alias is written
-/// bare only where it is given: behind a table's name or a sub-select.
+/// PostgreSQL looks a bare word up among columns, here and in all queries around, before it takes
+/// it for a row. An alias is written bare only where it is given: behind a table's name or a
+/// sub-select.
 fn no_alias_is_looked_up_among_columns(sql: &str) -> Result<(), TestCaseError> {
     for (begin, piece) in unquoted(sql) {
         let is_word = |char: char| char.is_alphanumeric() || char == '_';

@@ -1,7 +1,7 @@
 //! What filters, rules of fields and pages add to a request's complexity.
 
 use gom_engine::plan::Access;
-use gom_engine::request::Limits;
+use gom_engine::request::RequestLimits;
 use serde_json::{Value, json};
 
 use super::world::{World, rules_of_fields};
@@ -67,9 +67,9 @@ fn a_list_counts_as_long_as_its_variable_says() {
         None
     );
     let refused = |variables| {
-        let limits = Limits {
+        let limits = RequestLimits {
             complexity: Some(30_000),
-            ..Limits::UNLIMITED
+            ..RequestLimits::UNLIMITED
         };
         limits
             .check_input(
@@ -84,9 +84,9 @@ fn a_list_counts_as_long_as_its_variable_says() {
 #[test]
 fn a_small_page_by_a_variable_is_judged_by_its_value_and_not_as_a_hundred_rows() {
     let world = World::new();
-    let limits = Limits {
+    let limits = RequestLimits {
         complexity: Some(100),
-        ..Limits::UNLIMITED
+        ..RequestLimits::UNLIMITED
     };
     let pages = "query ($n: Int) { orders(first: $n) { items(first: 3) { id code } } }";
     let check = |variables: &Value| {
@@ -137,11 +137,11 @@ fn a_selected_field_that_a_rule_decides_counts_for_every_row_in_the_complexity()
         (selected.conditions, selected.relations, selected.depth),
         (0, 0, 0)
     );
-    // Whoever reads columns pays for columns.
+    // A viewer who reads columns pays for columns only.
     assert_eq!(world.measure(twice, &json!({}), Access::Full).complexity, 0);
-    let message = Limits {
+    let message = RequestLimits {
         complexity: Some(40),
-        ..Limits::UNLIMITED
+        ..RequestLimits::UNLIMITED
     }
     .check_input(
         &selected,

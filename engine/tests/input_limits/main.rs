@@ -1,5 +1,5 @@
-//! What the filters and nested writes of a request are counted as: beside a naive count of the same JSON, and beside what
-//! the planner makes of them.
+//! What the filters and nested writes of a request are counted as: beside a naive count of the same
+//! JSON, and beside what the planner makes of them.
 
 mod complexity;
 mod naive;
@@ -7,7 +7,7 @@ mod world;
 
 use gom_engine::error::ErrorKind;
 use gom_engine::plan::{Access, RuleCost};
-use gom_engine::request::{InputMeasures, Limits};
+use gom_engine::request::{InputMeasures, RequestLimits};
 use serde_json::{Value, json};
 
 use world::{ORDERS, World, rules_of_fields};
@@ -54,7 +54,8 @@ fn filters_count_wherever_they_stand_and_however_they_are_given() {
     let skipped = "query ($s: Boolean!) { orders(where: {name: \"x\"}) @skip(if: $s) { id } }";
     assert_eq!(count(skipped, json!({ "s": true })), (0, 0, 0));
     assert_eq!(count(skipped, json!({ "s": false })), (1, 0, 0));
-    // Mutations of many rows, nested ones, and what they answer. One row by its unique value is no filter.
+    // Mutations of many rows, nested ones, and what they answer. One row by its unique value is no
+    // filter.
     let many = "mutation { deleteManyOrders(where: {items_none: {code: \"x\"}}) { count } }";
     assert_eq!(count(many, none.clone()), (1, 1, 1));
     let data = "mutation ($data: OrderUpdateInput!) { updateOrder(where: {id: \"o\"}, data: $data) { \
@@ -166,16 +167,16 @@ fn a_row_found_by_a_value_that_a_rule_decides_counts_like_a_filter_by_it() {
 fn a_refusal_names_unique_selectors_where_they_count() {
     let world = World::with(&rules_of_fields());
     let rights = world.rights("buyer");
-    let refusal = |document: &str, limits: Limits| {
+    let refusal = |document: &str, limits: RequestLimits| {
         let measured = world.measure(document, &json!({}), Access::Limited(&rights));
         limits
             .check_input(&measured, &world.prepare(document).measures)
             .expect_err(document)
             .message
     };
-    let relations = || Limits {
+    let relations = || RequestLimits {
         filter_relations: Some(1),
-        ..Limits::UNLIMITED
+        ..RequestLimits::UNLIMITED
     };
     assert_eq!(
         refusal("{ order(where: {serial: \"x\"}) { id } }", relations()),
@@ -185,7 +186,7 @@ fn a_refusal_names_unique_selectors_where_they_count() {
     assert_eq!(
         refusal(
             "{ order(where: {serial: \"x\"}) { id } }",
-            Limits {
+            RequestLimits {
                 filter_conditions: Some(1),
                 ..relations()
             }
@@ -215,7 +216,7 @@ fn the_attack_of_twenty_relations_one_within_the_other_is_refused_by_the_default
     }
     let measured = world.of_orders(&filter, Access::Full);
     let refused = |measured: &InputMeasures| {
-        let error = Limits::default()
+        let error = RequestLimits::default()
             .check_input(measured, &world.prepare(ORDERS).measures)
             .expect_err("too deep");
         assert_eq!(error.kind, ErrorKind::LimitExceeded);

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use gom_engine::datamodel;
 use gom_engine::plan::{Access, Planner, Rights};
 use gom_engine::policy::{Permissions, Policy, PolicySource};
-use gom_engine::request::{InputMeasures, Limits, Prepared, RequestOptions, Requests};
+use gom_engine::request::{
+    InputMeasures, PreparedOperation, RequestLimits, RequestOptions, Requests,
+};
 use gom_engine::schema::{SchemaOptions, Served, generate};
 use gom_engine::sql::{Physical, PhysicalOptions};
 use serde_json::{Value, json};
@@ -72,9 +74,9 @@ impl World {
         rights.expect("the policy has the role")
     }
 
-    pub fn prepare(&self, document: &str) -> Arc<Prepared> {
+    pub fn prepare(&self, document: &str) -> Arc<PreparedOperation> {
         self.requests
-            .prepare(document, None, &Limits::UNLIMITED)
+            .prepare(document, None, &RequestLimits::UNLIMITED)
             .expect("a sound document")
     }
 

@@ -1,5 +1,5 @@
-//! From the text of a datamodel to the API's schema: the whole definition, what introspection says of it,
-//! and what holds for every datamodel.
+//! From the text of a datamodel to the API's schema: the whole definition, what introspection says
+//! of it, and what holds for every datamodel.
 
 mod served;
 
@@ -64,7 +64,8 @@ fn the_whole_definition_is_as_recorded() {
 #[test]
 fn gom_s_own_datamodel_gives_the_types_that_its_clients_know() {
     let schema = schema(&file("../config/datamodel.prisma"));
-    // 7 models: row, connection, edge, aggregate, payload, previous values; 3 roots, PageInfo, BatchPayload
+    // 7 models: row, connection, edge, aggregate, payload, previous values; 3 roots, PageInfo,
+    // BatchPayload
     assert_eq!(schema.objects.len(), 7 * 6 + 5);
     // 7 orders, 5 of the datamodel, MutationType
     assert_eq!(schema.enums.len(), 13);
@@ -221,7 +222,7 @@ fragment V on __InputValue { name defaultValue type { ...T } }
 fragment T on __Type { kind name ofType { kind name ofType { kind name ofType { kind name } } } }";
 
 #[test]
-fn introspection_tells_what_the_definition_says() {
+fn introspection_returns_what_the_definition_declares() {
     let datamodel = parsed(&file("tests/golden/api.prisma"));
     let schema = generate(&datamodel, SchemaOptions { execute_raw: true });
     let served = Served::new(&schema).expect("the schema can be served");
@@ -233,12 +234,12 @@ fn introspection_tells_what_the_definition_says() {
     assert!(answer.errors.is_empty(), "{:?}", answer.errors);
     let answer = answer.data.into_json().expect("an answer is JSON");
 
-    let mut told = BTreeMap::new();
+    let mut found = BTreeMap::new();
     for ty in list(&answer["__schema"]["types"]) {
         let name = text(&ty["name"]);
         let built_in = ["Int", "Float", "String", "Boolean", "ID"].contains(&name);
         if !built_in && !name.starts_with("__") {
-            told.insert(name.to_owned(), members(ty));
+            found.insert(name.to_owned(), members(ty));
         }
     }
     let input =
@@ -278,10 +279,10 @@ fn introspection_tells_what_the_definition_says() {
             .map(|of| (of.name().to_owned(), Vec::new())),
     );
     assert_eq!(
-        told.keys().collect::<Vec<_>>(),
+        found.keys().collect::<Vec<_>>(),
         defined.keys().collect::<Vec<_>>()
     );
-    for (name, members) in &told {
+    for (name, members) in &found {
         assert_eq!(members, &defined[name], "{name}");
     }
 }
@@ -328,8 +329,8 @@ fn members(ty: &Json) -> Vec<String> {
     fields.chain(inputs).chain(values).collect()
 }
 
-/// Fields of models as (kind, list, required, unique), and relations between two of them as (from, to, list,
-/// has a back field, back field is a list).
+/// Fields of models as (kind, list, required, unique), and relations between two of them as (from,
+/// to, list, has a back field, back field is a list).
 type Shape = (
     Vec<Vec<(usize, bool, bool, bool)>>,
     Vec<(usize, usize, bool, bool, bool)>,

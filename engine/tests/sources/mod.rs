@@ -1,11 +1,11 @@
 //! What a write makes by itself: ids, codes and times that stay the same from run to run.
 
-use gom_engine::plan::Source;
+use gom_engine::plan::ValueSource;
 
 #[derive(Default)]
 pub struct Counted(u32);
 
-impl Source for Counted {
+impl ValueSource for Counted {
     fn cuid(&mut self) -> String {
         self.0 += 1;
         format!("new{}", self.0)

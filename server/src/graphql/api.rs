@@ -14,8 +14,10 @@ use gom_engine::datamodel::DataModel;
 use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::plan::{Access, PageLimits, Planner, Rights};
 use gom_engine::policy::{Permissions, Policy};
-use gom_engine::request::{self, Limits, Prepared, RequestOptions, Requests, VariableId};
-use gom_engine::schema::{CannotServe, Schema, SchemaOptions, Served, generate};
+use gom_engine::request::{
+    self, PreparedOperation, RequestLimits, RequestOptions, Requests, VariableId,
+};
+use gom_engine::schema::{Schema, SchemaError, SchemaOptions, Served, generate};
 use gom_engine::sql::{Physical, PhysicalOptions};
 use gom_telemetry::metrics::{DOCUMENT_LOOKUPS, Lookup};
 use quick_cache::Weighter;
@@ -129,7 +131,7 @@ impl EngineOptions {
 /// What one caller may ask for.
 #[derive(Debug, Clone)]
 pub struct CallerLimits {
-    pub request: Limits,
+    pub request: RequestLimits,
     pub page: PageLimits,
     pub deadline: Duration,
 }
@@ -137,7 +139,7 @@ pub struct CallerLimits {
 impl CallerLimits {
     fn new(section: &'static str, limits: &settings::Limits) -> Self {
         CallerLimits {
-            request: Limits {
+            request: RequestLimits {
                 section,
                 query_bytes: Some(limits.query_bytes),
                 tokens: Some(limits.tokens),
@@ -172,7 +174,7 @@ impl Engine {
     ///
     /// # Errors
     /// If the datamodel's names clash in the API.
-    pub fn new(datamodel: DataModel, options: &EngineOptions) -> Result<Self, CannotServe> {
+    pub fn new(datamodel: DataModel, options: &EngineOptions) -> Result<Self, SchemaError> {
         let schema = Arc::new(generate(
             &datamodel,
             SchemaOptions {
@@ -325,7 +327,7 @@ impl Engine {
     /// The first value that is not of its variable's type, or the first limit that is exceeded.
     pub(super) fn coerce(
         &self,
-        prepared: &Prepared,
+        prepared: &PreparedOperation,
         request: &super::Request,
         viewer: &Viewer,
         rights: Option<&Rights>,
@@ -347,7 +349,7 @@ impl Engine {
     /// If the viewer may not look at the schema, or a name or argument is wrong.
     pub(super) fn introspect(
         &self,
-        prepared: &Prepared,
+        prepared: &PreparedOperation,
         request: &super::Request,
         variables: &request::Variables,
         viewer: &Viewer,
@@ -403,7 +405,10 @@ impl Engine {
 
 /// The variables that introspection can use, defaults filled in: async-graphql forgets those in `@skip` and
 /// `@include`.
-fn simple_values(prepared: &Prepared, variables: &request::Variables) -> Map<String, Value> {
+fn simple_values(
+    prepared: &PreparedOperation,
+    variables: &request::Variables,
+) -> Map<String, Value> {
     let definitions = prepared.operation.variables.iter().enumerate();
     definitions
         .filter_map(|(position, definition)| {

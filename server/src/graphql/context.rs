@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use gom_engine::error::ApiError;
-use gom_engine::plan::{Access, Amendments, PageLimits, Program, Rights, Statement};
-use gom_engine::request::{OperationKind, Prepared, Selected, SelectedField, Variables};
+use gom_engine::plan::{Access, PageLimits, Program, Rights, Statement, WriteHooks};
+use gom_engine::request::{OperationKind, PreparedOperation, Selected, SelectedField, Variables};
 use gom_engine::schema::OutputMeaning;
 use tokio::time::Instant;
 
@@ -18,7 +18,7 @@ use crate::identity::Viewer;
 /// What is asked, and by whom: all that planning needs, on whichever thread.
 pub(super) struct Context {
     pub request: Arc<Request>,
-    pub prepared: Arc<Prepared>,
+    pub prepared: Arc<PreparedOperation>,
     pub variables: Variables,
     pub limits: PageLimits,
     pub viewer: Viewer,
@@ -96,7 +96,7 @@ pub(super) async fn prepare(
     viewer: &Viewer,
     is_large: bool,
     deadline: Instant,
-) -> Result<Arc<Prepared>, Vec<ApiError>> {
+) -> Result<Arc<PreparedOperation>, Vec<ApiError>> {
     let (request, by) = (Arc::clone(request), viewer.clone());
     let prepare = move |engine: &Engine| {
         let limits = &engine.limits_of(&by).request;
@@ -116,7 +116,7 @@ pub(super) async fn prepare(
 /// See [`Engine::coerce`].
 pub(super) async fn coerce(
     api: &Api,
-    prepared: &Arc<Prepared>,
+    prepared: &Arc<PreparedOperation>,
     request: &Arc<Request>,
     viewer: &Viewer,
     rights: Option<&Arc<Rights>>,
@@ -183,7 +183,7 @@ impl Context {
         let access = self.access();
         let mut amendments = match engine.write_rules().filter(|_| access.is_limited()) {
             Some(rules) => rules.amend(&engine.planner, field, &self.variables, access, now)?,
-            None => Amendments::default(),
+            None => WriteHooks::default(),
         };
         amendments.writer = self.viewer.user().map(|user| user.subject.clone());
         engine.planner.mutation(

@@ -82,7 +82,7 @@ pub async fn start(
 #[derive(Clone, Copy)]
 struct Asked<'a> {
     request: &'a Arc<Request>,
-    prepared: &'a Arc<Prepared>,
+    prepared: &'a Arc<PreparedOperation>,
     viewer: &'a Viewer,
     is_large: bool,
     deadline: Instant,

@@ -28,7 +28,7 @@ static PROCESS: LazyLock<String> = LazyLock::new(|| {
 #[derive(Debug, Default)]
 pub struct Sources;
 
-impl plan::Source for Sources {
+impl plan::ValueSource for Sources {
     /// `c`, 8 digits of time, 4 of a count, 4 of the process, 8 random, in base 36. Of one process, a later id
     /// is always greater, byte by byte: rows without another order come in the order in which they were made.
     fn cuid(&mut self) -> String {
@@ -102,7 +102,7 @@ fn base36(out: &mut String, number: u64, digits: u32) {
 
 #[cfg(test)]
 mod tests {
-    use gom_engine::plan::Source as _;
+    use gom_engine::plan::ValueSource as _;
 
     use super::*;
 

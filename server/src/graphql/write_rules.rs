@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use chrono::{DateTime, Utc};
 use gom_engine::error::ApiError;
-use gom_engine::plan::{Access, Amendments, Planner};
+use gom_engine::plan::{Access, Planner, WriteHooks};
 use gom_engine::request::{SelectedField, Variables};
 
 /// What an application adds to users' mutations. The service role's writes are not asked about.
@@ -23,5 +23,5 @@ pub trait WriteRules: Debug + Send + Sync {
         variables: &Variables,
         access: Access<'_>,
         now: Option<DateTime<Utc>>,
-    ) -> Result<Amendments, ApiError>;
+    ) -> Result<WriteHooks, ApiError>;
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use gom_engine::events::{BadCursor, Cursor};
+use gom_engine::events::{Cursor, CursorError};
 
 use super::app_keys::{AppKeys, KeyUse, SIGNATURE_BYTES};
 use super::kept_secret::SecretError;
@@ -67,7 +67,7 @@ impl Cursors {
     ///
     /// # Errors
     /// A text that is no cursor.
-    pub fn open(&self, text: &str) -> Result<Cursor, BadCursor> {
+    pub fn open(&self, text: &str) -> Result<Cursor, CursorError> {
         let Some(sealed) = bytes(text) else {
             // No database has this epoch.
             return text.parse::<Cursor>().map(|_| Cursor::after(0, 0));
@@ -80,7 +80,7 @@ impl Cursors {
                 return Ok(cursor(&plain));
             }
         }
-        Err(BadCursor)
+        Err(CursorError)
     }
 }
 
@@ -147,7 +147,7 @@ mod tests {
             );
             assert_eq!(
                 cursors("another", None).open(&one.seal(cursor)),
-                Err(BadCursor)
+                Err(CursorError)
             );
         }
     }
@@ -191,7 +191,7 @@ mod tests {
             &"0".repeat(sealed.len()),
             "é",
         ] {
-            assert_eq!(cursors.open(bad), Err(BadCursor), "{bad}");
+            assert_eq!(cursors.open(bad), Err(CursorError), "{bad}");
         }
         assert_eq!(cursors.open("9f3a01c2d4e7-1b2-0"), Ok(Cursor::after(0, 0)));
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use gom_engine::error::ApiError;
-use gom_engine::plan::{Access, Amendments, PageLimits, Planner, Program, Statement, Step};
+use gom_engine::plan::{Access, PageLimits, Planner, Program, Statement, Step, WriteHooks};
 use gom_engine::policy::{Permissions, Policy, Role};
 use gom_engine::request::{Operation, OperationKind, Selected, SelectedField, Variables};
 use serde_json::{Map, Value};
@@ -102,7 +102,7 @@ impl Explained<'_> {
                 access,
             )?]);
         }
-        let amendments = Amendments::default();
+        let amendments = WriteHooks::default();
         let program: Program = self.planner.mutation(
             field,
             self.variables,

@@ -6,7 +6,7 @@ use gom_actors::database::{TlsError, UrlError};
 use gom_actors::live::LiveStartError;
 use gom_actors::migrations::MigrateError;
 use gom_embedded_postgres::EmbeddedError;
-use gom_engine::schema::CannotServe;
+use gom_engine::schema::SchemaError;
 
 use crate::datamodel;
 use crate::http::AuthServicesError;
@@ -26,7 +26,7 @@ pub enum StartError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(transparent)]
-    CannotServe(#[from] CannotServe),
+    Schema(#[from] SchemaError),
     #[error(transparent)]
     Url(#[from] UrlError),
     #[error(transparent)]

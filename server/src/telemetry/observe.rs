@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gom_engine::error::{ApiError, ErrorKind};
-use gom_engine::request::{OperationKind, Prepared};
+use gom_engine::request::{OperationKind, PreparedOperation};
 use gom_telemetry::metrics::{OPERATION_DURATION, OPERATIONS, Operation, Outcome};
 
 /// Characters of an operation's name that are logged.
@@ -14,7 +14,7 @@ pub fn observe_operation(kind: Operation, errors: &[ApiError], took: Duration) {
     OPERATION_DURATION.observe(kind, took);
 }
 
-pub fn kind_of(prepared: &Prepared) -> Operation {
+pub fn kind_of(prepared: &PreparedOperation) -> Operation {
     match prepared.operation.kind {
         OperationKind::Query if prepared.live => Operation::Live,
         OperationKind::Query => Operation::Query,

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::{Phase, Planner};
-use crate::migrate::compare::{DescribedKey, Difference};
+use super::{MigrationPlanner, Phase};
+use crate::migrate::difference::{DescribedKey, Difference};
 use crate::migrate::layout::{ForeignKey, Table};
 use crate::migrate::names::free_name;
 use crate::migrate::step::{Loss, MigrationStep};
@@ -29,9 +29,9 @@ fn keys_of(table: &Table, such: impl Fn(&ForeignKey) -> bool) -> Vec<(String, St
         .collect()
 }
 
-impl Planner<'_> {
-    /// Drops the foreign keys that stand in the way of a change, and brings back those that are wanted or left alone.
-    /// One that is left alone and cannot come back is a loss.
+impl MigrationPlanner<'_> {
+    /// Drops the foreign keys that stand in the way of a change, and brings back those that are
+    /// wanted or left alone. One that is left alone and cannot come back is a loss.
     pub(super) fn suspend_keys(&mut self, in_the_way: impl Fn(&Table, &ForeignKey) -> bool) {
         let found = self.found;
         for table in &found.tables {

@@ -1,10 +1,10 @@
 //! Columns of links that will lead to another table than they do.
 
-use super::{Phase, Planner};
+use super::{MigrationPlanner, Phase};
 use crate::migrate::layout::{Column, ForeignKey, Table, TablePurpose};
 use crate::migrate::step::Loss;
 
-impl Planner<'_> {
+impl MigrationPlanner<'_> {
     /// Whether a column of links will lead to another table than it does.
     pub(super) fn is_retargeted(&self, table: &Table, column: &Column) -> bool {
         let of = |keys: &[ForeignKey]| {

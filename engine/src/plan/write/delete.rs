@@ -1,4 +1,4 @@
-//! Deletions: what goes along by cascade, and what forbids them.
+//! Deletions: the rows that go by cascade, and the rows that forbid it.
 
 use super::Writer;
 use super::links::Parent;
@@ -8,8 +8,8 @@ use crate::plan::program::Expect;
 use crate::sql::delete::{self, Cascade};
 use crate::sql::{Filter, LinkAt, Param, Register, links, write};
 
-/// Rows whose own column links them to rows that go; those stand at the end `side`.
-struct Losers {
+/// Rows that lose the link in their own column, because rows at the end `side` are deleted.
+struct UnlinkedRows {
     relation: RelationId,
     side: Side,
     going: Register,
@@ -17,8 +17,9 @@ struct Losers {
 }
 
 impl Writer<'_> {
-    /// Deletes the rows whose ids a register holds as an array, with all that cascades, unless a row that
-    /// stays needs one that goes. The rows have been locked, so that nobody ties another row to them any more.
+    /// Deletes the rows whose ids a register holds as an array, with all that cascades, unless a
+    /// row that stays needs one that goes. The rows are locked, so that no other transaction links
+    /// a row to them.
     pub(super) fn delete_nodes(&mut self, model: ModelId, ids: Register) -> Result<(), ApiError> {
         let planner = self.planner;
         let physical = planner.physical();
@@ -28,22 +29,22 @@ impl Writer<'_> {
         } else {
             let registers: Vec<Register> = models.iter().map(|_| self.register()).collect();
             let statement =
-                delete::doomed(physical, model, &Param::Register(ids), &models, &cascades);
+                delete::cascade_ids(physical, model, &Param::Register(ids), &models, &cascades);
             self.run_into(statement, registers.clone(), Expect::Anything);
             models.into_iter().zip(registers).collect()
         };
         if !cascades.is_empty() {
-            self.hold_doomed(model, ids, &going, &cascades);
+            self.lock_cascade(model, ids, &going, &cascades);
         }
         if self.access.is_limited() {
             self.deleted = Some(model);
-            let losers = self.spare_others(&going);
-            self.claim_going(model, &going, &cascades);
+            let losers = self.check_unlinked(&going);
+            self.check_deleted_writable(model, &going, &cascades);
             // Last: what is stamped may be what decides whose a row is.
-            self.stamp_losers(losers);
+            self.stamp_unlinked(losers);
             self.deleted = None;
         }
-        self.spare_enclosing(&going);
+        self.keep_enclosing(&going);
         for (gone, ids) in &going {
             for (relation, side) in ends_of(planner.model(), *gone) {
                 let partner = planner.model().relation(relation).end(side.other());
@@ -82,9 +83,9 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// No write deletes a row in whose data it stands: nothing could be written into that row any more, nor could the
-    /// mutation answer with it.
-    fn spare_enclosing(&mut self, going: &[(ModelId, Register)]) {
+    /// No write deletes a row in whose data it stands: nothing could be written into that row any
+    /// more, nor could the mutation answer with it.
+    fn keep_enclosing(&mut self, going: &[(ModelId, Register)]) {
         let enclosing = self.enclosing.clone();
         for Parent { model, id, .. } in enclosing {
             let Some((_, ids)) = going.iter().find(|(gone, _)| *gone == model) else {
@@ -103,13 +104,19 @@ impl Writer<'_> {
         }
     }
 
-    /// All that goes must be the viewer's to write, by now, when all is locked. The rows that were asked for have been
-    /// found by their rule; but what decides it may have changed, if it stands in other rows.
-    fn claim_going(&mut self, root: ModelId, going: &[(ModelId, Register)], cascades: &[Cascade]) {
+    /// All deleted rows must be writable for the viewer now that they are locked. The requested
+    /// rows have been found by their rule; but what decides it may have changed, if it stands in
+    /// other rows.
+    fn check_deleted_writable(
+        &mut self,
+        root: ModelId,
+        going: &[(ModelId, Register)],
+        cascades: &[Cascade],
+    ) {
         for (gone, ids) in going {
             let found = *gone == root && !self.leads_to(root, cascades);
             if !found || self.is_decided_elsewhere(root, self.enclosing.last()) {
-                self.claim(*gone, &super::rows(*ids));
+                self.check_writable(*gone, &super::rows(*ids));
             }
         }
     }
@@ -126,9 +133,10 @@ impl Writer<'_> {
         cascades.iter().any(|cascade| target(cascade) == model)
     }
 
-    /// Locks all that goes along. A row that came before its partner was locked would lose its link and stay, one that
-    /// left before it was locked itself would go: the program is repeated, and finds them where they are.
-    fn hold_doomed(
+    /// Locks all that goes along. A row that came before its partner was locked would lose its link
+    /// and stay, one that left before it was locked itself would go: the program is repeated, and
+    /// finds them where they are.
+    fn lock_cascade(
         &mut self,
         root: ModelId,
         ids: Register,
@@ -144,13 +152,14 @@ impl Writer<'_> {
                 );
             }
         }
-        let changed = delete::doomed_others(physical, root, &Param::Register(ids), going, cascades);
+        let changed =
+            delete::cascade_differs(physical, root, &Param::Register(ids), going, cascades);
         self.run(changed, Expect::NoConflict);
     }
 
-    /// Nothing that the viewer cannot see may lose a link, and no row that the viewer may not write the link that it
-    /// holds itself. Gives those that lose the link they hold; they are locked.
-    fn spare_others(&mut self, going: &[(ModelId, Register)]) -> Vec<Losers> {
+    /// Nothing that the viewer cannot see may lose a link, and no row that the viewer may not write
+    /// the link that it holds itself. Gives those that lose the link they hold; they are locked.
+    fn check_unlinked(&mut self, going: &[(ModelId, Register)]) -> Vec<UnlinkedRows> {
         let mut losers = Vec::new();
         for (gone, register) in going {
             let ids = Filter::IdIn(Param::Register(*register));
@@ -169,14 +178,14 @@ impl Writer<'_> {
                     continue;
                 }
                 let LinkAt::Partner(_) = physical.link_at(relation, side) else {
-                    self.spare(relation, side, &ids, &visible);
+                    self.check_partners(relation, side, &ids, &visible);
                     self.touch_partners(relation, side, &ids);
                     continue;
                 };
                 let held = self.lock_link_holders(relation, side, &ids);
-                self.spare(relation, side, &ids, &writable);
+                self.check_partners(relation, side, &ids, &writable);
                 self.touch_partners(relation, side, &ids);
-                losers.push(Losers {
+                losers.push(UnlinkedRows {
                     relation,
                     side,
                     going: *register,
@@ -188,9 +197,9 @@ impl Writer<'_> {
     }
 
     /// Sets on those that lose a link what every update of the viewer's sets.
-    fn stamp_losers(&mut self, losers: Vec<Losers>) {
+    fn stamp_unlinked(&mut self, losers: Vec<UnlinkedRows>) {
         let physical = self.planner.physical();
-        for Losers {
+        for UnlinkedRows {
             relation,
             side,
             going,

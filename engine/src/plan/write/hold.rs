@@ -1,13 +1,13 @@
-//! Rows are locked before a viewer's write decides on them: anyone who changes or gives away one of them at the same time
-//! comes first or waits. Links in tables are not locked, only the rows that they tie. The service role locks what it deletes,
-//! and no more than its statements do by themselves otherwise.
+//! Rows are locked before a viewer's write decides on them: a concurrent change of such a row comes
+//! first or waits. Links in tables are not locked, only the rows that they link. The service role
+//! locks what it deletes, and no more than its statements do by themselves otherwise.
 
 use super::Writer;
 use super::links::Parent;
 use crate::datamodel::{ModelId, RelationId, RelationRef, Side};
 use crate::plan::filter::Unique;
 use crate::plan::program::Expect;
-use crate::plan::rights::Change;
+use crate::plan::rule_inputs::LinkEffect;
 use crate::sql::write::{self, Lock, Node};
 use crate::sql::{Filter, LinkAt, Param, Register, Statement, delete, guard};
 
@@ -21,8 +21,8 @@ impl Writer<'_> {
         }
     }
 
-    /// Whether other rows decide which rows of the model the viewer may write; not so where a parent does that this
-    /// transaction has locked.
+    /// Whether other rows decide which rows of the model the viewer may write; not so where a
+    /// parent does that this transaction has locked.
     pub(super) fn is_decided_elsewhere(&self, model: ModelId, parent: Option<&Parent>) -> bool {
         let held = parent.is_some_and(|parent| self.is_decided_by_locked(model, parent));
         !held
@@ -31,8 +31,9 @@ impl Writer<'_> {
                 .is_decided_elsewhere(model, &self.access.writable(model))
     }
 
-    /// Whether the parent, which is locked, and the row itself decide whether the row is the viewer's to write. A link in
-    /// a table is part of neither: a statement that waited for the row sees the link as it was before.
+    /// Whether the parent, which is locked, and the row itself decide whether the row is the
+    /// viewer's to write. A link in a table is part of neither: a statement that waited for the row
+    /// reads the link as it was before.
     pub(super) fn is_decided_by_locked(&self, model: ModelId, parent: &Parent) -> bool {
         let in_table = matches!(
             self.planner.physical().link(parent.relation),
@@ -47,8 +48,9 @@ impl Writer<'_> {
         self.access.follows(model, back.field, parent.model)
     }
 
-    /// Runs what finds and locks one row. A statement that waited for its lock sees the row as it is by then, but other
-    /// rows as they were when it began: where those decide, it runs again, now that nobody can change the row.
+    /// Runs what finds and locks one row. A statement that waited for its lock reads the row as it
+    /// is by then, but other rows as they were when it began: where those decide, it runs again,
+    /// now that the row is locked.
     pub(super) fn find_one(
         &mut self,
         elsewhere: bool,
@@ -59,13 +61,17 @@ impl Writer<'_> {
     ) {
         if elsewhere && expect == Expect::Anything {
             let first = self.register();
-            self.run_into(find(&apart(filter)), vec![first], Expect::Anything);
+            self.run_into(
+                find(&with_isolated_conditions(filter)),
+                vec![first],
+                Expect::Anything,
+            );
             let locked = filter.clone().and(Filter::IdIs(Param::Register(first)));
             self.run_into(find(&locked), fills, expect);
             return;
         }
         if elsewhere {
-            self.run(find(&apart(filter)), expect.clone());
+            self.run(find(&with_isolated_conditions(filter)), expect.clone());
         }
         self.run_into(find(filter), fills, expect);
     }
@@ -109,8 +115,8 @@ impl Writer<'_> {
         let mut filter = filter.clone();
         let serves = lock != Lock::None && !self.access.is_limited();
         if serves && self.planner.reads_other_rows(model, &filter) {
-            // A statement that locks would hold a row it has waited for to the partner that it had before, and pass over
-            // one that has another by now which matches as well.
+            // A statement that locks would hold a row it has waited for to the partner that it had
+            // before, and pass over one that has another by now which matches as well.
             let found = self.register();
             self.run_into(
                 write::find_ids(physical, model, &filter, linked, Lock::None),
@@ -124,7 +130,13 @@ impl Writer<'_> {
             filter = filter.and(super::rows(found));
         } else if lock != Lock::None && self.is_decided_elsewhere(model, parent) {
             let first = self.register();
-            let find = write::find_ids(physical, model, &apart(&filter), linked, lock);
+            let find = write::find_ids(
+                physical,
+                model,
+                &with_isolated_conditions(&filter),
+                linked,
+                lock,
+            );
             self.run_into(find, vec![first], Expect::Anything);
             filter = filter.and(super::rows(first));
         }
@@ -135,9 +147,10 @@ impl Writer<'_> {
         );
     }
 
-    /// The child that is to be tied, if the viewer may tie it: found and locked by the statement that ties it.
-    pub(super) fn name_child(&mut self, relation: RelationRef, unique: &Unique) -> Node {
-        let filter = self.tieable_child(relation, unique);
+    /// The child that is to be connected, if the viewer may connect it: found and locked by the
+    /// statement that links it.
+    pub(super) fn child_to_link(&mut self, relation: RelationRef, unique: &Unique) -> Node {
+        let filter = self.linkable_child(relation, unique);
         if self.access.is_limited() {
             Node::Held(filter)
         } else {
@@ -145,14 +158,15 @@ impl Writer<'_> {
         }
     }
 
-    /// As [`Writer::name_child`], found and locked before anything else is done: links that are cut before the child is
-    /// tied may be what makes it the viewer's, and nobody ties it elsewhere after its old parent has been looked at.
+    /// As [`Writer::child_to_link`], found and locked before anything else is done: links that are
+    /// removed before the child is connected may be what makes it the viewer's, and no other
+    /// transaction connects it after its old parent was checked.
     pub(super) fn lock_child(&mut self, relation: RelationRef, unique: &Unique) -> Node {
-        let filter = self.tieable_child(relation, unique);
+        let filter = self.linkable_child(relation, unique);
         if !self.access.is_limited() {
             return Node::Where(filter);
         }
-        let (planner, lock) = (self.planner, self.lock_to_tie(relation));
+        let (planner, lock) = (self.planner, self.lock_to_link(relation));
         let missing = Expect::Some(Box::new(planner.missing(unique, self.access)));
         let id = self.register();
         let statement = write::lock_as(planner.physical(), relation.target, &filter, lock);
@@ -160,31 +174,38 @@ impl Writer<'_> {
         Node::Id(self.named_id(unique).unwrap_or(Param::Register(id)))
     }
 
-    /// The condition on a child that is to be tied. Where other rows decide whether it may be, the child is locked by now.
-    fn tieable_child(&mut self, relation: RelationRef, unique: &Unique) -> Filter {
-        let among = self.tieable(relation);
+    /// The condition on a child that is to be connected. Where other rows decide it, the child is
+    /// locked by now.
+    fn linkable_child(&mut self, relation: RelationRef, unique: &Unique) -> Filter {
+        let among = self.linkable(relation);
         let filter = unique.filter().and(among.clone());
         self.flush_before(unique);
         let (planner, target) = (self.planner, relation.target);
         if self.access.is_limited() && planner.is_decided_elsewhere(target, &among) {
             let missing = Expect::Some(Box::new(planner.missing(unique, self.access)));
-            let lock = self.lock_to_tie(relation);
+            let lock = self.lock_to_link(relation);
             self.run(
-                write::lock_as(planner.physical(), target, &apart(&filter), lock),
+                write::lock_as(
+                    planner.physical(),
+                    target,
+                    &with_isolated_conditions(&filter),
+                    lock,
+                ),
                 missing,
             );
         }
         filter
     }
 
-    /// The id, if it is what names the row: a known id spares the statements that follow the wait for the one before.
+    /// The id, if it names the row: then the next statements need not wait for this one.
     pub(super) fn named_id(&self, unique: &Unique) -> Option<Param> {
         let by_id = unique.field == self.planner.model().model(unique.model).id;
         by_id.then(|| Param::Text(unique.text.clone()))
     }
 
-    /// Nobody else ties a partner that can have one parent only, nor one whose row will hold the link.
-    pub(super) fn lock_to_tie(&self, relation: RelationRef) -> Lock {
+    /// The lock on a child that is connected: against concurrent connects if it can have only one
+    /// parent, or if its row holds the link.
+    pub(super) fn lock_to_link(&self, relation: RelationRef) -> Lock {
         if !self.access.is_limited() {
             return Lock::None;
         }
@@ -196,8 +217,8 @@ impl Writer<'_> {
         }
     }
 
-    /// Locks the partners of these rows, which stand at the end `side`, where the partners' rows hold the link and are
-    /// about to lose it. Gives their ids.
+    /// Locks the partners of these rows, which stand at the end `side`, where the partners' rows
+    /// hold the link and are about to lose it. Gives their ids.
     pub(super) fn lock_link_holders(
         &mut self,
         relation: RelationId,
@@ -211,9 +232,9 @@ impl Writer<'_> {
         (held && self.access.is_limited()).then(|| self.lock_partners(relation, side, rows))
     }
 
-    /// Locks the old parents of all children that are about to be tied, in the order of their ids and before any of the
-    /// children: who writes an old parent's children locks the parent first as well. A child that the viewer may not tie
-    /// locks nothing.
+    /// Locks the old parents of all children that are about to be connected, in the order of their
+    /// ids and before any of the children: a transaction that writes an old parent's children locks
+    /// the parent first as well. A child that the viewer may not connect locks nothing.
     pub(super) fn lock_old_parents(
         &mut self,
         parent_model: ModelId,
@@ -221,7 +242,7 @@ impl Writer<'_> {
         children: &[Unique],
     ) {
         if !children.is_empty() && self.locks_old_parents(parent_model, relation) {
-            let named = Filter::Or(Unique::any_of(children)).and(self.tieable(relation));
+            let named = Filter::Or(Unique::any_of(children)).and(self.linkable(relation));
             self.lock_partners(relation.relation, relation.side.other(), &named);
         }
     }
@@ -236,9 +257,10 @@ impl Writer<'_> {
         in_parents_row || self.old_parent_decides(parent_model, relation)
     }
 
-    /// Locks the old parent of a child whose own row, or a table, holds the link, if the old parent decides whether
-    /// the child may be taken from it: nobody gives it away, or takes its other children, until that is decided. Usually
-    /// it is locked already ([`Writer::lock_old_parents`]); the child may have got another one before it was locked.
+    /// Locks the old parent of a child whose own row, or a table, holds the link, if the old parent
+    /// decides whether the child may be taken from it: no other transaction changes it, or takes
+    /// its other children, until that is decided. Usually it is locked already
+    /// ([`Writer::lock_old_parents`]); the child may have got another one before it was locked.
     pub(super) fn lock_old_parent(
         &mut self,
         parent_model: ModelId,
@@ -250,7 +272,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Whether a child may be tied or not because of the parent that it had before.
+    /// Whether the old parent decides that a child may be connected.
     pub(super) fn old_parent_decides(&self, parent_model: ModelId, relation: RelationRef) -> bool {
         let rule = match self.planner.physical().link(relation) {
             LinkAt::Table { .. } => self.access.writable(parent_model),
@@ -259,7 +281,7 @@ impl Writer<'_> {
         !rule.is_true()
             || self
                 .access
-                .links_matter(parent_model, relation.relation, Change::Cut)
+                .links_matter(parent_model, relation.relation, LinkEffect::Cut)
     }
 
     /// Locks the partners of these rows, which stand at the end `side`, and gives their ids.
@@ -271,11 +293,12 @@ impl Writer<'_> {
     }
 }
 
-/// The same filter, its conditions on other rows decided by themselves. PostgreSQL joins those rows otherwise, and who has
-/// waited for the row would be held to the partner that it had before.
-pub(super) fn apart(filter: &Filter) -> Filter {
+/// The same filter, its conditions on other rows evaluated by themselves. PostgreSQL joins those
+/// rows otherwise, and a statement that waited for the row would compare it with its previous
+/// partner.
+pub(super) fn with_isolated_conditions(filter: &Filter) -> Filter {
     match filter {
-        Filter::And(parts) => Filter::And(parts.iter().map(apart).collect()),
+        Filter::And(parts) => Filter::And(parts.iter().map(with_isolated_conditions).collect()),
         part if part.is_related() => {
             Filter::NotTrue(Box::new(Filter::NotTrue(Box::new(part.clone()))))
         }

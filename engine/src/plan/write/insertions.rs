@@ -1,5 +1,5 @@
-//! Insertions wait for each other: those that follow one another become one statement, for each statement
-//! costs PostgreSQL more than most rows do.
+//! Insertions wait for each other: those that follow one another become one statement, for each
+//! statement costs PostgreSQL more than most rows do.
 
 use super::Writer;
 use crate::error::ApiError;
@@ -9,25 +9,25 @@ use crate::sql::insert::{self, Insert};
 use crate::sql::write::Returning;
 use crate::sql::{self, Param, Register, Shape};
 
-/// So many rows become one statement at most: each number of rows is a statement text of its own.
-const MOST: usize = 16;
+/// Rows of one insertion. Each number of rows has a statement text of its own.
+const MAX_ROWS_PER_STATEMENT: usize = 16;
 
 /// What is expected of an insertion's links, by their position: a partner, or the error.
 pub(super) type Partners = Vec<(usize, ApiError)>;
 
 /// An insertion that has not become a statement yet.
-pub(super) struct Waiting<'a> {
+pub(super) struct PendingInsert<'a> {
     row: Insert<'a>,
     partners: Partners,
 }
 
 impl<'a> Writer<'a> {
-    /// Inserts a row whose id is known, together with others if it can be.
+    /// Inserts a row whose id is in the program already, together with other rows where possible.
     pub(super) fn insert(&mut self, row: Insert<'a>, partners: Partners) {
-        if self.waiting.len() == MOST {
+        if self.pending.len() == MAX_ROWS_PER_STATEMENT {
             self.flush();
         }
-        self.waiting.push(Waiting { row, partners });
+        self.pending.push(PendingInsert { row, partners });
     }
 
     /// Inserts a row whose id the database makes.
@@ -50,7 +50,8 @@ impl<'a> Writer<'a> {
         self.run_into(statement, vec![ANSWER], after_first_column(partners));
     }
 
-    /// A statement does not see what it inserts: anyone who refers to a row by its unique value comes after it.
+    /// A statement does not read what it inserts: a reference to a row by its unique value needs a
+    /// later statement.
     pub(super) fn flush_before(&mut self, unique: &Unique) {
         let value = Param::Text(unique.text.clone());
         let makes = |row: &Insert<'_>| {
@@ -60,16 +61,16 @@ impl<'a> Writer<'a> {
                     .iter()
                     .any(|(f, v)| *f == unique.field && *v == value)
         };
-        if self.waiting.iter().any(|waiting| makes(&waiting.row)) {
+        if self.pending.iter().any(|pending| makes(&pending.row)) {
             self.flush();
         }
     }
 
     /// Makes statements of what waits; before anything else may run.
     pub(super) fn flush(&mut self) {
-        let waiting = std::mem::take(&mut self.waiting);
+        let pending = std::mem::take(&mut self.pending);
         let physical = self.planner.physical();
-        let (statement, expect) = match waiting.as_slice() {
+        let (statement, expect) = match pending.as_slice() {
             [] => return,
             [only] => {
                 let statement = insert::insert(physical, &only.row, Returning::Id);
@@ -77,7 +78,7 @@ impl<'a> Writer<'a> {
             }
             _ => {
                 let (mut rows, mut links, mut errors) = (Vec::new(), Vec::new(), Vec::new());
-                for (i, Waiting { row, partners }) in waiting.into_iter().enumerate() {
+                for (i, PendingInsert { row, partners }) in pending.into_iter().enumerate() {
                     for (link, error) in partners {
                         errors.push((links.len(), error));
                         links.push((i, row.links[link].0));

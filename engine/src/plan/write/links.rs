@@ -1,12 +1,12 @@
-//! Links between a parent and its partners: what must be free, what is cut, what is tied, and what the
-//! requiredness of both ends forbids.
+//! Links between a parent and its partners: which must be free, which are removed, which are made,
+//! and which the requiredness of both ends forbids.
 
 use super::Writer;
 use crate::datamodel::{ModelId, RelationEnd, RelationRef};
 use crate::error::ApiError;
 use crate::plan::filter::Unique;
 use crate::plan::program::Expect;
-use crate::plan::rights::Change;
+use crate::plan::rule_inputs::LinkEffect;
 use crate::sql::links::{self, Stamp};
 use crate::sql::write::{Linked, Node};
 use crate::sql::{Filter, LinkAt, Param, Register};
@@ -22,7 +22,7 @@ pub(super) struct Parent {
 }
 
 impl Parent {
-    pub fn linked(&self) -> Linked<'_> {
+    pub(super) fn linked(&self) -> Linked<'_> {
         Linked {
             relation: self.relation,
             parent_model: self.model,
@@ -31,7 +31,7 @@ impl Parent {
     }
 
     /// Whether the child's relation field is the other end of this one.
-    pub fn leads_back_by(&self, of_child: RelationRef) -> bool {
+    pub(super) fn leads_back_by(&self, of_child: RelationRef) -> bool {
         of_child.relation == self.relation.relation && of_child.side == self.relation.side.other()
     }
 }
@@ -64,7 +64,7 @@ impl<'a> Writer<'a> {
         Expect::None(Box::new(self.required_violation(relation.relation)))
     }
 
-    /// Before a new child is tied to a parent that may have one already.
+    /// Before a new child is linked to a parent that may have one already.
     pub(super) fn make_room_for_new_child(&mut self, parent: &Parent) {
         let (own, back) = self.ends(parent.relation);
         let (own_list, own_required) = (own.list, own.required);
@@ -88,13 +88,14 @@ impl<'a> Writer<'a> {
         self.cut_parent(parent);
     }
 
-    /// Ties an existing child to the parent, taking it from where it was.
+    /// Links an existing child to the parent, and removes its old link.
     pub(super) fn connect(&mut self, parent: &Parent, child: &Unique) {
         let (own, back) = self.ends(parent.relation);
         let takes_room = !own.list && !parent.new;
         let cuts_before = match self.planner.physical().link(parent.relation) {
             LinkAt::Own(_) => !back.list,
-            // To a parent that has one child only, a child is tied only if its old parent does not need it.
+            // A parent with at most one child gets it only if the child's old parent does not need
+            // it.
             LinkAt::Partner(_) => {
                 !own.list || self.old_parent_decides(parent.model, parent.relation)
             }
@@ -103,7 +104,7 @@ impl<'a> Writer<'a> {
         let node = if cuts_before {
             self.lock_child(parent.relation, child)
         } else {
-            self.name_child(parent.relation, child)
+            self.child_to_link(parent.relation, child)
         };
         self.connect_node(parent, &node, child);
     }
@@ -117,7 +118,11 @@ impl<'a> Writer<'a> {
         let physical = self.planner.physical();
         let in_childs_row = matches!(physical.link(parent.relation), LinkAt::Partner(_));
         if !in_childs_row {
-            let change = if moves { Change::Any } else { Change::Made };
+            let change = if moves {
+                LinkEffect::Any
+            } else {
+                LinkEffect::Made
+            };
             self.touch_child(parent.relation, &node.filter(), change);
         }
         if takes_room && needs_parent {
@@ -137,26 +142,27 @@ impl<'a> Writer<'a> {
             self.stamps_of_links(parent),
         );
         let missing = self.planner.missing(unique, self.access);
-        let (id, fills) = self.tied_id(node, unique);
+        let (id, fills) = self.linked_id(node, unique);
         self.run_into(statement, fills, Expect::Filled(vec![(0, missing)]));
-        self.touch_parent(parent, Change::Made);
+        self.touch_parent(parent, LinkEffect::Made);
         let child = Filter::IdIs(id);
         self.touch_holder(parent, &child);
         if in_childs_row {
-            self.touch_child(parent.relation, &child, Change::Any);
+            self.touch_child(parent.relation, &child, LinkEffect::Any);
         }
     }
 
-    /// The id of a child that is being tied, and the register for the id that the statement returns, where the id is not
-    /// known before. What found the child does not find it any more where the tie has made it another's.
-    fn tied_id(&mut self, node: &Node, unique: &Unique) -> (Param, Vec<Register>) {
+    /// The id of a child that is being connected, and the register for the id that the statement
+    /// returns, where the program does not have the id yet. After the connect the filter that found
+    /// the child may not match it any more.
+    fn linked_id(&mut self, node: &Node, unique: &Unique) -> (Param, Vec<Register>) {
         let known = match node {
             Node::Id(id) => Some(id.clone()),
             Node::Where(_) | Node::Held(_) => self.named_id(unique),
         };
         match known {
             Some(id) => (id, Vec::new()),
-            // Nothing is looked at afterwards.
+            // Nothing is checked afterwards.
             None if !self.access.is_limited() => (Param::Null, Vec::new()),
             None => {
                 let id = self.register();
@@ -165,8 +171,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Frees a child from its old parent, unless that is forbidden: along a one-to-one relation an old
-    /// parent that needs the child keeps it.
+    /// Frees a child from its old parent, unless that is forbidden: along a one-to-one relation an
+    /// old parent that needs the child keeps it.
     pub(super) fn free_child(
         &mut self,
         parent_model: ModelId,
@@ -185,17 +191,17 @@ impl<'a> Writer<'a> {
                 self.fail(self.required_violation(relation.relation));
                 return;
             }
-            let statement = links::other_parent(physical, relation, parent_model, child, parent);
+            let statement = links::other_parent(physical, relation, child, parent);
             self.run(statement, self.expect_none(relation));
         }
         let (side, child_row) = (relation.side.other(), child.filter());
         let held = self.lock_link_holders(relation.relation, side, &child_row);
         let writable = self.access.writable(parent_model);
         match physical.link(relation) {
-            LinkAt::Own(_) => self.spare(relation.relation, side, &child_row, &writable),
+            LinkAt::Own(_) => self.check_partners(relation.relation, side, &child_row, &writable),
             LinkAt::Partner(_) => {
                 self.lock_old_parent(parent_model, relation, &child_row);
-                self.spare(
+                self.check_partners(
                     relation.relation,
                     side,
                     &child_row,
@@ -204,17 +210,18 @@ impl<'a> Writer<'a> {
             }
             LinkAt::Table { .. } => {
                 self.lock_old_parent(parent_model, relation, &child_row);
-                self.spare(
+                self.check_partners(
                     relation.relation,
                     side,
                     &child_row,
                     &self.access.visible(parent_model),
                 );
-                // A link that others tied is cut by anyone who may write one of the two rows.
+                // A link that another user made may be removed by a viewer who may write one of the
+                // two rows.
                 let others = self.access.writable(relation.target);
                 if others != self.access.visible(relation.target) {
                     let foreign = child_row.clone().and(Filter::NotTrue(Box::new(others)));
-                    self.spare(relation.relation, side, &foreign, &writable);
+                    self.check_partners(relation.relation, side, &foreign, &writable);
                 }
             }
         }
@@ -222,7 +229,7 @@ impl<'a> Writer<'a> {
         // A link in the child's own row is overwritten by the new one.
         if !matches!(physical.link(relation), LinkAt::Partner(_)) {
             let stamps = self.access.stamps_on_update(parent_model);
-            let statement = links::cut_from_child(physical, relation, parent_model, child, stamps);
+            let statement = links::cut_from_child(physical, relation, child, stamps);
             self.run(statement, Expect::Anything);
             if let Some(held) = held {
                 self.touch_by_stamps(parent_model, super::rows(held));
@@ -236,12 +243,12 @@ impl<'a> Writer<'a> {
         let RelationRef { relation, side, .. } = parent.relation;
         let (own, among) = (
             Filter::IdIs(parent.id.clone()),
-            self.tieable(parent.relation),
+            self.linkable(parent.relation),
         );
-        self.touch_parent(parent, Change::Cut);
+        self.touch_parent(parent, LinkEffect::Cut);
         let held = self.lock_link_holders(relation, side, &own);
-        // However the link is kept: whoever cannot be seen does not lose one.
-        self.spare(relation, side, &own, &among);
+        // Wherever the link is stored: rows that the viewer cannot see do not lose one.
+        self.check_partners(relation, side, &own, &among);
         self.touch_partners(relation, side, &own);
         if !matches!(physical.link(parent.relation), LinkAt::Own(_)) {
             let stamps = self.stamps_of_links(parent);
@@ -254,8 +261,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Ties a child that this mutation created, unless its row was born linked.
-    pub(super) fn tie_new_child(&mut self, parent: &Parent, child_id: Param) {
+    /// Links a child that this mutation created, unless its row was inserted with the link.
+    pub(super) fn link_new_child(&mut self, parent: &Parent, child_id: Param) {
         let physical = self.planner.physical();
         let child = Filter::IdIs(child_id.clone());
         if !matches!(physical.link(parent.relation), LinkAt::Partner(_)) {
@@ -269,11 +276,11 @@ impl<'a> Writer<'a> {
             self.run(statement, Expect::Anything);
             self.touch_holder(parent, &child);
         }
-        self.touch_parent(parent, Change::Made);
-        // A new row is looked at anyway, unless it follows its parent.
+        self.touch_parent(parent, LinkEffect::Made);
+        // A new row is checked anyway, unless it follows its parent.
     }
 
-    /// Replaces all links of a to-many parent. A child that needs a parent must not be left without.
+    /// Replaces all links of a to-many parent. A child that needs a parent must keep one.
     pub(super) fn replace_links(&mut self, parent: &Parent, children: &[Unique]) {
         if self.access.is_limited() {
             self.replace_own_links(parent, children);
@@ -295,12 +302,12 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// As [`Writer::replace_links`], of those links that the viewer may cut. A child that stays keeps its link, which
-    /// may be what makes it the viewer's.
+    /// As [`Writer::replace_links`], of those links that the viewer may cut. A child that stays
+    /// keeps its link, which may be what makes it the viewer's.
     fn replace_own_links(&mut self, parent: &Parent, children: &[Unique]) {
         let (physical, target) = (self.planner.physical(), parent.relation.target);
         self.lock_old_parents(parent.model, parent.relation, children);
-        // In one order, so that two who set the same children do not wait for each other.
+        // In one order, so that two transactions that set the same children do not deadlock.
         let mut sorted: Vec<&Unique> = children.iter().collect();
         sorted.sort_by(|a, b| (a.field.0, &a.text).cmp(&(b.field.0, &b.text)));
         let relation = parent.relation;
@@ -308,8 +315,8 @@ impl<'a> Writer<'a> {
             .into_iter()
             .map(|child| (self.lock_child(relation, child), child))
             .collect();
-        let others = self.tieable(relation).and(none_of(children));
-        let lock = self.lock_to_tie(parent.relation);
+        let others = self.linkable(relation).and(none_of(children));
+        let lock = self.lock_to_link(parent.relation);
         let going = self.find_many(target, &others, Some(parent), lock);
         let going = super::rows(going);
         let (_, back) = self.ends(parent.relation);
@@ -317,8 +324,8 @@ impl<'a> Writer<'a> {
             let statement = links::other_children(physical, parent.linked(), None, &going);
             self.run(statement, self.expect_none(parent.relation));
         }
-        self.touch_parent(parent, Change::Cut);
-        self.touch_child(parent.relation, &going, Change::Cut);
+        self.touch_parent(parent, LinkEffect::Cut);
+        self.touch_child(parent.relation, &going, LinkEffect::Cut);
         let stamps = self.stamps_of_links(parent);
         self.run(
             links::cut_from_parent(physical, parent.linked(), &going, stamps),
@@ -333,8 +340,8 @@ impl<'a> Writer<'a> {
     /// Removes the link between the parent and a child that has been found.
     pub(super) fn cut_pair(&mut self, parent: &Parent, child: Param) {
         let row = Filter::IdIs(child.clone());
-        self.touch_parent(parent, Change::Cut);
-        self.touch_child(parent.relation, &row, Change::Cut);
+        self.touch_parent(parent, LinkEffect::Cut);
+        self.touch_child(parent.relation, &row, LinkEffect::Cut);
         let stamps = self.stamps_of_links(parent);
         let physical = self.planner.physical();
         let statement = links::cut_pair(physical, parent.linked(), &Node::Id(child), stamps);
@@ -342,7 +349,7 @@ impl<'a> Writer<'a> {
         self.touch_holder(parent, &row);
     }
 
-    /// The row that holds the links of a parent and these children says who wrote it.
+    /// The stamps of the row that holds the links of a parent.
     fn stamps_of_links(&self, parent: &Parent) -> &'a [Stamp] {
         match self.planner.physical().link(parent.relation) {
             LinkAt::Own(_) => self.access.stamps_on_update(parent.model),
@@ -360,7 +367,8 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// The rows other than these: a parameter for each unique field by which they are named, however many there are.
+/// The rows other than these: a parameter for each unique field by which they are named, however
+/// many there are.
 fn none_of(children: &[Unique]) -> Filter {
     if children.is_empty() {
         return Filter::TRUE;

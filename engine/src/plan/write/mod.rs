@@ -1,7 +1,7 @@
 //! Mutations become programs: the statements of one transaction, in the order that Prisma keeps.
 //!
-//! Ids are made here, so that most statements need no answer of an earlier one; what is known only to the
-//! database goes through registers.
+//! Ids are made here, so that most statements need no answer of an earlier one; values that the
+//! database makes go through registers.
 
 mod delete;
 mod hold;
@@ -13,19 +13,20 @@ mod permitted;
 mod reach;
 mod top;
 mod touched;
+mod value_size;
 
-use self::insertions::Waiting;
+use self::insertions::PendingInsert;
 use self::links::Parent;
-use self::touched::Touched;
+use self::touched::TouchedRows;
+use super::access::Access;
 use super::context::{PageLimits, Planner};
 use super::program::{Expect, Program, Step};
-use super::rights::Access;
 use crate::datamodel::{FieldId, ModelId};
 use crate::error::ApiError;
 use crate::sql::{Filter, Param, Register, Statement};
 
-/// Where new ids and the time come from: outside.
-pub trait Source {
+/// The source of new ids, times and codes: they come from outside, so that the engine is pure.
+pub trait ValueSource {
     /// A new `ID`: 25 characters, ascending within a process.
     fn cuid(&mut self) -> String;
     /// A random UUID, lower case.
@@ -36,21 +37,21 @@ pub trait Source {
     fn code(&mut self, characters: usize) -> String;
 }
 
-/// What the application adds to a top-level mutation.
+/// Steps and values that the application adds to a top-level mutation.
 #[derive(Debug, Default)]
-pub struct Amendments {
+pub struct WriteHooks {
     /// Run first, in the same transaction.
     pub before: Vec<Step>,
-    /// Columns of the row that is created or updated, whatever the input says.
+    /// Columns of the row that is created or updated, in place of the input's values.
     pub set: Vec<(FieldId, String)>,
-    /// Who writes, for the jobs of watched models.
+    /// The writer, for the jobs of watched models.
     pub writer: Option<String>,
 }
 
 /// The steps of a branch, and what they touch.
 struct Branch {
     steps: Vec<Step>,
-    touched: Vec<Touched>,
+    touched: Vec<TouchedRows>,
 }
 
 /// A program under construction.
@@ -60,18 +61,20 @@ pub(super) struct Writer<'a> {
     limits: PageLimits,
     /// The model that the top-level field is about.
     top: ModelId,
-    source: &'a mut dyn Source,
+    source: &'a mut dyn ValueSource,
     now: String,
-    /// What [`Amendments::set`] says of the top-level row.
+    /// [`WriteHooks::set`], until the top-level row is written.
     set: Vec<(FieldId, String)>,
-    touched: Vec<Touched>,
-    /// The rows in whose data the writes at hand stand, outermost first, each with the relation field that leads on.
+    touched: Vec<TouchedRows>,
+    /// The rows in whose data the current writes are nested, outermost first, each with the
+    /// relation field that leads on.
     enclosing: Vec<Parent>,
-    /// The model of the rows that are being deleted: refusals name it, whatever else stands in the way.
+    /// The model of the rows that are being deleted: refusals name it, whatever else stands in the
+    /// way.
     deleted: Option<ModelId>,
     steps: Vec<Step>,
     /// Insertions that come after the steps.
-    waiting: Vec<Waiting<'a>>,
+    pending: Vec<PendingInsert<'a>>,
     registers: usize,
 }
 
@@ -81,7 +84,7 @@ impl<'a> Writer<'a> {
         access: Access<'a>,
         limits: PageLimits,
         top: ModelId,
-        source: &'a mut dyn Source,
+        source: &'a mut dyn ValueSource,
     ) -> Self {
         let now = source.now();
         Writer {
@@ -96,7 +99,7 @@ impl<'a> Writer<'a> {
             enclosing: Vec::new(),
             deleted: None,
             steps: Vec::new(),
-            waiting: Vec::new(),
+            pending: Vec::new(),
             // The first register is the answer's.
             registers: 1,
         }
@@ -160,14 +163,14 @@ impl<'a> Writer<'a> {
         planned.map(|()| Branch { steps, touched })
     }
 
-    /// Goes on with one branch if the register holds a value, else with the other. What the branch not taken touches
-    /// is not looked at.
+    /// Goes on with one branch if the register holds a value, else with the other. What the branch
+    /// not taken touches is not looked at.
     fn choose(&mut self, register: Register, then: Branch, otherwise: Option<Branch>) {
         let (other_steps, other_touched) =
             otherwise.map_or_else(Default::default, |b| (b.steps, b.touched));
         if !then.touched.is_empty() || !other_touched.is_empty() {
             let (then, otherwise) = (then.touched, other_touched);
-            self.touched.push(Touched::Either {
+            self.touched.push(TouchedRows::Either {
                 register,
                 then,
                 otherwise,

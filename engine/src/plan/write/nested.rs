@@ -5,7 +5,7 @@ use super::node::given;
 use super::{Writer, row, rows};
 use crate::datamodel::{FieldId, ModelId};
 use crate::error::ApiError;
-use crate::plan::context::{entries, entry, items, shown};
+use crate::plan::context::{display_value, entries, entry, items};
 use crate::plan::filter::Unique;
 use crate::plan::program::{Expect, register_mark};
 use crate::request::Value;
@@ -57,12 +57,14 @@ impl Writer<'_> {
             return Ok(());
         }
         if !new && self.is_decided_elsewhere(model, self.enclosing.last()) {
-            // While the writes below wait for their rows, others may take this one away by what decides whose it is.
+            // While the writes below wait for their rows, others may take this one away by what
+            // decides whose it is.
             self.touch(model, row(id));
         }
         for kind in KINDS {
             for (parent, value) in &mut fields {
-                // The child created beside it is a new parent's first, and must make room like any other.
+                // The child created beside it is a new parent's first, and must make room like any
+                // other.
                 if kind == InputMeaning::Connect && given(value, InputMeaning::Create).is_some() {
                     parent.new = false;
                 }
@@ -103,7 +105,7 @@ impl Writer<'_> {
         parent: &Parent,
         item: &Value,
     ) -> Result<(), ApiError> {
-        // `delete: false` and `disconnect: false` say nothing.
+        // `delete: false` and `disconnect: false` have no effect.
         if matches!(item, Value::Null | Value::Boolean(false)) {
             return Ok(());
         }
@@ -113,7 +115,7 @@ impl Writer<'_> {
             InputMeaning::Create => {
                 self.make_room_for_new_child(parent);
                 let child = self.create_node(target, item, Some(parent))?;
-                self.tie_new_child(parent, child);
+                self.link_new_child(parent, child);
             }
             InputMeaning::Connect => {
                 let child = self.planner.unique(target, item, self.access)?;
@@ -226,8 +228,8 @@ impl Writer<'_> {
 
     fn disconnect(&mut self, parent: &Parent, item: &Value) -> Result<(), ApiError> {
         let (among, lock) = (
-            self.tieable(parent.relation),
-            self.lock_to_tie(parent.relation),
+            self.linkable(parent.relation),
+            self.lock_to_link(parent.relation),
         );
         let (child, _) = self.linked_child(parent, item, &among, lock)?;
         let (_, back) = self.ends(parent.relation);
@@ -239,8 +241,9 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// The child that a delete or disconnect means: by `where` in a list, or the only one (`true`). Gives
-    /// its id, and the register with the same as an array. Children that do not satisfy the filter are out of reach.
+    /// The child that a delete or disconnect means: by `where` in a list, or the only one (`true`).
+    /// Gives its id, and the register with the same as an array. Children that do not satisfy the
+    /// filter are out of reach.
     fn linked_child(
         &mut self,
         parent: &Parent,
@@ -273,7 +276,7 @@ impl Writer<'_> {
         let (physical, target) = (self.planner.physical(), parent.relation.target);
         let find =
             |filter: &_| write::find_partner(physical, target, filter, parent.linked(), lock);
-        let elsewhere = self.looks_twice(parent, among);
+        let elsewhere = self.reads_twice(parent, among);
         self.find_one(
             elsewhere,
             among,
@@ -299,13 +302,13 @@ impl Writer<'_> {
             |filter: &_| write::find_with_link(physical, model, filter, parent.linked(), lock);
         let missing = self.planner.missing(unique, self.access);
         let expect = Expect::Filled(vec![(0, missing), (2, not_connected)]);
-        let elsewhere = self.looks_twice(parent, among);
+        let elsewhere = self.reads_twice(parent, among);
         self.find_one(elsewhere, &filter, find, vec![id, ids], expect);
         (self.named_id(unique).unwrap_or(Param::Register(id)), ids)
     }
 
     /// Whether other rows than the child and its parent decide which children are among those.
-    fn looks_twice(&self, parent: &Parent, among: &Filter) -> bool {
+    fn reads_twice(&self, parent: &Parent, among: &Filter) -> bool {
         let target = parent.relation.target;
         self.planner.is_decided_elsewhere(target, among)
             && !self.is_decided_by_locked(target, parent)
@@ -329,7 +332,7 @@ impl Writer<'_> {
         let of_parent = if names_parent && shows_id {
             let id = planner.model().model(parent.model).id_field();
             let value = match &parent.id {
-                Param::Text(text) => shown(id, text),
+                Param::Text(text) => display_value(id, text),
                 Param::Register(register) => register_mark(*register),
                 Param::Null => String::new(),
             };
@@ -340,8 +343,8 @@ impl Writer<'_> {
         let (of_child, node, path) = match child {
             Some(unique) => {
                 let field = planner.model().field(unique.model, unique.field);
-                let of_child = with(&field.name, &shown(field, &unique.text));
-                // With both known, nothing is said of the path.
+                let of_child = with(&field.name, &display_value(field, &unique.text));
+                // With both ids, the message does not mention the path.
                 if names_parent {
                     (of_child, "node", "")
                 } else {
@@ -396,8 +399,8 @@ impl Writer<'_> {
             self.run_into(statement, vec![count], Expect::Anything);
             return Ok(count);
         }
-        // The rows are fixed first: after the columns have changed they might not match any more. Lists of one row that
-        // two set at the same time would meet in their positions.
+        // The rows are fixed first: after the columns have changed they might not match any more.
+        // Lists of one row that two set at the same time would meet in their positions.
         let lock = if values.is_empty() {
             Lock::Update
         } else {

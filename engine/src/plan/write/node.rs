@@ -2,14 +2,12 @@
 
 use super::links::Parent;
 use super::{Writer, row};
-use crate::datamodel::{
-    Field, FieldId, FieldKind, IdStrategy, Model, ModelId, RelationRef, ScalarType,
-};
-use crate::error::{ApiError, ErrorKind};
+use crate::datamodel::{Field, FieldId, FieldKind, IdStrategy, ModelId, RelationRef, ScalarType};
+use crate::error::ApiError;
 use crate::plan::context::{entries, entry, items};
 use crate::plan::filter::unexpected;
 use crate::plan::program::Expect;
-use crate::plan::rights::Change;
+use crate::plan::rule_inputs::LinkEffect;
 use crate::request::Value;
 use crate::schema::InputMeaning;
 use crate::sql::insert::Insert;
@@ -19,16 +17,12 @@ use crate::sql::{Filter, LinkAt, Param, Shape, array_literal};
 /// Columns and what they are set to.
 pub(super) type Values = Vec<(FieldId, Param)>;
 
-/// The longest own id, and the most digits of a float, as the columns hold them.
-const MAX_ID: usize = 25;
-const MAX_FLOAT: usize = 35;
-const MAX_ENUM: usize = 191;
 /// Quotes, comma and blank of an item as an answer shows it.
 const LIST_PUNCTUATION: usize = 4;
 
 impl Writer<'_> {
-    /// Creates a node and everything nested in its data; gives its id. With a parent whose link stands in
-    /// the new row, the row is born linked.
+    /// Creates a node and everything nested in its data; gives its id. With a parent whose link
+    /// stands in the new row, the row is inserted with the link.
     pub(super) fn create_node(
         &mut self,
         model: ModelId,
@@ -38,8 +32,8 @@ impl Writer<'_> {
         Ok(self.create_and_answer(model, data, parent, None)?.0)
     }
 
-    /// As [`Writer::create_node`]; tells also whether the insertion itself gives the answer of that shape,
-    /// which it can if nothing else is written after it.
+    /// As [`Writer::create_node`]; returns also whether the insertion itself returns the answer of
+    /// that shape, which it can if nothing else is written after it.
     pub(super) fn create_and_answer(
         &mut self,
         model: ModelId,
@@ -64,7 +58,7 @@ impl Writer<'_> {
         {
             links.push((column, parent.model, Node::Id(parent.id.clone())));
         }
-        // A single create or connect along a link that stands in this row is part of the insertion.
+        // A single create or connect along a link that this row holds is part of the insertion.
         let mut in_row = Vec::new();
         for (meaning, value) in entries(data) {
             let InputMeaning::Relation(field) = meaning else {
@@ -81,7 +75,8 @@ impl Writer<'_> {
                 given(value, InputMeaning::Connect),
             ) {
                 (Some(create), None) => {
-                    // The child comes first, and its link is in this row: it needs no id of its parent.
+                    // The child comes first, and its link is in this row: it needs no id of its
+                    // parent.
                     let to_be = Parent {
                         model,
                         id: Param::Null,
@@ -99,9 +94,13 @@ impl Writer<'_> {
                     let child = if moves {
                         self.lock_child(relation, &unique)
                     } else {
-                        self.name_child(relation, &unique)
+                        self.child_to_link(relation, &unique)
                     };
-                    let change = if moves { Change::Any } else { Change::Made };
+                    let change = if moves {
+                        LinkEffect::Any
+                    } else {
+                        LinkEffect::Made
+                    };
                     self.touch_child(relation, &child.filter(), change);
                     self.free_for_new_parent(model, relation, &child);
                     expected.push((links.len(), planner.missing(&unique, self.access)));
@@ -130,7 +129,7 @@ impl Writer<'_> {
         };
         if let Some(shape) = shape
             && !self.access.is_limited()
-            && !shape.looks_again_at(model)
+            && !shape.reads_model_again(model)
             && writes_only_columns(data, &in_row)
         {
             self.insert_and_answer(&insertion, expected, shape);
@@ -205,14 +204,14 @@ impl Writer<'_> {
         Ok((values, id))
     }
 
-    /// Columns of a new row that the server sets, whatever the input says: first of all those given.
+    /// Columns of a new row that the server sets, regardless of the input: first those of `set`.
     fn set_on_create(
         &mut self,
         model: ModelId,
         mut set: Vec<(FieldId, String)>,
     ) -> Vec<(FieldId, String)> {
         set.extend(self.access.stamps_on_create(model).iter().cloned());
-        // A field that is stamped by changes only is nobody's to choose either.
+        // Users cannot choose a field that only updates stamp either.
         set.extend(self.access.stamps_on_update(model).iter().cloned());
         for (field, characters) in self.access.generated(model) {
             set.push((*field, self.source.code(*characters)));
@@ -282,7 +281,7 @@ impl Writer<'_> {
         let mut touched = false;
         for (meaning, value) in entries(data) {
             let field_id = match meaning {
-                // Only the server says who wrote a row, and makes codes.
+                // Only the server sets stamps and generated codes.
                 InputMeaning::Value(field) if stamped(*field) => continue,
                 InputMeaning::Value(field) => *field,
                 InputMeaning::ListValue(_) => {
@@ -398,19 +397,21 @@ impl Writer<'_> {
                 .iter()
                 .any(|(meaning, _)| matches!(meaning, InputMeaning::ListValue(_)))
             {
-                // Two who set a list of the row at the same time would meet in its positions.
+                // Two transactions that set a list of the row at the same time would use the same
+                // positions.
                 self.run(write::lock(physical, model, &row(id)), Expect::Anything);
             }
-            self.note_update(model, id);
+            self.log_update(model, id);
         }
         self.update_rest(model, id, data)
     }
 
-    /// Notes in the change log that a node was updated of which no column is written: its subscribers hear of it.
-    pub(super) fn note_update(&mut self, model: ModelId, id: &Param) {
+    /// Records in the change log that a node was updated of which no column is written, so that its
+    /// subscribers receive an event.
+    pub(super) fn log_update(&mut self, model: ModelId, id: &Param) {
         let physical = self.planner.physical();
         if physical.has_log() {
-            self.run(write::note_update(physical, model, id), Expect::Anything);
+            self.run(write::log_update(physical, model, id), Expect::Anything);
         }
     }
 
@@ -425,41 +426,14 @@ impl Writer<'_> {
         self.nested(model, id, data, false, &[])
     }
 
-    /// Whether a column takes the value.
-    fn check_value(&self, model: &Model, field: &Field, text: &str) -> Result<(), ApiError> {
-        check_length(field, text)?;
-        match field.kind {
-            FieldKind::Scalar(ScalarType::String | ScalarType::Json) => {
-                self.check_bytes(model, field, text.len())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Whether a value is small enough to be stored: as the datamodel says, else as the caller may.
-    fn check_bytes(&self, model: &Model, field: &Field, bytes: usize) -> Result<(), ApiError> {
-        let (limit, set) = match (field.max_bytes, self.limits.text_bytes) {
-            (Some(limit), _) => (limit, format!("@size of {}.{}", model.name, field.name)),
-            (None, Some(limit)) => (limit, format!("{}.text_bytes", self.limits.section)),
-            (None, None) => return Ok(()),
-        };
-        if bytes as u64 <= limit {
-            return Ok(());
-        }
-        let message = format!(
-            "The value of the field '{}' has {bytes} bytes; the limit is {limit} ({set})",
-            field.name
-        );
-        Err(ApiError::new(ErrorKind::LimitExceeded, message))
-    }
-
-    /// Before a node is connected to a parent that is being created, along a link in the parent's row.
+    /// Before a node is connected to a parent that is being created, along a link in the parent's
+    /// row.
     fn free_for_new_parent(&mut self, parent_model: ModelId, relation: RelationRef, child: &Node) {
         self.free_child(parent_model, relation, child, None);
     }
 }
 
-/// Whether the data says nothing of lists and relations but of those fields.
+/// Whether the data has no lists and relations but those fields.
 pub(super) fn writes_only_columns(data: &Value, but: &[FieldId]) -> bool {
     entries(data).iter().all(|(meaning, _)| match meaning {
         InputMeaning::Relation(field) => but.contains(field),
@@ -475,21 +449,4 @@ pub(super) fn given(value: &Value, meaning: InputMeaning) -> Option<&Value> {
         Some(Value::List(list)) => list.first(),
         some => some,
     }
-}
-
-/// 3007
-fn check_length(field: &Field, text: &str) -> Result<(), ApiError> {
-    let (length, most) = match field.kind {
-        FieldKind::Scalar(ScalarType::Id) => (text.chars().count(), MAX_ID),
-        FieldKind::Scalar(ScalarType::Float) => (text.len(), MAX_FLOAT),
-        FieldKind::Enum(_) => (text.len(), MAX_ENUM),
-        _ => return Ok(()),
-    };
-    if length <= most {
-        return Ok(());
-    }
-    Err(ApiError::numbered(
-        3007,
-        format!("Value for field {} is too long.", field.name),
-    ))
 }

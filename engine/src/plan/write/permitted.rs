@@ -1,4 +1,5 @@
-//! What the policy lets a viewer say in the data of a write: fields, and writes of other models' rows inside it.
+//! What the policy permits in the data of a viewer's write: fields, and nested writes of other
+//! models' rows.
 
 use super::Writer;
 use super::links::Parent;

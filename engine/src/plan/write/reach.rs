@@ -1,5 +1,4 @@
-//! Which rows a viewer's write may reach, and which it must leave alone. For the service role none of this makes a
-//! statement.
+//! Which rows a viewer's write may change. For the service role none of this adds a statement.
 
 use super::Writer;
 use crate::datamodel::{ModelId, RelationId, RelationRef, Side};
@@ -10,21 +9,21 @@ use crate::sql::{Filter, LinkAt, guard};
 
 impl Writer<'_> {
     /// The row that a `where` names, if the viewer may write it.
-    pub(super) fn own(&self, unique: &Unique) -> Filter {
+    pub(super) fn writable_row(&self, unique: &Unique) -> Filter {
         unique.filter().and(self.access.writable(unique.model))
     }
 
-    /// The rows at the far end of a relation that may be tied or cut: those whose own row holds the link must be
-    /// writable.
-    pub(super) fn tieable(&self, relation: RelationRef) -> Filter {
+    /// The rows at the far end of a relation whose links may be made or removed: those whose own
+    /// row holds the link must be writable.
+    pub(super) fn linkable(&self, relation: RelationRef) -> Filter {
         match self.planner.physical().link(relation) {
             LinkAt::Partner(_) => self.access.writable(relation.target),
             LinkAt::Own(_) | LinkAt::Table { .. } => self.access.visible(relation.target),
         }
     }
 
-    /// Fails if a partner of these rows, at the end `side`, is not among those that the filter says.
-    pub(super) fn spare(
+    /// Fails if a partner of these rows, at the end `side`, does not satisfy the filter.
+    pub(super) fn check_partners(
         &mut self,
         relation: RelationId,
         side: Side,
@@ -40,14 +39,14 @@ impl Writer<'_> {
         self.run(statement, Expect::None(Box::new(self.refusal(model))));
     }
 
-    /// The answer to a write that reaches a row of the model which is not the viewer's. While rows are deleted it names
-    /// their model: which rows of others hang on them is not told.
+    /// The error for a write that reaches a row of the model which the viewer may not write. While
+    /// rows are deleted it names their model, and does not reveal which other rows depend on them.
     fn refusal(&self, model: ModelId) -> ApiError {
         self.planner.no_access(self.deleted.unwrap_or(model))
     }
 
     /// Fails if one of these rows is not the viewer's to write.
-    pub(super) fn claim(&mut self, model: ModelId, rows: &Filter) {
+    pub(super) fn check_writable(&mut self, model: ModelId, rows: &Filter) {
         let writable = self.access.writable(model);
         if writable.is_true() {
             return;

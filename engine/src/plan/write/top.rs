@@ -1,15 +1,15 @@
 //! The top-level mutation fields.
 
-use super::hold::apart;
+use super::hold::with_isolated_conditions;
 use super::node::{Values, writes_only_columns};
-use super::{Amendments, Source, Writer, row};
+use super::{ValueSource, WriteHooks, Writer, row};
 use crate::datamodel::ModelId;
 use crate::error::ApiError;
+use crate::plan::access::Access;
 use crate::plan::context::{PageLimits, Planner};
 use crate::plan::filter::{Unique, unexpected};
 use crate::plan::program::{ANSWER, Expect, Program};
-use crate::plan::read::Reader;
-use crate::plan::rights::Access;
+use crate::plan::read::ReadPlanner;
 use crate::request::{OperationKind, Selected, SelectedField, Value, Variables};
 use crate::schema::{InputMeaning, OutputMeaning};
 use crate::sql::write::{self, Lock, Returning};
@@ -19,27 +19,27 @@ impl Planner {
     /// The program that carries out a top-level mutation field.
     ///
     /// # Errors
-    /// What the arguments alone forbid: 3007, 3020, 3032, 3033, 3036, 3040, 3045, and those of reading; and what the
-    /// viewer may not do.
+    /// What the arguments alone forbid: 3007, 3020, 3032, 3033, 3036, 3040, 3045, and those of
+    /// reading; and what the viewer may not do.
     pub fn mutation(
         &self,
         field: &SelectedField,
         variables: &Variables,
         limits: PageLimits,
         access: Access<'_>,
-        source: &mut dyn Source,
-        amendments: Amendments,
+        source: &mut dyn ValueSource,
+        amendments: WriteHooks,
     ) -> Result<Program, ApiError> {
         let Selected::Field(meaning) = field.meaning else {
             return Err(unexpected("root field"));
         };
         access.check_operation(OperationKind::Mutation, &field.name)?;
-        let reader = Reader {
+        let reader = ReadPlanner {
             planner: self,
             variables,
             limits,
             access,
-            past: false,
+            of_previous_rows: false,
         };
         let argument = |m| self.argument(field, m, variables).unwrap_or(Value::Null);
         let mut writer = Writer::new(self, access, limits, Self::written_model(meaning)?, source);
@@ -58,7 +58,7 @@ impl Planner {
             .writer
             .filter(|_| self.may_leave_a_job(meaning, &inputs))
         {
-            writer.run(write::note_writer(who), Expect::Anything);
+            writer.run(write::set_writer(who), Expect::Anything);
         }
         match meaning {
             OutputMeaning::Create(model) => {
@@ -82,7 +82,7 @@ impl Planner {
                 let elsewhere = writer.is_decided_elsewhere(model, None);
                 writer.find_one(
                     elsewhere,
-                    &writer.own(&unique),
+                    &writer.writable_row(&unique),
                     lock,
                     vec![found],
                     Expect::Anything,
@@ -168,8 +168,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Updates the row that the unique value names. Where columns are all that is written, the update itself
-    /// gives the answer.
+    /// Updates the row that the unique value names. Where columns are all that is written, the
+    /// update itself gives the answer.
     fn update_by(
         &mut self,
         unique: &Unique,
@@ -180,16 +180,16 @@ impl Writer<'_> {
         let (physical, model) = (planner.physical(), unique.model);
         let values = self.top_values(model, data)?;
         let missing = Box::new(planner.missing(unique, self.access));
-        let own = self.own(unique);
+        let own = self.writable_row(unique);
         if self.is_decided_elsewhere(model, None) {
             // The statements below see what was committed while this one waited.
             self.run(
-                write::lock(physical, model, &apart(&own)),
+                write::lock(physical, model, &with_isolated_conditions(&own)),
                 Expect::Some(missing.clone()),
             );
         }
         let last = !self.matters(model, &values) && writes_only_columns(data, &[]);
-        if !values.is_empty() && last && !shape.looks_again_at(model) {
+        if !values.is_empty() && last && !shape.reads_model_again(model) {
             let update = write::update(physical, model, &own, None, &values, Returning::Row);
             let statement = sql::read_written(physical, update, shape, &[]);
             self.run_into(statement, vec![ANSWER], Expect::Found(missing));
@@ -202,7 +202,7 @@ impl Writer<'_> {
         };
         let id = self.found(unique, statement, Expect::Some(missing));
         if values.is_empty() {
-            self.note_update(model, &id);
+            self.log_update(model, &id);
         }
         self.touch_by(model, &values, &row(&id));
         self.update_rest(model, &id, data)?;
@@ -210,7 +210,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Runs a statement that returns the row's id; an id that the request names need not be waited for.
+    /// Runs a statement that returns the row's id; an id that the request names need not be waited
+    /// for.
     fn found(
         &mut self,
         unique: &Unique,
@@ -235,7 +236,13 @@ impl Writer<'_> {
         let missing = Expect::Some(Box::new(planner.missing(unique, self.access)));
         let lock = |filter: &_| write::lock(physical, model, filter);
         let elsewhere = self.is_decided_elsewhere(model, None);
-        self.find_one(elsewhere, &self.own(unique), lock, vec![id, ids], missing);
+        self.find_one(
+            elsewhere,
+            &self.writable_row(unique),
+            lock,
+            vec![id, ids],
+            missing,
+        );
         let before = sql::find_record(physical, model, &Param::Register(id));
         self.run_into(before, vec![record], Expect::Anything);
         self.delete_nodes(model, ids)?;

@@ -1,5 +1,5 @@
-//! What a viewer's write has made or changed in what decides whose it is, and the look at the end whether it is the
-//! viewer's still. For the service role none of this makes a statement.
+//! Rows that a viewer's write creates, or changes in what decides who may write them, and the check
+//! at the end that the viewer still may. For the service role none of this adds a statement.
 
 use indexmap::{IndexMap, IndexSet};
 
@@ -7,31 +7,33 @@ use super::Writer;
 use super::links::Parent;
 use crate::datamodel::{FieldId, ModelId, RelationId, RelationRef, Side};
 use crate::plan::program::{Expect, Step};
-use crate::plan::rights::Change;
+use crate::plan::rule_inputs::LinkEffect;
 use crate::sql::write::{self, Lock};
 use crate::sql::{Filter, LinkAt, Param, Register, array_literal, guard};
 
 /// Rows that must be writable for the viewer once all is done.
-pub(super) enum Touched {
-    /// By their ids: a condition might not find them any more, after what the write has made of them.
+pub(super) enum TouchedRows {
+    /// By their ids: a condition might not find them any more, after what the write has made of
+    /// them.
     Rows(ModelId, Filter),
     /// By the branch that was taken.
     Either {
         register: Register,
-        then: Vec<Touched>,
-        otherwise: Vec<Touched>,
+        then: Vec<TouchedRows>,
+        otherwise: Vec<TouchedRows>,
     },
 }
 
 impl Writer<'_> {
-    /// These rows are new, or changed in what decides whose they are: they are looked at when all is done.
+    /// These rows are new, or changed in what decides who may write them: they are checked when all
+    /// is done.
     pub(super) fn touch(&mut self, model: ModelId, rows: Filter) {
         debug_assert!(
             matches!(rows, Filter::IdIs(_) | Filter::IdIn(_)),
             "rows are touched by their ids"
         );
         if self.access.is_limited() {
-            self.touched.push(Touched::Rows(model, rows));
+            self.touched.push(TouchedRows::Rows(model, rows));
         }
     }
 
@@ -59,8 +61,8 @@ impl Writer<'_> {
             .any(|(field, _)| self.access.column_matters(model, *field))
     }
 
-    /// As [`Writer::touch`], of those rows that are writable now: what the viewer could not write before need not be
-    /// writable after a write that leaves the rows themselves alone.
+    /// As [`Writer::touch`], of those rows that are writable now: what the viewer could not write
+    /// before need not be writable after a write that leaves the rows themselves alone.
     pub(super) fn touch_if_writable(&mut self, model: ModelId, rows: &Filter) {
         let filter = rows.clone().and(self.access.writable(model));
         let ids = self.register();
@@ -70,7 +72,7 @@ impl Writer<'_> {
     }
 
     /// Links of the parent are about to change.
-    pub(super) fn touch_parent(&mut self, parent: &Parent, change: Change) {
+    pub(super) fn touch_parent(&mut self, parent: &Parent, change: LinkEffect) {
         if self
             .access
             .links_matter(parent.model, parent.relation.relation, change)
@@ -80,7 +82,12 @@ impl Writer<'_> {
     }
 
     /// Links of a child that was there before are about to change along the parent's relation.
-    pub(super) fn touch_child(&mut self, relation: RelationRef, child: &Filter, change: Change) {
+    pub(super) fn touch_child(
+        &mut self,
+        relation: RelationRef,
+        child: &Filter,
+        change: LinkEffect,
+    ) {
         if !self
             .access
             .links_matter(relation.target, relation.relation, change)
@@ -93,11 +100,12 @@ impl Writer<'_> {
         }
     }
 
-    /// The partners of these rows, which stand at the end `side` of the relation, are about to lose their link.
+    /// The partners of these rows, which stand at the end `side` of the relation, are about to lose
+    /// their link.
     pub(super) fn touch_partners(&mut self, relation: RelationId, side: Side, rows: &Filter) {
         let physical = self.planner.physical();
         let model = physical.model.relation(relation).end(side.other()).model;
-        if self.access.links_matter(model, relation, Change::Cut) {
+        if self.access.links_matter(model, relation, LinkEffect::Cut) {
             let ids = self.register();
             let find =
                 guard::linked_ids(physical, relation, side, rows, &self.access.writable(model));
@@ -107,15 +115,15 @@ impl Writer<'_> {
     }
 
     /// The last steps of a program: everything touched must be writable for the viewer now.
-    pub(super) fn check_touched(&mut self, touched: Vec<Touched>) {
+    pub(super) fn check_touched(&mut self, touched: Vec<TouchedRows>) {
         let mut known: IndexMap<ModelId, IndexSet<String>> = IndexMap::new();
         for touched in touched {
             match touched {
-                Touched::Rows(model, Filter::IdIs(Param::Text(id))) => {
+                TouchedRows::Rows(model, Filter::IdIs(Param::Text(id))) => {
                     known.entry(model).or_default().insert(id);
                 }
-                Touched::Rows(model, rows) => self.claim(model, &rows),
-                Touched::Either {
+                TouchedRows::Rows(model, rows) => self.check_writable(model, &rows),
+                TouchedRows::Either {
                     register,
                     then,
                     otherwise,
@@ -137,7 +145,7 @@ impl Writer<'_> {
         }
         for (model, ids) in known {
             let ids = array_literal(ids.iter().map(String::as_str));
-            self.claim(model, &Filter::IdIn(Param::Text(ids)));
+            self.check_writable(model, &Filter::IdIn(Param::Text(ids)));
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::fixture::{COLOR, POST, USER, argument, error, prepare, requests};
 use crate::error::{ApiError, ErrorKind, Position};
 use crate::request::{
-    Limits, OperationKind, RequestOptions, Requests, Selected, Selection, Template, Value,
+    OperationKind, RequestLimits, RequestOptions, Requests, Selected, Selection, Template, Value,
 };
 use crate::schema::{InputMeaning, OutputMeaning};
 
@@ -163,7 +163,7 @@ fn an_argument_at_fault_is_the_only_error_of_an_invalid_document() {
     );
     let errors = |text: &str| {
         let errors = requests
-            .prepare(text, None, &Limits::UNLIMITED)
+            .prepare(text, None, &RequestLimits::UNLIMITED)
             .expect_err("invalid");
         errors.into_iter().map(|e| e.message).collect::<Vec<_>>()
     };
@@ -284,7 +284,7 @@ fn introspection_is_kept_for_the_schema_and_bounded() {
     );
 
     // What clients ask for passes the limits of everyone.
-    let limits = Limits::default();
+    let limits = RequestLimits::default();
     let usual = "query I { __schema { queryType { name } types { ...T } directives { name args { ...I } } } }
         fragment T on __Type { kind name description fields(includeDeprecated: true) { name description
           args { ...I } type { ...R } isDeprecated deprecationReason } inputFields { ...I } interfaces { ...R }
@@ -362,16 +362,16 @@ fn measures_are_of_the_expanded_document() {
 
 #[test]
 fn documents_beyond_a_limit_are_refused() {
-    let refuse = |text: &str, limits: Limits| {
+    let refuse = |text: &str, limits: RequestLimits| {
         let errors = requests().prepare(text, None, &limits).expect_err(text);
         assert_eq!(errors[0].kind, ErrorKind::LimitExceeded);
         errors[0].message.clone()
     };
-    let none = Limits::UNLIMITED;
+    let none = RequestLimits::UNLIMITED;
     assert_eq!(
         refuse(
             "{ users { id } }",
-            Limits {
+            RequestLimits {
                 query_bytes: Some(10),
                 ..none.clone()
             }
@@ -381,7 +381,7 @@ fn documents_beyond_a_limit_are_refused() {
     assert_eq!(
         refuse(
             "{ users { id } }",
-            Limits {
+            RequestLimits {
                 tokens: Some(5),
                 ..none.clone()
             }
@@ -392,7 +392,7 @@ fn documents_beyond_a_limit_are_refused() {
     assert_eq!(
         refuse(
             aliases,
-            Limits {
+            RequestLimits {
                 aliases: Some(1),
                 ..none.clone()
             }
@@ -402,7 +402,7 @@ fn documents_beyond_a_limit_are_refused() {
     assert_eq!(
         refuse(
             aliases,
-            Limits {
+            RequestLimits {
                 root_fields: Some(1),
                 ..none.clone()
             }
@@ -412,7 +412,7 @@ fn documents_beyond_a_limit_are_refused() {
     assert_eq!(
         refuse(
             "{ users(first: 1000000000) { posts(first: 1000000000) { posts: id } } }",
-            Limits {
+            RequestLimits {
                 complexity: Some(200_000),
                 ..none.clone()
             }
@@ -421,7 +421,7 @@ fn documents_beyond_a_limit_are_refused() {
     );
     // With a size that is a variable it is judged when the variable has its value.
     let sized = "query ($n: Int) { users(first: $n) { posts(first: 1000000000) { id } } }";
-    let limits = Limits {
+    let limits = RequestLimits {
         complexity: Some(200_000),
         ..none.clone()
     };

@@ -1,5 +1,5 @@
-//! A schema with every kind of type, and the stage around it without async-graphql's validation, so that
-//! these tests show what the stage checks by itself.
+//! A schema with every kind of type, and the stage around it without async-graphql's validation, so
+//! that these tests show what the stage checks by itself.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 use crate::datamodel::{EnumId, FieldId, ModelId};
 use crate::error::ApiError;
 use crate::request::names::Names;
-use crate::request::{Limits, Prepared, RequestOptions, Requests, Template, Value};
+use crate::request::{PreparedOperation, RequestLimits, RequestOptions, Requests, Template, Value};
 use crate::schema::{
     EnumMeaning, EnumType, EnumTypeId, InputField, InputMeaning, InputType, ObjectId, ObjectType,
     OutputField, OutputMeaning, Schema, TypeRef,
@@ -232,8 +232,8 @@ pub fn requests() -> Requests {
     )
 }
 
-pub fn prepare(text: &str) -> Result<Arc<Prepared>, Vec<ApiError>> {
-    requests().prepare(text, None, &Limits::UNLIMITED)
+pub fn prepare(text: &str) -> Result<Arc<PreparedOperation>, Vec<ApiError>> {
+    requests().prepare(text, None, &RequestLimits::UNLIMITED)
 }
 
 /// The one error that `text` gives.
@@ -251,7 +251,7 @@ pub fn json(text: &str) -> Map<String, Json> {
 pub fn argument(text: &str, variables: &str) -> Result<Option<Value>, ApiError> {
     let requests = requests();
     let prepared = requests
-        .prepare(text, None, &Limits::UNLIMITED)
+        .prepare(text, None, &RequestLimits::UNLIMITED)
         .map_err(|mut errors| errors.remove(0))?;
     let variables = requests.coerce(&prepared.operation, &json(variables))?;
     let template: &Template = &prepared.operation.fields[0].arguments[0].1;

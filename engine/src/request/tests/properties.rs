@@ -7,7 +7,7 @@ use super::fixture::{requests, schema};
 use super::values::coerce;
 use crate::request::datetime;
 use crate::request::names::Names;
-use crate::request::{Limits, Operation, OperationKind, VariableDefinition, Variables};
+use crate::request::{Operation, OperationKind, RequestLimits, VariableDefinition, Variables};
 use crate::schema::{InputId, TypeRef};
 
 /// Pieces of documents, so that chance gets past the parser.
@@ -106,13 +106,13 @@ proptest! {
 
     #[test]
     fn no_text_panics(text in any::<String>(), name in any::<Option<String>>()) {
-        let _ = requests().prepare(&text, name.as_deref(), &Limits::default());
+        let _ = requests().prepare(&text, name.as_deref(), &RequestLimits::default());
     }
 
     #[test]
     fn no_document_panics(text in documents()) {
         let requests = requests();
-        if let Ok(prepared) = requests.prepare(&text, None, &Limits::UNLIMITED) {
+        if let Ok(prepared) = requests.prepare(&text, None, &RequestLimits::UNLIMITED) {
             let _ = requests.coerce(&prepared.operation, &Map::new());
         }
     }

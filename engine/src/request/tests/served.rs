@@ -8,7 +8,7 @@ use super::fixture::json;
 use super::properties::documents;
 use crate::datamodel;
 use crate::error::{ApiError, ErrorKind};
-use crate::request::{Limits, RequestOptions, Requests, Selection, Value};
+use crate::request::{RequestLimits, RequestOptions, Requests, Selection, Value};
 use crate::schema::{SchemaOptions, Served, generate};
 
 const DATAMODEL: &str = r#"
@@ -42,7 +42,7 @@ fn requests() -> Requests {
 
 fn errors(text: &str) -> Vec<ApiError> {
     requests()
-        .prepare(text, None, &Limits::default())
+        .prepare(text, None, &RequestLimits::default())
         .expect_err(text)
 }
 
@@ -60,7 +60,7 @@ fn a_whole_document_of_a_client() {
         fragment Details on Node { id ...on User { age color tags } }";
     let requests = requests();
     let prepared = requests
-        .prepare(text, Some("Users"), &Limits::default())
+        .prepare(text, Some("Users"), &RequestLimits::default())
         .expect("valid");
     let given = r#"{"where": {"posts_some": {"author": {"name_in": "a"}}}, "orderBy": "name_DESC", "more": true}"#;
     let variables = requests
@@ -90,7 +90,7 @@ fn a_whole_document_of_a_client() {
     );
     let text = "subscription($where: UserSubscriptionWhereInput) { user(where: $where) { mutation node { id } } }";
     let prepared = requests
-        .prepare(text, None, &Limits::default())
+        .prepare(text, None, &RequestLimits::default())
         .expect("valid");
     let given = r#"{"where": {"mutation_in": ["CREATED", "UPDATED"], "node": {"email": "a"}}}"#;
     assert!(requests.coerce(&prepared.operation, &json(given)).is_ok());
@@ -169,16 +169,28 @@ fn validation_stays_within_a_small_stack() {
         let requests = requests();
         let levels = "posts { author { ".repeat(29);
         let text = format!("{{ users {{ {levels} id {} }} }}", "} }".repeat(29));
-        assert!(requests.prepare(&text, None, &Limits::UNLIMITED).is_ok());
+        assert!(
+            requests
+                .prepare(&text, None, &RequestLimits::UNLIMITED)
+                .is_ok()
+        );
         let mut text = String::from("{ users { ...F0 } }");
         for n in 0..60 {
             text += &format!(" fragment F{n} on User {{ ...F{} }}", n + 1);
         }
         text += " fragment F60 on User { id }";
-        assert!(requests.prepare(&text, None, &Limits::UNLIMITED).is_ok());
+        assert!(
+            requests
+                .prepare(&text, None, &RequestLimits::UNLIMITED)
+                .is_ok()
+        );
         let filter = "{AND:".repeat(90) + "{}" + &"}".repeat(90);
         let text = format!("{{ users(where: {filter}) {{ id }} }}");
-        assert!(requests.prepare(&text, None, &Limits::UNLIMITED).is_ok());
+        assert!(
+            requests
+                .prepare(&text, None, &RequestLimits::UNLIMITED)
+                .is_ok()
+        );
     };
     std::thread::Builder::new()
         .stack_size(2 * 1024 * 1024)
@@ -195,7 +207,7 @@ proptest! {
     fn no_document_panics_in_validation(texts in prop::collection::vec(documents(), 16)) {
         let requests = requests();
         for text in texts {
-            let _ = requests.prepare(&text, None, &Limits::UNLIMITED);
+            let _ = requests.prepare(&text, None, &RequestLimits::UNLIMITED);
         }
     }
 }

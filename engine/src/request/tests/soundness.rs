@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::fixture::{argument, error, json, prepare, requests, schema};
 use crate::error::ErrorKind;
-use crate::request::{Inclusion, Limits, RequestOptions, Requests, Selection, Value};
+use crate::request::{Inclusion, RequestLimits, RequestOptions, Requests, Selection, Value};
 
 #[test]
 fn soundness_1_exponential_fragments_are_refused_before_validation() {
@@ -18,7 +18,7 @@ fn soundness_1_exponential_fragments_are_refused_before_validation() {
     text += " fragment F30 on User { id }";
     let validate = Box::new(|_: &_, _: Option<&str>| panic!("validation must not run"));
     let requests = Requests::new(Arc::new(schema()), validate, RequestOptions::default());
-    for limits in [Limits::default(), Limits::UNLIMITED] {
+    for limits in [RequestLimits::default(), RequestLimits::UNLIMITED] {
         let errors = requests
             .prepare(&text, None, &limits)
             .expect_err("too large");
@@ -31,7 +31,7 @@ fn soundness_1_exponential_fragments_are_refused_before_validation() {
     }
     text += " fragment F20 on User { id }";
     let errors = requests
-        .prepare(&text, Some("a"), &Limits::UNLIMITED)
+        .prepare(&text, Some("a"), &RequestLimits::UNLIMITED)
         .expect_err("too large");
     assert!(
         errors[0].message.contains("no query may have more than"),
@@ -119,7 +119,7 @@ fn soundness_2_variables_are_checked_on_every_request() {
     let requests = requests();
     let coerce = |given: &str| {
         let prepared = requests
-            .prepare(text, None, &Limits::UNLIMITED)
+            .prepare(text, None, &RequestLimits::UNLIMITED)
             .expect("valid");
         requests
             .coerce(&prepared.operation, &json(given))
@@ -265,7 +265,7 @@ fn soundness_4_keys_that_conflict_below_merged_parents_are_refused() {
 fn keys(text: &str, variables: &str) -> Vec<String> {
     let requests = requests();
     let prepared = requests
-        .prepare(text, None, &Limits::UNLIMITED)
+        .prepare(text, None, &RequestLimits::UNLIMITED)
         .expect(text);
     let variables = requests
         .coerce(&prepared.operation, &json(variables))
@@ -343,7 +343,7 @@ fn soundness_8_the_cache_is_bounded_by_bytes() {
             "x".repeat(1_000)
         );
         requests
-            .prepare(&text, None, &Limits::UNLIMITED)
+            .prepare(&text, None, &RequestLimits::UNLIMITED)
             .expect("valid");
         assert!(requests.cached_bytes() <= 1 << 20);
     }
@@ -355,15 +355,15 @@ fn soundness_8_a_cached_document_is_held_against_each_callers_limits() {
     let requests = requests();
     let text = "{ users { posts { id } } }";
     let first = requests
-        .prepare(text, None, &Limits::UNLIMITED)
+        .prepare(text, None, &RequestLimits::UNLIMITED)
         .expect("valid");
     let again = requests
-        .prepare(text, Some(""), &Limits::default())
+        .prepare(text, Some(""), &RequestLimits::default())
         .expect("valid");
     assert!(Arc::ptr_eq(&first, &again));
-    let limits = Limits {
+    let limits = RequestLimits {
         depth: Some(2),
-        ..Limits::UNLIMITED
+        ..RequestLimits::UNLIMITED
     };
     let errors = requests.prepare(text, None, &limits).expect_err("too deep");
     assert_eq!(
@@ -376,7 +376,7 @@ fn soundness_8_a_cached_document_is_held_against_each_callers_limits() {
 fn soundness_9_operations_are_chosen_by_name() {
     let requests = requests();
     let choose = |text: &str, name: Option<&str>| {
-        let prepared = requests.prepare(text, name, &Limits::UNLIMITED);
+        let prepared = requests.prepare(text, name, &RequestLimits::UNLIMITED);
         prepared
             .map(|p| p.operation.fields[0].key.clone())
             .map_err(|errors| errors[0].message.clone())
@@ -421,7 +421,11 @@ fn who_prepares_the_same_at_once_gets_the_same() {
     for round in 0..50 {
         let text = format!("{{ __typename round{round}: __typename }}");
         let all: Vec<_> = std::thread::scope(|scope| {
-            let prepare = || requests.prepare(&text, None, &Limits::UNLIMITED).unwrap();
+            let prepare = || {
+                requests
+                    .prepare(&text, None, &RequestLimits::UNLIMITED)
+                    .unwrap()
+            };
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(prepare)).collect();
             threads
                 .into_iter()

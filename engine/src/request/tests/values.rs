@@ -1,7 +1,7 @@
 //! Scalars: which value is taken as what, from a document and from a variable.
 
 use super::fixture::{COLOR, json, requests};
-use crate::request::{Limits, Value};
+use crate::request::{RequestLimits, Value};
 
 /// The value of a field of `UserCreateInput`, from a literal or from a variable; or why not.
 pub fn coerce(
@@ -20,7 +20,7 @@ pub fn coerce(
         ),
     };
     let prepared = requests
-        .prepare(&text, None, &Limits::UNLIMITED)
+        .prepare(&text, None, &RequestLimits::UNLIMITED)
         .map_err(|e| e[0].message.clone())?;
     let given = json(&variable.map_or("{}".to_owned(), |v| format!("{{\"v\": {v}}}")));
     let variables = requests

@@ -7,28 +7,28 @@ use crate::schema::types::*;
 
 /// How a column's value comes into a new row.
 #[derive(PartialEq, Eq)]
-enum Given {
+enum InputPresence {
     Never,
     Optionally,
     Always,
 }
 
-fn given(field: &Field) -> Given {
+fn given(field: &Field) -> InputPresence {
     if field.is_server_set() {
-        return Given::Never;
+        return InputPresence::Never;
     }
     match (field.id_strategy, field.kind) {
-        (Some(IdStrategy::Sequence), _) => Given::Never,
-        (Some(IdStrategy::Auto), FieldKind::Scalar(ScalarType::Int)) => Given::Never,
-        (Some(IdStrategy::Auto), _) => Given::Optionally,
-        (Some(IdStrategy::None), _) => Given::Always,
-        (None, _) if field.required && field.default.is_none() => Given::Always,
-        (None, _) => Given::Optionally,
+        (Some(IdStrategy::Sequence), _) => InputPresence::Never,
+        (Some(IdStrategy::Auto), FieldKind::Scalar(ScalarType::Int)) => InputPresence::Never,
+        (Some(IdStrategy::Auto), _) => InputPresence::Optionally,
+        (Some(IdStrategy::None), _) => InputPresence::Always,
+        (None, _) if field.required && field.default.is_none() => InputPresence::Always,
+        (None, _) => InputPresence::Optionally,
     }
 }
 
-/// Whether the create input of `model` has any field. Nested inputs always have one (`connect`), so this
-/// needs no look into them.
+/// Whether the create input of `model` has any field. Nested inputs always have one (`connect`), so
+/// this needs no look into them.
 pub(in crate::schema) fn has_create(
     datamodel: &DataModel,
     model: ModelId,
@@ -38,7 +38,7 @@ pub(in crate::schema) fn has_create(
     let has_values = of
         .fields
         .iter()
-        .any(|f| f.is_scalar_list() || f.is_column() && given(f) != Given::Never);
+        .any(|f| f.is_scalar_list() || f.is_column() && given(f) != InputPresence::Never);
     has_values || !relations(datamodel, model, without).is_empty()
 }
 
@@ -49,10 +49,13 @@ pub(super) fn data(builder: &mut Builder, model: ModelId, without: Option<FieldI
     for id in of.field_ids().filter(|id| of.field(*id).is_column()) {
         let field = of.field(id);
         let given = given(field);
-        let Some(ty) = builder.value_type(field).filter(|_| given != Given::Never) else {
+        let Some(ty) = builder
+            .value_type(field)
+            .filter(|_| given != InputPresence::Never)
+        else {
             continue;
         };
-        let ty = if given == Given::Always {
+        let ty = if given == InputPresence::Always {
             ty.required()
         } else {
             ty

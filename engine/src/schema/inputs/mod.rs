@@ -16,8 +16,9 @@ pub(super) use update::{has_update, has_update_many};
 
 pub(super) type InputFields = IndexMap<String, InputField>;
 
-/// An input type of a model. `without` is the field of that model that leads back to where a nested write
-/// comes from: it is left out. It is `None` at the top, and where the datamodel has no such field.
+/// An input type of a model. `without` is the field of that model that leads back to where a nested
+/// write comes from: it is left out. It is `None` at the top, and where the datamodel has no such
+/// field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum InputKey {
     Where(ModelId),
@@ -75,7 +76,7 @@ pub(super) enum InputKey {
 }
 
 impl InputKey {
-    pub fn model(self) -> ModelId {
+    pub(super) fn model(self) -> ModelId {
         use InputKey::*;
         match self {
             Where(model) | ScalarWhere(model) | WhereUnique(model) | SubscriptionWhere(model) => {
@@ -95,7 +96,7 @@ impl InputKey {
         }
     }
 
-    pub fn name(self, datamodel: &DataModel) -> String {
+    pub(super) fn name(self, datamodel: &DataModel) -> String {
         use InputKey::*;
         let model = datamodel.model(self.model());
         let without = |field: Option<FieldId>, other: &str| match field {

@@ -1,4 +1,5 @@
-//! Inputs that change rows: `XUpdateInput` and what nests in it. Keys whose input would be empty are left out.
+//! Inputs that change rows: `XUpdateInput` and what nests in it. Keys whose input would be empty
+//! are left out.
 
 use super::create::{self, has_create};
 use super::{InputFields, InputKey, back_field, relations};
