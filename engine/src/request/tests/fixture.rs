@@ -15,8 +15,8 @@ use crate::schema::{
     OutputField, OutputMeaning, Schema, TypeRef,
 };
 
-pub const USER: ModelId = ModelId(0);
-pub const POST: ModelId = ModelId(1);
+pub(super) const USER: ModelId = ModelId(0);
+pub(super) const POST: ModelId = ModelId(1);
 
 /// Output types are given by name, and by these positions.
 const OBJECTS: [&str; 9] = [
@@ -31,7 +31,7 @@ const OBJECTS: [&str; 9] = [
     "UserPayload",
 ];
 
-pub fn schema() -> Schema {
+pub(super) fn schema() -> Schema {
     let mut schema = Schema {
         objects: Vec::new(),
         inputs: Vec::new(),
@@ -224,7 +224,7 @@ fn output(names: &Names, ty: &str) -> TypeRef {
     }
 }
 
-pub fn requests() -> Requests {
+pub(super) fn requests() -> Requests {
     Requests::new(
         Arc::new(schema()),
         Box::new(|_, _| Ok(())),
@@ -232,23 +232,23 @@ pub fn requests() -> Requests {
     )
 }
 
-pub fn prepare(text: &str) -> Result<Arc<PreparedOperation>, Vec<ApiError>> {
+pub(super) fn prepare(text: &str) -> Result<Arc<PreparedOperation>, Vec<ApiError>> {
     requests().prepare(text, None, &RequestLimits::UNLIMITED)
 }
 
 /// The one error that `text` gives.
-pub fn error(text: &str) -> ApiError {
+pub(super) fn error(text: &str) -> ApiError {
     let mut errors = prepare(text).expect_err(text);
     assert_eq!(errors.len(), 1, "{errors:?}");
     errors.remove(0)
 }
 
-pub fn json(text: &str) -> Map<String, Json> {
+pub(super) fn json(text: &str) -> Map<String, Json> {
     serde_json::from_str(text).unwrap()
 }
 
 /// The value of the first argument of the first field, with these variables.
-pub fn argument(text: &str, variables: &str) -> Result<Option<Value>, ApiError> {
+pub(super) fn argument(text: &str, variables: &str) -> Result<Option<Value>, ApiError> {
     let requests = requests();
     let prepared = requests
         .prepare(text, None, &RequestLimits::UNLIMITED)
@@ -258,4 +258,4 @@ pub fn argument(text: &str, variables: &str) -> Result<Option<Value>, ApiError> 
     Ok(template.resolve(&variables).map(|value| value.into_owned()))
 }
 
-pub const COLOR: EnumTypeId = EnumTypeId(0);
+pub(super) const COLOR: EnumTypeId = EnumTypeId(0);

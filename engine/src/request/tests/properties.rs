@@ -11,7 +11,7 @@ use crate::request::{Operation, OperationKind, RequestLimits, VariableDefinition
 use crate::schema::{InputId, TypeRef};
 
 /// Pieces of documents, so that chance gets past the parser.
-pub fn documents() -> impl Strategy<Value = String> {
+pub(super) fn documents() -> impl Strategy<Value = String> {
     let pieces = prop::sample::select(vec![
         "{",
         "}",

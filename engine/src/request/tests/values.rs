@@ -4,7 +4,7 @@ use super::fixture::{COLOR, json, requests};
 use crate::request::{RequestLimits, Value};
 
 /// The value of a field of `UserCreateInput`, from a literal or from a variable; or why not.
-pub fn coerce(
+pub(super) fn coerce(
     field: &str,
     ty: &str,
     literal: Option<&str>,
