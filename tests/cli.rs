@@ -135,7 +135,7 @@ fn a_token_for_the_private_database_uses_the_secret_that_is_kept_beside_it() {
 }
 
 #[test]
-fn a_token_with_a_new_secret_is_printed_with_its_database() {
+fn creating_a_service_secret_reports_its_file() {
     let folder = folder();
     let first = gom(&folder, &["token"], &[]);
     assert!(first.status.success(), "{first:?}");
@@ -314,7 +314,7 @@ fn the_policy_is_checked_and_explained() {
 }
 
 #[test]
-fn a_row_rule_that_no_filter_can_express_is_an_error_in_the_policy() {
+fn a_row_rule_beyond_the_filter_depth_is_an_error_in_the_policy() {
     let folder = folder();
     let tight = [("GOM__LIMITS__FILTER_DEPTH", "3")];
     let output = gom(&folder, &["policy", "check"], &tight);

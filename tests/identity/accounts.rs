@@ -437,7 +437,7 @@ async fn a_lost_database_is_unavailable_until_it_returns() {
 }
 
 #[actix_web::test]
-async fn the_account_table_reports_invalid_rows() {
+async fn the_account_table_refuses_invalid_accounts() {
     let (_world, client) = with_account().await;
     let table = AccountTable::new(&client);
     let again = NewAccount {

@@ -228,7 +228,7 @@ fn gift(dice: &mut Dice) -> String {
 }
 
 #[actix_web::test]
-async fn concurrent_writes_are_serializable() {
+async fn the_outcome_of_concurrent_writes_equals_a_serial_one() {
     const ORDERS: [[usize; 3]; 6] = [
         [2, 0, 1],
         [2, 1, 0],
