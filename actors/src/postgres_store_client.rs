@@ -3,13 +3,16 @@
 //! so that requests can share the connection.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, SimpleQueryMessage, Statement};
 
 use crate::database::{Database, Lent, SqlErrorKind, ends_connection};
-use gom_runtime::reconnecting::{Fault, FaultKind, Look, Opener, Reconnecting, patience};
+use gom_runtime::reconnecting::{
+    Reconnecting, StoreConnector, StoreError, StoreErrorKind, StoreState, timeout_while_running,
+};
 use gom_telemetry::health::HealthReporter;
 
 const TIMEOUT: Duration = Duration::from_millis(400);
@@ -27,6 +30,8 @@ pub(crate) struct PostgresStoreClient {
 struct Prepared {
     client: Lent,
     statements: Vec<Statement>,
+    /// A statement no longer fits the tables: all are to be prepared again, on a new connection.
+    stale: AtomicBool,
 }
 
 /// How much a commit is worth.
@@ -47,7 +52,7 @@ impl PostgresStoreClient {
         statements: &'static [&'static str],
     ) -> Self {
         PostgresStoreClient {
-            connection: Reconnecting::keep(PostgresStoreOpener {
+            connection: Reconnecting::keep(PostgresStoreConnector {
                 database: database.clone(),
                 durability,
                 statements,
@@ -60,8 +65,8 @@ impl PostgresStoreClient {
         self.connection.reporter()
     }
 
-    /// Runs a statement that does no harm if it is carried out twice. Ends within 550 ms; the error says why
-    /// there is no answer.
+    /// Runs an idempotent statement: it is sent again on a new connection if the old one is lost meanwhile. Ends within
+    /// 550 ms; the error is the reason why there is no answer.
     pub async fn ask(
         &self,
         statement: usize,
@@ -81,22 +86,27 @@ impl PostgresStoreClient {
 
     async fn run(
         &self,
-        repeatable: bool,
+        idempotent: bool,
         statement: usize,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, String> {
-        let answer = self.connection.ask(repeatable, |prepared| async move {
+        let answer = self.connection.request(idempotent, |prepared| async move {
             let Some(statement) = prepared.statements.get(statement) else {
-                return Err(Fault {
+                return Err(StoreError {
                     reason: "a statement was not prepared".to_owned(),
-                    kind: FaultKind::Refused,
+                    kind: StoreErrorKind::Refused,
                 });
             };
-            match patience(TIMEOUT, prepared.client.query(statement, params)).await {
-                Ok(answer) => answer.map_err(|error| fault(&error)),
-                Err(_) => Err(Fault {
+            match timeout_while_running(TIMEOUT, prepared.client.query(statement, params)).await {
+                Ok(answer) => answer.map_err(|error| {
+                    if is_stale(&error) {
+                        prepared.stale.store(true, Ordering::Relaxed);
+                    }
+                    store_error(&error)
+                }),
+                Err(_) => Err(StoreError {
                     reason: "no answer in time".to_owned(),
-                    kind: FaultKind::Silent,
+                    kind: StoreErrorKind::Silent,
                 }),
             }
         });
@@ -106,75 +116,86 @@ impl PostgresStoreClient {
     }
 }
 
-fn fault(error: &tokio_postgres::Error) -> Fault {
+fn store_error(error: &tokio_postgres::Error) -> StoreError {
     let Some(report) = error.as_db_error() else {
-        return Fault {
+        return StoreError {
             reason: error.to_string(),
-            kind: FaultKind::Lost,
+            kind: StoreErrorKind::Lost,
         };
     };
-    // Prepared again on a new connection, a statement may fit the tables as they are now.
-    let is_stale = SqlErrorKind::of(error) == Some(SqlErrorKind::StalePlan);
-    Fault {
+    StoreError {
         reason: report.message().to_owned(),
-        kind: if is_stale || ends_connection(report) {
-            FaultKind::Lost
+        kind: if is_stale(error) || ends_connection(report) {
+            StoreErrorKind::Lost
         } else {
-            FaultKind::Refused
+            StoreErrorKind::Refused
         },
     }
 }
 
-struct PostgresStoreOpener {
+/// Prepared again on a new connection, a statement may fit the tables as they are now.
+fn is_stale(error: &tokio_postgres::Error) -> bool {
+    SqlErrorKind::of(error) == Some(SqlErrorKind::StalePlan)
+}
+
+struct PostgresStoreConnector {
     database: Database,
     durability: Durability,
     statements: &'static [&'static str],
 }
 
-impl PostgresStoreOpener {
+impl PostgresStoreConnector {
     async fn prepare(&self) -> Result<Arc<Prepared>, String> {
         let client = self
             .database
             .lend()
             .await
             .map_err(|error| error.to_string())?;
-        let said = |error: tokio_postgres::Error| fault(&error).reason;
-        client.batch_execute(SETTINGS).await.map_err(said)?;
+        let reason = |error: tokio_postgres::Error| store_error(&error).reason;
+        client.batch_execute(SETTINGS).await.map_err(reason)?;
         if self.durability == Durability::Relaxed {
             client
                 .batch_execute("SET synchronous_commit = off")
                 .await
-                .map_err(said)?;
+                .map_err(reason)?;
         }
         let preparing = self.statements.iter().map(|sql| client.prepare(sql));
         let statements = futures::future::try_join_all(preparing)
             .await
-            .map_err(said)?;
-        Ok(Arc::new(Prepared { client, statements }))
+            .map_err(reason)?;
+        Ok(Arc::new(Prepared {
+            client,
+            statements,
+            stale: AtomicBool::new(false),
+        }))
     }
 }
 
-impl Opener for PostgresStoreOpener {
-    type Link = Arc<Prepared>;
+impl StoreConnector for PostgresStoreConnector {
+    type Connection = Arc<Prepared>;
 
     fn name(&self) -> String {
         "PostgreSQL (for sessions, limits or devices)".to_owned()
     }
 
-    fn patience(&self) -> Duration {
+    fn timeout(&self) -> Duration {
         TIMEOUT
     }
 
     async fn open(&self) -> Result<Arc<Prepared>, String> {
-        patience(TIMEOUT, self.prepare())
+        timeout_while_running(TIMEOUT, self.prepare())
             .await
             .unwrap_or_else(|_| Err("no connection in time".to_owned()))
     }
 
-    async fn look(&self, link: &Arc<Prepared>) -> Result<Look, String> {
-        match patience(
+    async fn check(&self, connection: &Arc<Prepared>) -> Result<StoreState, String> {
+        if connection.stale.load(Ordering::Relaxed) {
+            return Err("its prepared statements no longer fit the tables".to_owned());
+        }
+        match timeout_while_running(
             TIMEOUT,
-            link.client
+            connection
+                .client
                 .simple_query("SELECT pg_catalog.pg_is_in_recovery()"),
         )
         .await
@@ -184,12 +205,12 @@ impl Opener for PostgresStoreOpener {
                     |row| matches!(row, SimpleQueryMessage::Row(row) if row.get(0) == Some("t")),
                 );
                 Ok(if standby {
-                    Look::ReadOnly("it is a standby".to_owned())
+                    StoreState::ReadOnly("it is a standby".to_owned())
                 } else {
-                    Look::Well
+                    StoreState::Healthy
                 })
             }
-            Ok(Err(error)) => Err(fault(&error).reason),
+            Ok(Err(error)) => Err(store_error(&error).reason),
             Err(_) => Err("it does not answer".to_owned()),
         }
     }

@@ -10,16 +10,18 @@ use redis::{
 };
 
 use crate::secret::SecretText;
-use gom_runtime::reconnecting::{Fault, FaultKind, Look, Opener, Reconnecting};
+use gom_runtime::reconnecting::{
+    Reconnecting, StoreConnector, StoreError, StoreErrorKind, StoreState,
+};
 use gom_telemetry::health::HealthReporter;
 
-/// A server that needs longer for an answer than this counts as failed, whatever the options say: whoever asks
-/// is promised an answer within 600 ms.
+/// A server that takes longer than this for an answer counts as failed, whatever the options say: callers have an
+/// answer within 600 ms.
 const MAX_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// What a look at the server writes, and for how many milliseconds it stays.
-const LOOK_KEY: &str = "gom:look";
-const LOOK_KEPT: u32 = 10_000;
+/// The key that a check of the server writes, and the milliseconds for which it stays.
+const CHECK_KEY: &str = "gom:look";
+const CHECK_KEY_MILLISECONDS: u32 = 10_000;
 
 /// Where Redis is.
 #[derive(Debug, Clone)]
@@ -66,7 +68,7 @@ impl Redis {
         let timeout = options.timeout.min(MAX_TIMEOUT);
         let client = client(options, database)?;
         Ok(Redis {
-            connection: Reconnecting::keep(RedisOpener {
+            connection: Reconnecting::keep(RedisConnector {
                 client,
                 database,
                 timeout,
@@ -79,8 +81,8 @@ impl Redis {
         self.connection.reporter()
     }
 
-    /// Sends a request. It is sent again on a new connection if the old one is lost meanwhile, so it must do no
-    /// harm to carry it out twice. Ends within 550 ms; the error says why there is no answer.
+    /// Sends an idempotent request: it is sent again on a new connection if the old one is lost meanwhile. Ends within
+    /// 550 ms; the error is the reason why there is no answer.
     pub async fn ask<T: FromRedisValue + Send>(&self, request: impl Request) -> Result<T, String> {
         self.send(true, request).await
     }
@@ -95,15 +97,17 @@ impl Redis {
 
     async fn send<T: FromRedisValue + Send>(
         &self,
-        repeatable: bool,
+        idempotent: bool,
         request: impl Request,
     ) -> Result<T, String> {
-        let answer = self.connection.ask(repeatable, |connection| async move {
-            request
-                .send::<T>(connection)
-                .await
-                .map_err(|error| fault(&error))
-        });
+        let answer = self
+            .connection
+            .request(idempotent, |connection| async move {
+                request
+                    .send::<T>(connection)
+                    .await
+                    .map_err(|error| store_error(&error))
+            });
         answer.await.map_err(|reason| format!("Redis: {reason}"))
     }
 }
@@ -111,7 +115,7 @@ impl Redis {
 /// The numbers of the databases that are used: wake-ups, devices, sessions, limits.
 pub const DATABASES: [u8; 4] = [0, 1, 2, 3];
 
-/// A client for one of them, for who wants to look at the server itself.
+/// A client for one of them, to examine the server itself.
 ///
 /// # Errors
 /// Options that make no address.
@@ -169,7 +173,7 @@ impl Request for &Pipeline {
 }
 
 impl Request for &ScriptInvocation<'_> {
-    /// By its digest; loaded first if the server does not know it.
+    /// By its digest; loaded first if the server has not cached it.
     async fn send<T: FromRedisValue + Send>(
         self,
         mut connection: MultiplexedConnection,
@@ -178,37 +182,37 @@ impl Request for &ScriptInvocation<'_> {
     }
 }
 
-fn fault(error: &RedisError) -> Fault {
+fn store_error(error: &RedisError) -> StoreError {
     let kind = match () {
-        () if error.is_timeout() => FaultKind::Silent,
+        () if error.is_timeout() => StoreErrorKind::Silent,
         () if error.is_connection_dropped()
             || error.is_io_error()
             || error.is_unrecoverable_error() =>
         {
-            FaultKind::Lost
+            StoreErrorKind::Lost
         }
-        () => FaultKind::Refused,
+        () => StoreErrorKind::Refused,
     };
-    Fault {
+    StoreError {
         reason: error.to_string(),
         kind,
     }
 }
 
-struct RedisOpener {
+struct RedisConnector {
     client: Client,
     database: u8,
     timeout: Duration,
 }
 
-impl Opener for RedisOpener {
-    type Link = MultiplexedConnection;
+impl StoreConnector for RedisConnector {
+    type Connection = MultiplexedConnection;
 
     fn name(&self) -> String {
         format!("Redis (database {})", self.database)
     }
 
-    fn patience(&self) -> Duration {
+    fn timeout(&self) -> Duration {
         self.timeout
     }
 
@@ -224,18 +228,23 @@ impl Opener for RedisOpener {
     }
 
     /// Writes something: a server that is full or read-only answers a `PING`, and takes no session.
-    async fn look(&self, link: &MultiplexedConnection) -> Result<Look, String> {
+    async fn check(&self, connection: &MultiplexedConnection) -> Result<StoreState, String> {
         let mut set = redis::cmd("SET");
-        set.arg(LOOK_KEY).arg(1).arg("PX").arg(LOOK_KEPT);
+        set.arg(CHECK_KEY)
+            .arg(1)
+            .arg("PX")
+            .arg(CHECK_KEY_MILLISECONDS);
         // A connection without answer is given up; a server that answers with an error is not silent.
-        match set.exec_async(&mut link.clone()).await {
-            Ok(()) => Ok(Look::Well),
-            Err(error) if fault(&error).kind != FaultKind::Refused => Err(error.to_string()),
+        match set.exec_async(&mut connection.clone()).await {
+            Ok(()) => Ok(StoreState::Healthy),
+            Err(error) if store_error(&error).kind != StoreErrorKind::Refused => {
+                Err(error.to_string())
+            }
             Err(error) => Ok(match error.code() {
-                Some("READONLY") => Look::ReadOnly(error.to_string()),
+                Some("READONLY") => StoreState::ReadOnly(error.to_string()),
                 // Its rules let us write our own keys only.
-                Some("NOPERM") => Look::Well,
-                _ => Look::RefusesWrites(error.to_string()),
+                Some("NOPERM") => StoreState::Healthy,
+                _ => StoreState::RefusesWrites(error.to_string()),
             }),
         }
     }

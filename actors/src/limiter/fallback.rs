@@ -7,15 +7,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::store::{Count, Take};
+use super::stores::{Count, Take};
 
-/// Counters that are kept at most (about 150 bytes each). More than this many addresses and users at once are no
-/// people who mistype.
-const MOST: usize = 100_000;
+/// Counters in memory (about 150 bytes each). More than this many addresses and users at once are not people who mistype.
+const MAX_COUNTERS: usize = 100_000;
 
 #[derive(Debug, Clone, Copy)]
 struct Counter {
-    /// As the store last said.
+    /// The store's last count.
     seen: u32,
     /// Counted here, and not in the store.
     owed: u32,
@@ -38,12 +37,13 @@ pub(super) struct InMemoryFallback {
 }
 
 /// There is no room for another counter.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Full;
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no room for another counter")]
+pub(super) struct FallbackFullError;
 
 impl InMemoryFallback {
-    /// How many points of this counter the store does not know yet. They are on their way from now on: tell what
-    /// became of them by `follow` or `lost`.
+    /// How many points of this counter the store lacks. They are on their way from now on: what becomes of them is reported
+    /// by `follow` or `lost`.
     pub fn claim(&mut self, key: &str, now: Instant) -> u32 {
         let Some(counter) = self
             .counters
@@ -57,7 +57,7 @@ impl InMemoryFallback {
         claimed
     }
 
-    /// The store has counted: its count, with what it still does not know.
+    /// The store has counted: its count, with what it still lacks.
     pub fn follow(&mut self, key: &str, claimed: u32, count: Count, now: Instant) -> Count {
         let ends = now + count.left;
         match self.counters.get_mut(key) {
@@ -77,7 +77,7 @@ impl InMemoryFallback {
                 }
             }
             None => {
-                if self.counters.len() < MOST {
+                if self.counters.len() < MAX_COUNTERS {
                     let counter = Counter {
                         seen: count.consumed,
                         owed: 0,
@@ -100,11 +100,15 @@ impl InMemoryFallback {
     }
 
     /// Takes one point from each, by the same rules as the stores.
-    pub fn reserve(&mut self, takes: &[Take], now: Instant) -> Result<Vec<Count>, Full> {
-        if self.counters.len() + takes.len() > MOST {
+    pub fn reserve(
+        &mut self,
+        takes: &[Take],
+        now: Instant,
+    ) -> Result<Vec<Count>, FallbackFullError> {
+        if self.counters.len() + takes.len() > MAX_COUNTERS {
             self.sweep(now);
-            if self.counters.len() + takes.len() > MOST {
-                return Err(Full);
+            if self.counters.len() + takes.len() > MAX_COUNTERS {
+                return Err(FallbackFullError);
             }
         }
         let mut counts: Vec<Count> = takes.iter().map(|take| self.take(take, now)).collect();
@@ -151,7 +155,7 @@ impl InMemoryFallback {
         }
     }
 
-    /// Gives a point back; whether that is all, because the store never knew of it.
+    /// Gives a point back; whether that is all, because the store never counted it.
     pub fn give_back(&mut self, key: &str, now: Instant) -> bool {
         let Some(counter) = self
             .counters
@@ -172,7 +176,7 @@ impl InMemoryFallback {
         self.counters.remove(key);
     }
 
-    /// Forgets what has ended.
+    /// Removes counters that have ended.
     pub fn sweep(&mut self, now: Instant) {
         self.counters.retain(|_, counter| counter.ends > now);
         if self.counters.capacity() > 4 * self.counters.len().max(1024) {

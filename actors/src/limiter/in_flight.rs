@@ -1,6 +1,5 @@
-//! Attempts of this process that are being checked: who has taken points and neither given them back nor lost them.
-//! Where they alone are in the way of another attempt, that one waits for them, a few at a time, instead of being
-//! counted as one too many.
+//! Attempts of this process in flight: they have taken points and neither given them back nor lost them. Where they alone
+//! block another attempt, that one waits for them, instead of being counted as one too many.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -9,10 +8,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::sync::Mutex;
 
-use super::store::Take;
+use super::stores::Take;
 
-/// Counters without attempts are forgotten once there are this many.
-const ROOM: usize = 8192;
+/// Counters without attempts are removed once there are this many.
+const MAX_COUNTERS: usize = 8192;
 
 #[derive(Debug, Default)]
 pub(super) struct InFlight {
@@ -36,10 +35,10 @@ impl Drop for Point {
 }
 
 impl InFlight {
-    /// Adds an attempt at each of the counters, and notes with each how many were there before it.
+    /// Adds an attempt at each of the counters, and records with each how many were there before it.
     pub fn begin(&self, takes: &mut [Take]) -> Vec<Point> {
         let mut counters = self.counters.borrow_mut();
-        if counters.len() > ROOM {
+        if counters.len() > MAX_COUNTERS {
             counters.retain(|_, counter| {
                 counter.attempts.load(Ordering::Relaxed) > 0 || Arc::strong_count(&counter.turn) > 1
             });
@@ -52,8 +51,8 @@ impl InFlight {
         takes.iter_mut().map(begin).collect()
     }
 
-    /// Whose turn it is to ask again for this counter. One at a time: those who merely ask would otherwise count as in
-    /// flight for each other, and none of them would learn that the counter is used up.
+    /// The turn to retry at this counter. One at a time: attempts that only retry would otherwise count as in flight for each
+    /// other, and none of them would find the counter used up.
     pub fn turn(&self, key: &str) -> Arc<Mutex<()>> {
         Arc::clone(
             &self

@@ -3,28 +3,25 @@
 
 mod fallback;
 mod in_flight;
-mod postgres_store;
 mod rate_limiter;
-mod redis_store;
-mod store;
+mod stores;
 #[cfg(test)]
 mod tests;
 
 use std::fmt::Write as _;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
 
+pub use self::stores::LimiterStoreChoice;
+
 use self::in_flight::Point;
-use self::postgres_store::PostgresCounters;
 use self::rate_limiter::{MAX_IN_FLIGHT, RateLimiter, Refund, Reserve};
-use self::redis_store::RedisCounters;
-use self::store::{LimiterStore, Settle, Take};
+use self::stores::{Adjustment, Take};
 use crate::database::Database;
-use crate::redis::{RedisOptions, RedisOptionsError};
+use crate::redis::RedisOptionsError;
 use gom_runtime::supervision::{Restarts, Supervised, supervise};
 use gom_telemetry::health::{HealthReporter, HealthStatus};
 use gom_telemetry::metrics::{self, LOGIN_ATTEMPTS};
@@ -59,31 +56,19 @@ pub struct LimiterOptions {
     pub consecutive: Limit,
     /// Per address: wrong attempts, for any account. Wider networks have a multiple of its points.
     pub slow: Limit,
-    /// Per account, from devices that nobody has logged in from: wrong attempts, wherever they come from. It grows: see
-    /// `GROWTH`.
+    /// Per account, from devices without an earlier login: wrong attempts, from all networks. It grows: see `GROWTH`.
     pub account: Limit,
     /// Per account: right attempts.
     pub right: Limit,
     pub store: LimiterStoreChoice,
 }
 
-/// Where the attempts are counted.
-#[derive(Debug, Clone)]
-pub enum LimiterStoreChoice {
-    /// In its database 3, as rate-limiter-flexible does.
-    Redis(RedisOptions),
-    /// In the table `gom.login_limit`.
-    Postgres,
-    /// In this process: other processes count for themselves, and a restart forgets.
-    Memory,
-}
-
-/// Who attempts to log in, as far as limits care.
+/// An attempt to log in, as far as limits need it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LoginAttempt<'a> {
     /// The user together with the address.
     pub user_and_address: Option<&'a str>,
-    /// Whom the attempt claims to be, from wherever it comes.
+    /// The account that the attempt claims, from any network.
     pub account: Option<&'a str>,
     /// A device from which this account has been logged in to: it has points of its own and takes none from the account or
     /// a network, so that no stranger's attempts shut it out.
@@ -92,16 +77,16 @@ pub struct LoginAttempt<'a> {
     pub networks: &'a [(String, u32)],
 }
 
-/// What an attempt to log in is told before it is made.
+/// The limiter's decision on an attempt, before it is made.
 #[derive(Debug)]
 pub enum Verdict {
-    /// Go on. Give the reservation to [`LoginLimiter::refund`] if the attempt succeeds, to [`LoginLimiter::cancel`] if
-    /// nobody could check it, and drop it if it was wrong.
+    /// Make the attempt. Give the reservation to [`LoginLimiter::refund`] if it succeeds, to [`LoginLimiter::cancel`] if it
+    /// could not be checked, and drop it if it was wrong.
     Admitted(Reservation),
     /// Too many attempts; the time until the next one may be made, in whole milliseconds.
     Blocked { retry_after: Duration },
     /// Too much is waiting already, or the limiter is being restarted: do not make the attempt. It was not counted,
-    /// or it was and nobody knows.
+    /// or it was and its reply was lost.
     Overloaded,
 }
 
@@ -117,7 +102,7 @@ pub struct Reservation {
 pub struct LoginLimiter {
     limiter: Supervised<RateLimiter>,
     options: Arc<LimiterOptions>,
-    insured: Arc<AtomicU64>,
+    fallback_attempts: Arc<AtomicU64>,
     /// Of the store.
     reporter: HealthReporter,
 }
@@ -126,23 +111,19 @@ impl LoginLimiter {
     /// Starts the `RateLimiter` on this thread, which needs an actix system. Returns at once, whether or not the
     /// store is there.
     pub fn start(options: LimiterOptions, database: &Database) -> Result<Self, RedisOptionsError> {
-        let store: Option<Rc<dyn LimiterStore>> = match &options.store {
-            LimiterStoreChoice::Redis(redis) => Some(Rc::new(RedisCounters::new(redis)?)),
-            LimiterStoreChoice::Postgres => Some(Rc::new(PostgresCounters::new(database))),
-            LimiterStoreChoice::Memory => None,
-        };
+        let store = options.store.open(database)?;
         let reporter = store
             .as_ref()
             .map_or_else(HealthReporter::off, |store| store.reporter().clone());
-        let insured = Arc::new(AtomicU64::new(0));
-        let of_actor = Arc::clone(&insured);
+        let fallback_attempts = Arc::new(AtomicU64::new(0));
+        let of_actor = Arc::clone(&fallback_attempts);
         let limiter = supervise(MAX_IN_FLIGHT, move || {
             RateLimiter::new(store.clone(), Arc::clone(&of_actor))
         });
         Ok(LoginLimiter {
             limiter,
             options: Arc::new(options),
-            insured,
+            fallback_attempts,
             reporter,
         })
     }
@@ -225,34 +206,34 @@ impl LoginLimiter {
         takes
     }
 
-    /// After a success: the count of user and address starts over, and all others get their point back. What the
-    /// store does not hear is not given back, and comes back with the end of its window.
+    /// After a success: the count of user and address starts over, and all others get their point back. What does
+    /// not reach the store is not given back, and comes back with the end of its window.
     pub async fn refund(&self, reservation: Reservation) {
-        self.settle(reservation, |take| match take.starts_over {
-            true => Settle::Reset(take.key),
-            false => Settle::Back(take.key),
+        self.adjust(reservation, |take| match take.starts_over {
+            true => Adjustment::Reset(take.key),
+            false => Adjustment::GiveBack(take.key),
         })
         .await;
     }
 
-    /// Nobody could tell whether the attempt was right: it costs nothing.
+    /// The attempt could not be checked: it costs nothing.
     pub async fn cancel(&self, reservation: Reservation) {
-        self.settle(reservation, |take| Settle::Back(take.key))
+        self.adjust(reservation, |take| Adjustment::GiveBack(take.key))
             .await;
     }
 
-    async fn settle(&self, reservation: Reservation, how: impl Fn(Take) -> Settle) {
+    async fn adjust(&self, reservation: Reservation, how: impl Fn(Take) -> Adjustment) {
         let Reservation { takes, points } = reservation;
-        let settlements = takes.into_iter().map(how).collect();
+        let adjustments = takes.into_iter().map(how).collect();
         // What does not reach the limiter comes back with the end of its window.
-        let _ = self.limiter.ask(Refund { settlements }).await;
-        // In flight until the points are back: anyone who asks meanwhile waits for them.
+        let _ = self.limiter.ask(Refund { adjustments }).await;
+        // In flight until the points are back: attempts meanwhile wait for them.
         drop(points);
     }
 
-    /// How many answers came from memory because the store had failed.
-    pub fn insured(&self) -> u64 {
-        self.insured.load(Ordering::Relaxed)
+    /// Attempts that were counted in memory because the store had failed.
+    pub fn fallback_attempts(&self) -> u64 {
+        self.fallback_attempts.load(Ordering::Relaxed)
     }
 
     /// How the store is doing; while it is not, this process counts in its memory.

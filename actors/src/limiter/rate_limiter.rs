@@ -12,25 +12,25 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::fallback::{InMemoryFallback, blocked};
 use super::in_flight::{InFlight, Point};
-use super::store::{Count, LimiterStore, Settle, Take};
+use super::stores::{Adjustment, Count, LimiterStore, Take};
 use super::{Reservation, Verdict};
 use gom_runtime::permits::{OverloadError, Permits};
 use gom_runtime::supervision::{Context, SupervisedActor};
 use gom_telemetry::metrics::{
-    ActorKind, LOGIN_ATTEMPTS, LOGIN_INSURANCE, LOGIN_INSURED, Verdict as Said,
+    ActorKind, LOGIN_ATTEMPTS, LOGIN_INSURANCE, LOGIN_INSURED, Verdict as VerdictLabel,
 };
 
-/// Requests that may be in hand at once; the next is refused as overload.
+/// Requests that may be in flight at once; the next is refused as overload.
 pub(super) const MAX_IN_FLIGHT: usize = 4096;
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// Between two steps of one sweep.
 const SWEEP_PAUSE: Duration = Duration::from_millis(100);
 /// How long an attempt waits for those in flight that took the last points; most logins take less than half a second.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
-/// Between two looks at whether they are done.
-const BUSY_PAUSE: Duration = Duration::from_millis(20);
+/// Between two attempts to take a point while they are in flight.
+const BUSY_RETRY_INTERVAL: Duration = Duration::from_millis(20);
 /// `Retry-After` of an attempt whose turn did not come in time: nothing was counted.
-const BUSY_RETRY: Duration = Duration::from_secs(1);
+const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Take one point from each counter, before the attempt. The counters always come in the same order of kinds, and those
 /// of networks come last.
@@ -44,7 +44,7 @@ pub(super) struct Reserve {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Refund {
-    pub settlements: Vec<Settle>,
+    pub adjustments: Vec<Adjustment>,
 }
 
 pub(super) struct RateLimiter {
@@ -59,11 +59,11 @@ struct Counters {
     failing: Cell<bool>,
     pending: Permits,
     in_flight: InFlight,
-    insured: Arc<AtomicU64>,
+    fallback_attempts: Arc<AtomicU64>,
 }
 
 impl RateLimiter {
-    pub fn new(store: Option<Rc<dyn LimiterStore>>, insured: Arc<AtomicU64>) -> Self {
+    pub fn new(store: Option<Rc<dyn LimiterStore>>, fallback_attempts: Arc<AtomicU64>) -> Self {
         LOGIN_INSURANCE.set((), 0);
         let counters = Counters {
             store,
@@ -71,7 +71,7 @@ impl RateLimiter {
             failing: Cell::new(false),
             pending: Permits::new(MAX_IN_FLIGHT),
             in_flight: InFlight::default(),
-            insured,
+            fallback_attempts,
         };
         RateLimiter {
             counters: Rc::new(counters),
@@ -123,14 +123,14 @@ impl Handler<Reserve> for RateLimiter {
 impl Handler<Refund> for RateLimiter {
     type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, Refund { settlements }: Refund, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, Refund { adjustments }: Refund, _: &mut Self::Context) -> Self::Result {
         let counters = Rc::clone(&self.counters);
-        Box::pin(async move { counters.settle(settlements).await })
+        Box::pin(async move { counters.adjust(adjustments).await })
     }
 }
 
 impl Counters {
-    /// Asks until there is a verdict: not while only attempts in flight are in the way.
+    /// Retries until there is a verdict: there is none while only attempts in flight block this one.
     async fn admit(&self, mut takes: Vec<Take>) -> Verdict {
         let began = Instant::now();
         let mut turn = None;
@@ -154,12 +154,12 @@ impl Counters {
                 turn = timeout(BUSY_TIMEOUT, wait).await.ok();
             }
             if turn.is_none() || began.elapsed() >= BUSY_TIMEOUT {
-                LOGIN_ATTEMPTS.inc(Said::Busy);
+                LOGIN_ATTEMPTS.inc(VerdictLabel::Busy);
                 return Verdict::Blocked {
-                    retry_after: BUSY_RETRY,
+                    retry_after: BUSY_RETRY_AFTER,
                 };
             }
-            sleep(BUSY_PAUSE).await;
+            sleep(BUSY_RETRY_INTERVAL).await;
         }
     }
 
@@ -168,14 +168,14 @@ impl Counters {
         let Some(store) = &self.store else {
             return self.reserve_here(takes);
         };
-        let asked = {
+        let reserving = {
             let (mut fallback, now) = (self.fallback.borrow_mut(), Instant::now());
             for take in &mut *takes {
                 take.amount = fallback.claim(&take.key, now).saturating_add(1);
             }
             store.reserve(takes.to_vec())
         };
-        match asked.await {
+        match reserving.await {
             Ok(counts) => {
                 if self.failing.replace(false) {
                     LOGIN_INSURANCE.set((), 0);
@@ -195,7 +195,7 @@ impl Counters {
                         "login attempts are counted in this process's memory until the store is back"
                     );
                 }
-                self.insured.fetch_add(1, Ordering::Relaxed);
+                self.fallback_attempts.fetch_add(1, Ordering::Relaxed);
                 LOGIN_INSURED.inc(());
                 let mut fallback = self.fallback.borrow_mut();
                 for take in &*takes {
@@ -214,23 +214,23 @@ impl Counters {
             .ok()
     }
 
-    async fn settle(&self, mut settlements: Vec<Settle>) {
+    async fn adjust(&self, mut adjustments: Vec<Adjustment>) {
         {
             let (mut fallback, now) = (self.fallback.borrow_mut(), Instant::now());
-            settlements.retain(|settlement| match settlement {
-                Settle::Back(key) => !fallback.give_back(key, now),
-                Settle::Reset(key) => {
+            adjustments.retain(|adjustment| match adjustment {
+                Adjustment::GiveBack(key) => !fallback.give_back(key, now),
+                Adjustment::Reset(key) => {
                     fallback.reset(key);
                     true
                 }
             });
         }
         let Some(store) = &self.store else { return };
-        if settlements.is_empty() {
+        if adjustments.is_empty() {
             return;
         }
         // The user keeps the count of earlier failures then, until it ends by itself.
-        if let Err(reason) = store.settle(settlements).await {
+        if let Err(reason) = store.adjust(adjustments).await {
             tracing::debug!(reason, "a login's points could not be given back");
         }
     }
@@ -244,12 +244,12 @@ fn verdict(takes: Vec<Take>, counts: &[Count], points: Vec<Point>) -> Verdict {
             .filter(|(take, count)| count.blocks(take));
         let of_network = blocking.any(|(take, _)| take.of_network);
         LOGIN_ATTEMPTS.inc(if of_network {
-            Said::Address
+            VerdictLabel::Address
         } else {
-            Said::User
+            VerdictLabel::User
         });
         return Verdict::Blocked { retry_after };
     }
-    LOGIN_ATTEMPTS.inc(Said::Admitted);
+    LOGIN_ATTEMPTS.inc(VerdictLabel::Admitted);
     Verdict::Admitted(Reservation { takes, points })
 }

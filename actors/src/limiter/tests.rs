@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::fallback::{InMemoryFallback, blocked};
 use super::rate_limiter::RateLimiter;
-use super::store::{Count, Take};
+use super::stores::{Count, Take};
 use super::{Limit, LimiterOptions, LimiterStoreChoice, LoginLimiter, Verdict, take};
 use crate::database::{Database, DatabaseOptions};
 use gom_runtime::supervision::Context;
@@ -44,13 +44,13 @@ fn in_memory() -> LoginLimiter {
 }
 
 #[actix::test]
-async fn a_limiter_that_panicked_is_rebuilt_and_serves_whoever_asks_meanwhile() {
+async fn a_limiter_that_panicked_is_restarted_and_serves_requests_meanwhile() {
     let limiter = in_memory();
     for broken in 1..4 {
         let address = limiter.limiter.wait().await.unwrap();
         assert!(
             address.send(Break).await.is_err(),
-            "the message in hand is lost"
+            "the message that it handled is lost"
         );
         let verdict = limiter.reserve(None, "192.0.2.1").await;
         assert!(matches!(verdict, Verdict::Admitted(_)), "{verdict:?}");

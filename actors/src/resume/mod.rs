@@ -1,6 +1,6 @@
 //! Up to where subscriptions of clients without cursors were received, kept in the database: so they go on from there when
-//! they come back, on whichever server, also after one was killed. Knows no protocol: how it is found out what a client has
-//! received is the caller's matter.
+//! they come back, on whichever server, also after one was killed. Knows no protocol: the caller
+//! finds out what a client has received.
 
 mod registry;
 mod store;
@@ -66,7 +66,7 @@ pub struct ResumeOptions {
     pub most_of_session: usize,
 }
 
-/// It cannot be found out now where a subscription goes on.
+/// Where a subscription goes on cannot be read now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("where the subscription goes on cannot be read at the moment: {0}")]
 pub struct ResumeError(String);
@@ -88,7 +88,7 @@ impl fmt::Debug for Positions {
     }
 }
 
-/// A subscription asks where it goes on.
+/// The request of a subscription for where it goes on.
 struct Beginning {
     id: RowId,
     key: Key,
@@ -148,7 +148,7 @@ pub struct Tracked {
 }
 
 impl Tracked {
-    /// After which cursor it goes on; nothing: from now on. To be asked once: nothing where it was asked before. From here on
+    /// After which cursor it goes on; nothing: from now on. To be called once: nothing where it was called before. From here on
     /// its position is kept.
     pub fn resume(&self) -> impl Future<Output = Result<Option<Cursor>, ResumeError>> + 'static {
         let (answer, answered) = oneshot::channel();
@@ -200,7 +200,7 @@ impl Tracked {
             .received(self.id, upto, undisturbed);
     }
 
-    /// Another connection may have taken its place: its client is to be asked for a sign of life, and what is received after
+    /// Another connection may have taken its place: its client is to be pinged, and what is received after
     /// that is `undisturbed`.
     pub fn is_disturbed(&self) -> bool {
         self.positions.0.registry().is_disturbed(self.id)

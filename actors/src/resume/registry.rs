@@ -1,4 +1,4 @@
-//! What one server knows of the subscriptions whose positions it keeps: up to where each was received, and what of that the
+//! What one server holds of the subscriptions whose positions it keeps: up to where each was received, and what of that the
 //! database does not have yet. Pure.
 
 use std::collections::HashMap;
@@ -106,7 +106,7 @@ impl Registry {
         self.rows.remove(&id);
     }
 
-    /// There may be a row of it: nobody knows.
+    /// There may be a row of it or not.
     pub fn remove_stray(&mut self, id: RowId) {
         self.rows.remove(&id);
         if self.strays.len() < MAX_STRAYS {
@@ -119,7 +119,7 @@ impl Registry {
         self.rows.values_mut().for_each(|row| row.stored = None);
     }
 
-    /// Whether clients are to be asked for a sign of life.
+    /// Whether clients are to be pinged.
     pub fn has_disturbed(&self) -> bool {
         self.rows.values().any(|row| row.disturbed)
     }
@@ -149,7 +149,7 @@ impl Registry {
         self.rows.is_empty() && self.strays.is_empty()
     }
 
-    /// Whether something is over that the database does not know of.
+    /// Whether something is over that the database still has.
     pub fn has_ended(&self) -> bool {
         self.rows
             .values()
@@ -208,7 +208,7 @@ impl Registry {
         for id in disturbed {
             match self.rows.get_mut(id) {
                 Some(row) => row.disturbed = true,
-                // Of a beginning that nobody knows of here.
+                // Of a beginning that is not of this server.
                 None if self.strays.len() < MAX_STRAYS => self.strays.push(*id),
                 None => {}
             }
@@ -304,7 +304,7 @@ mod tests {
         assert_eq!(
             (kept(&batch), batch.back.len()),
             (vec![5], 0),
-            "it was asked before"
+            "it was called before"
         );
         registry.written(&batch, &[ID]);
         registry.received(ID, Cursor::after(1, 5), true);

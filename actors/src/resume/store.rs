@@ -17,20 +17,20 @@ use crate::database::{Database, DedicatedConnection, StatementError};
 use gom_runtime::permits::Permits;
 
 /// A statement that takes longer is given up, and its work repeated at the next interval.
-const LIMIT: Duration = Duration::from_secs(1);
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Rows that one statement writes at most.
-const TOGETHER: usize = 2_000;
-const LEAST_TOGETHER: usize = 50;
-/// How often a server that holds positions writes that it lives: a third of what it is believed for.
-const SIGN_OF_LIFE: Duration = Duration::from_millis(800);
+const MAX_ROWS: usize = 2_000;
+const MIN_ROWS: usize = 50;
+/// How often a server that holds positions writes a heartbeat: a third of the time after which others take it for dead.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(800);
 /// After so long without a write, others may have taken this server for dead.
 const MAX_SILENCE: Duration = Duration::from_secs(2);
 /// Statements that follow each other when much has changed; the rest is written at the next interval.
 const MAX_ROUNDS: usize = 4;
-/// Beginnings that ask the database at once.
-const BEGINNINGS: usize = 64;
-/// Between two looks for what is to be forgotten.
-const FORGET_EVERY: Duration = Duration::from_secs(30);
+/// Beginnings that query the database at once.
+const MAX_BEGINNINGS: usize = 64;
+/// Between two removals of expired positions.
+const FORGET_INTERVAL: Duration = Duration::from_secs(30);
 
 const RESUME: &str = "select from_epoch, from_position, from_part, at_epoch, at_position, at_part \
      from gom.resume_subscription($1::bigint, decode($2, 'hex'), decode($3, 'hex'), $4::bigint, $5::bigint, $6::int)";
@@ -47,8 +47,8 @@ pub(super) struct Keeper {
     writing: Mutex<Wrote>,
     /// Beginnings at once.
     beginnings: Permits,
-    /// What refuses every beginning was logged.
-    complained: Cell<bool>,
+    /// That every beginning is refused was logged.
+    logged: Cell<bool>,
     /// Something ended while positions were being written.
     again: Cell<bool>,
 }
@@ -71,7 +71,7 @@ struct Wrote {
 impl Keeper {
     pub fn new(database: &Database, options: ResumeOptions, shared: Weak<Shared>) -> Self {
         let (high, _) = uuid::Uuid::new_v4().as_u64_pair();
-        let connection = DedicatedConnection::new(database, Some(LIMIT));
+        let connection = DedicatedConnection::new(database, Some(STATEMENT_TIMEOUT));
         Keeper {
             connection,
             options,
@@ -80,15 +80,15 @@ impl Keeper {
             writing: Mutex::new(Wrote {
                 last: None,
                 complained: false,
-                together: TOGETHER,
+                together: MAX_ROWS,
             }),
-            beginnings: Permits::new(BEGINNINGS),
-            complained: Cell::default(),
+            beginnings: Permits::new(MAX_BEGINNINGS),
+            logged: Cell::default(),
             again: Cell::default(),
         }
     }
 
-    /// Until nobody asks any more.
+    /// Runs until the last handle is gone.
     pub async fn run(self, mut asked: mpsc::Receiver<Beginning>, ended: Arc<Notify>) {
         let keeper = Rc::new(self);
         // Nothing is done, and no connection opened, before there is a subscription.
@@ -115,7 +115,7 @@ impl Keeper {
                     }
                     // For as long as there may be something.
                     let recently = used.elapsed() < twice(keeper.options.remember_for);
-                    if recently && forgot.elapsed() > FORGET_EVERY {
+                    if recently && forgot.elapsed() > FORGET_INTERVAL {
                         forgot = Instant::now();
                         actix::spawn(Rc::clone(&keeper).forget());
                     }
@@ -155,7 +155,7 @@ impl Keeper {
             session,
             answer,
         } = beginning;
-        // Nobody waits for it any more: its client comes back, and asks again.
+        // The request has been dropped: its client comes back, and requests again.
         if answer.is_closed() {
             shared.registry().remove(id);
             return;
@@ -188,7 +188,7 @@ impl Keeper {
             }
             Err(StatementError::Rejected(cause)) if is_missing(&cause) => {
                 shared.registry().remove(id);
-                if !self.complained.replace(true) {
+                if !self.logged.replace(true) {
                     tracing::warn!(
                         cause,
                         "subscriptions of clients without cursors are not remembered: Gom's own tables are of an earlier version"
@@ -197,14 +197,14 @@ impl Keeper {
                 Ok(None)
             }
             Err(error) => {
-                if matches!(error, StatementError::Rejected(_)) && !self.complained.replace(true) {
+                if matches!(error, StatementError::Rejected(_)) && !self.logged.replace(true) {
                     tracing::warn!(cause = %error, "where subscriptions of clients without cursors go on cannot be read");
                 }
                 shared.registry().remove_stray(id);
                 Err(ResumeError(error.to_string()))
             }
         };
-        // Who has left meanwhile has said so to the registry.
+        // A subscription that has ended meanwhile has left the registry.
         let _ = answer.send(from);
     }
 
@@ -228,7 +228,11 @@ impl Keeper {
                 let is_quiet = batch.is_empty() && !registry.has_disturbed();
                 (batch, is_quiet)
             };
-            if is_quiet && wrote.last.is_some_and(|last| last.elapsed() < SIGN_OF_LIFE) {
+            if is_quiet
+                && wrote
+                    .last
+                    .is_some_and(|last| last.elapsed() < HEARTBEAT_INTERVAL)
+            {
                 return;
             }
             let params = [self.node.to_string(), batch.to_json().to_string()];
@@ -239,15 +243,15 @@ impl Keeper {
                     wrote.last = Some(Instant::now());
                     wrote.complained = false;
                     if batch.len() < together {
-                        wrote.together = TOGETHER.min(together * 2);
+                        wrote.together = MAX_ROWS.min(together * 2);
                     }
                 }
                 Err(error) => {
                     if matches!(error, StatementError::Slow(_)) {
-                        wrote.together = (together / 2).max(LEAST_TOGETHER);
+                        wrote.together = (together / 2).max(MIN_ROWS);
                     }
                     if !wrote.complained {
-                        tracing::warn!(cause = %error, "positions of subscriptions were not written; it is tried again");
+                        tracing::warn!(cause = %error, "positions of subscriptions were not written; the server retries");
                         wrote.complained = true;
                     }
                     return;
@@ -262,13 +266,13 @@ impl Keeper {
     async fn forget(self: Rc<Self>) {
         let params = [self.options.remember_for.as_millis().to_string()];
         if let Err(error) = self.connection.rows(&statement(FORGET, params)).await {
-            tracing::debug!(cause = %error, "positions that nobody came back to are not forgotten yet");
+            tracing::debug!(cause = %error, "expired positions were not removed; the server retries");
         }
     }
 }
 
 fn twice(time: Duration) -> Duration {
-    time * 2 + FORGET_EVERY
+    time * 2 + FORGET_INTERVAL
 }
 
 /// After which cursor it goes on, and what its row has.

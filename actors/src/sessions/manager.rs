@@ -1,5 +1,5 @@
-//! The `SessionManager`: one per process. Opens, closes and lists sessions, notes that they are used, removes what
-//! has expired, and sees to it that a session is refreshed once however many ask. Each request is a task of its
+//! The `SessionManager`: one per process. Opens, closes and lists sessions, records that they are used, removes what
+//! has expired, and refreshes a session once for all concurrent requests. Each request is a task of its
 //! own; the actor itself never waits.
 //!
 //! Looking a session up is not among its tasks: that is one query to the store, which a worker sends itself. A
@@ -16,17 +16,17 @@ use actix::{Actor, AsyncContext, Handler, Message, ResponseFuture};
 use super::error::SessionError;
 use super::options::SessionOptions;
 use super::refresh::refresh;
-use super::refresher::{Recipient, Refresher};
+use super::refresher::{RefreshFor, Refresher};
 use super::requests::Request;
 use super::session::{Previous, Session, SessionId};
-use super::store::{Life, SessionStore};
+use super::stores::{Life, SessionStore};
 use super::{Refreshed, store_failed};
 use gom_runtime::permits::{Permit, Permits};
-use gom_runtime::reconnecting::{PROMISE, patience};
+use gom_runtime::reconnecting::{REQUEST_TIMEOUT, timeout_while_running};
 use gom_runtime::supervision::{Context, Deferred, Reply, SupervisedActor};
 use gom_telemetry::metrics::{ActorKind, SESSIONS, SessionEvent};
 
-const SWEEP_EVERY: Duration = Duration::from_secs(60);
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// Between two steps of one sweep.
 const SWEEP_PAUSE: Duration = Duration::from_millis(100);
@@ -143,14 +143,14 @@ pub(super) struct Touch {
 pub(super) struct Refresh {
     pub id: SessionId,
     pub stale_signature: String,
-    pub recipient: Recipient,
+    pub refresh_for: RefreshFor,
     pub refresher: Box<dyn Refresher>,
 }
 
-/// A refresh that is under way: of which session, from which token, for whom.
-type Flight = (SessionId, String, Recipient);
+/// A refresh in flight: of which session, from which token, for a browser or a connection.
+type Flight = (SessionId, String, RefreshFor);
 
-/// Who waits for each of the refreshes under way.
+/// The requests that wait for each of the refreshes in flight.
 type Flights = Rc<RefCell<HashMap<Flight, Vec<Reply<Answer<Refreshed>>>>>>;
 
 pub(super) struct SessionManager {
@@ -188,7 +188,7 @@ impl Actor for SessionManager {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.sweep();
-        ctx.run_interval(SWEEP_EVERY, |manager, _| manager.sweep());
+        ctx.run_interval(SWEEP_INTERVAL, |manager, _| manager.sweep());
     }
 }
 
@@ -200,7 +200,7 @@ impl<R: Request> Handler<R> for SessionManager {
         let backend = Arc::clone(&self.backend);
         Box::pin(async move {
             let _permit = permit.map_err(|_| SessionError::Overloaded)?;
-            let executed = patience(PROMISE, request.execute(backend)).await;
+            let executed = timeout_while_running(REQUEST_TIMEOUT, request.execute(backend)).await;
             executed.unwrap_or_else(|_| Err(store_failed("no answer in time".to_owned())))
         })
     }
@@ -232,13 +232,13 @@ impl Handler<Refresh> for SessionManager {
         let Refresh {
             id,
             stale_signature,
-            recipient,
+            refresh_for,
             refresher,
         } = message;
         let Ok(permit) = self.in_flight.try_acquire() else {
             return Deferred::now(Err(SessionError::Overloaded));
         };
-        let flight = (id, stale_signature, recipient);
+        let flight = (id, stale_signature, refresh_for);
         let (flights, backend) = (Rc::clone(&self.flights), Arc::clone(&self.backend));
         Deferred::new(move |reply| {
             if let Some(waiting) = flights.borrow_mut().get_mut(&flight) {
@@ -268,8 +268,8 @@ async fn fly(
     refresher: Box<dyn Refresher>,
     permit: Permit,
 ) {
-    let (id, stale_signature, recipient) = &guard.flight;
-    let answer = refresh(&backend, id, stale_signature, *recipient, refresher).await;
+    let (id, stale_signature, refresh_for) = &guard.flight;
+    let answer = refresh(&backend, id, stale_signature, *refresh_for, refresher).await;
     drop(permit);
     match &answer {
         Ok(_) => SESSIONS.inc(SessionEvent::Refreshed),
@@ -281,7 +281,7 @@ async fn fly(
     }
 }
 
-/// The end of a refresh. Whatever becomes of it, nobody waits for it for ever.
+/// The end of a refresh. When it is dropped, all requests that wait for the refresh are answered.
 struct FlightGuard {
     flights: Flights,
     flight: Flight,

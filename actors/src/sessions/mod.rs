@@ -1,16 +1,14 @@
-//! Sessions: opened by a login, looked up by every request, refreshed once however many ask, closed at once on
+//! Sessions: opened by a login, looked up by every request, refreshed once for all concurrent requests, closed at once on
 //! every node. Knows no cookie and no token's content.
 
 mod error;
 mod manager;
 mod options;
-mod postgres_store;
-mod redis_store;
 mod refresh;
 mod refresher;
 mod requests;
 mod session;
-mod store;
+mod stores;
 #[cfg(test)]
 mod tests;
 
@@ -21,16 +19,14 @@ use quick_cache::sync::Cache;
 
 pub use self::error::{RETRY_AFTER, SessionError};
 pub use self::manager::Refused;
-pub use self::options::{SessionOptions, SessionStoreChoice};
+pub use self::options::SessionOptions;
 pub use self::refresher::{RefreshFailure, Refresher, Renewed};
 pub use self::session::{NewSession, Previous, Session, SessionId, SessionSummary};
+pub use self::stores::SessionStoreChoice;
 
 use self::manager::{Refresh, SessionBackend, SessionManager, Touch};
-use self::postgres_store::PostgresSessions;
-use self::redis_store::RedisSessions;
-use self::refresher::Recipient;
+use self::refresher::RefreshFor;
 use self::requests::{Close, CloseAll, CloseByHandle, List, Open, Request};
-use self::store::SessionStore;
 use crate::database::Database;
 use crate::redis::RedisOptionsError;
 use gom_runtime::permits::Permits;
@@ -38,17 +34,16 @@ use gom_runtime::supervision::{AskError, Restarts, Supervised, supervise};
 use gom_telemetry::health::HealthStatus;
 use gom_telemetry::metrics::{SESSION_FAILURES, SESSIONS, SessionEvent};
 
-/// A session's use is noted so often: of a user's sessions that were used at other times, the one that was used least
-/// recently is known.
-const NOTED_EVERY: Duration = Duration::from_secs(300);
-/// Sessions of which each process remembers when it last noted their use. One that is forgotten is only noted
+/// How often a session's use is recorded: the order in which a user's sessions were last used is as exact as this.
+const USE_RECORD_INTERVAL: Duration = Duration::from_secs(300);
+/// Sessions of which each process caches when it last recorded their use. One that is evicted is only recorded
 /// sooner.
-const REMEMBERED: usize = 65_536;
+const MAX_CACHED_USES: usize = 65_536;
 
 /// The sessions of the process. Cloning is cheap.
 #[derive(Clone)]
 pub struct Sessions {
-    /// What this handle looks sessions up in: the manager's, or a connection of one thread's own.
+    /// Where this handle looks sessions up: the manager's store, or a connection of one thread's own.
     backend: Arc<SessionBackend>,
     shared: Arc<Shared>,
     manager: Supervised<SessionManager>,
@@ -57,8 +52,8 @@ pub struct Sessions {
 struct Shared {
     /// Look-ups that wait for the store.
     looking: Permits,
-    /// When each session's use was last noted, from here.
-    noted: Cache<SessionId, SystemTime>,
+    /// When this process last recorded each session's use.
+    recorded: Cache<SessionId, SystemTime>,
 }
 
 /// What a refresh gave: the session as it is now, and the new `header.payload` for the cookie.
@@ -72,12 +67,7 @@ impl Sessions {
     /// Starts the `SessionManager` on this thread, which needs an actix system. Returns at once, whether or not
     /// the store is there.
     pub fn start(options: SessionOptions, database: &Database) -> Result<Self, RedisOptionsError> {
-        let store: Box<dyn SessionStore> = match &options.store {
-            SessionStoreChoice::Redis(redis) => {
-                Box::new(RedisSessions::new(redis, options.absolute)?)
-            }
-            SessionStoreChoice::Postgres => Box::new(PostgresSessions::new(database)),
-        };
+        let store = options.store.open(options.absolute, database)?;
         let mailbox = options.max_in_flight;
         let backend = Arc::new(SessionBackend::new(options, store));
         let of_manager = Arc::clone(&backend);
@@ -86,7 +76,7 @@ impl Sessions {
         });
         let shared = Shared {
             looking: Permits::new(mailbox),
-            noted: Cache::new(REMEMBERED),
+            recorded: Cache::new(MAX_CACHED_USES),
         };
         Ok(Sessions {
             backend,
@@ -103,24 +93,17 @@ impl Sessions {
     }
 
     /// The same sessions, looked up over a connection to Redis of this thread's own, which needs an actix system:
-    /// to wake another thread for each look costs several times the look. PostgreSQL's connections are dearer, and
+    /// to wake another thread for each query costs several times the query. PostgreSQL's connections are dearer, and
     /// stay shared.
     #[must_use]
     pub fn local(&self) -> Self {
         let options = &self.backend.options;
-        let SessionStoreChoice::Redis(redis) = &options.store else {
+        let Some(store) = options.store.open_for_thread(options.absolute) else {
             return self.clone();
         };
-        match RedisSessions::new(redis, options.absolute) {
-            Ok(store) => {
-                let backend = SessionBackend::new(options.clone(), Box::new(store));
-                Sessions {
-                    backend: Arc::new(backend),
-                    ..self.clone()
-                }
-            }
-            // The start would have failed before.
-            Err(_) => self.clone(),
+        Sessions {
+            backend: Arc::new(SessionBackend::new(options.clone(), store)),
+            ..self.clone()
         }
     }
 
@@ -138,7 +121,7 @@ impl Sessions {
         .await
     }
 
-    /// The session, if it lives. Asks the store every time, so that what another node closed is closed here.
+    /// The session, if it lives. Queries the store every time, so that what another node closed is closed here.
     pub async fn resume(&self, id: &SessionId) -> Result<Option<Arc<Session>>, SessionError> {
         let permit = self.shared.looking.try_acquire();
         let _permit = permit.map_err(|_| SessionError::Overloaded)?;
@@ -148,38 +131,38 @@ impl Sessions {
         };
         SESSIONS.inc(SessionEvent::Resumed);
         let session = Arc::new(session);
-        self.note_use(id, &session);
+        self.record_use(id, &session);
         Ok(Some(session))
     }
 
-    /// Which of these sessions live, in their order: one question for all of them.
+    /// Which of these sessions live, in their order: one query for all of them.
     pub async fn living(&self, ids: &[SessionId]) -> Result<Vec<bool>, SessionError> {
         self.backend.living(ids).await
     }
 
-    /// Notes that a session is used, now and again.
-    fn note_use(&self, id: &SessionId, session: &Arc<Session>) {
+    /// Records that a session is used, at intervals.
+    fn record_use(&self, id: &SessionId, session: &Arc<Session>) {
         let options = &self.backend.options;
         let now = options.clock.now();
-        let recent = |noted: SystemTime| {
-            now.duration_since(noted)
-                .is_ok_and(|age| age < NOTED_EVERY.min(options.idle / 100))
+        let recent = |recorded: SystemTime| {
+            now.duration_since(recorded)
+                .is_ok_and(|age| age < USE_RECORD_INTERVAL.min(options.idle / 100))
         };
-        if self.shared.noted.get(id).is_some_and(recent) {
+        if self.shared.recorded.get(id).is_some_and(recent) {
             return;
         }
         let touch = Touch {
             id: id.clone(),
             session: Arc::clone(session),
         };
-        // If there is no time for it now, the next request notes it.
+        // If the manager is overloaded, the next request records it.
         if self.manager.post(touch).is_ok() {
-            self.shared.noted.insert(id.clone(), now);
+            self.shared.recorded.insert(id.clone(), now);
         }
     }
 
-    /// A session with a newer token than the one with `stale_signature`. The issuer is asked once, however many
-    /// ask for the same session on however many nodes; the others get the answer of the first. Takes as long as
+    /// A session with a newer token than the one with `stale_signature`. There is one request to the
+    /// issuer for all requests for the same session on all nodes; the others share its result. Takes as long as
     /// the issuer, and at most twice [`SessionOptions::refresh_patience`].
     pub async fn refresh(
         &self,
@@ -187,7 +170,7 @@ impl Sessions {
         stale_signature: &str,
         refresher: Box<dyn Refresher>,
     ) -> Result<Refreshed, SessionError> {
-        self.refresh_for(Recipient::Browser, id, stale_signature, refresher)
+        self.refresh_for(RefreshFor::Browser, id, stale_signature, refresher)
             .await
     }
 
@@ -199,13 +182,13 @@ impl Sessions {
         stale_signature: &str,
         refresher: Box<dyn Refresher>,
     ) -> Result<Refreshed, SessionError> {
-        self.refresh_for(Recipient::Connection, id, stale_signature, refresher)
+        self.refresh_for(RefreshFor::Connection, id, stale_signature, refresher)
             .await
     }
 
     async fn refresh_for(
         &self,
-        recipient: Recipient,
+        of: RefreshFor,
         id: &SessionId,
         stale_signature: &str,
         refresher: Box<dyn Refresher>,
@@ -213,7 +196,7 @@ impl Sessions {
         let refresh = Refresh {
             id: id.clone(),
             stale_signature: stale_signature.to_owned(),
-            recipient,
+            refresh_for: of,
             refresher,
         };
         self.manager.ask(refresh).await?
@@ -250,7 +233,7 @@ impl Sessions {
             Err(reason) => {
                 tracing::debug!(
                     reason,
-                    "that a browser has heard of a refresh could not be noted"
+                    "a browser's receipt of a refreshed token could not be recorded"
                 );
                 false
             }

@@ -1,14 +1,14 @@
-//! What somebody decides about sessions. Reads no file and no environment.
+//! The options of sessions. Reads no file and no environment.
 
 use std::time::Duration;
 
-use crate::redis::RedisOptions;
+use super::stores::SessionStoreChoice;
 use gom_runtime::clock::Clock;
 
 /// How sessions live and where they are kept.
 #[derive(Debug, Clone)]
 pub struct SessionOptions {
-    /// A session that nobody used for this long ends.
+    /// A session that was not used for this long ends.
     pub idle: Duration,
     /// A session ends this long after its login, whether used or not.
     pub absolute: Duration,
@@ -22,15 +22,6 @@ pub struct SessionOptions {
     /// Requests of the process that may wait for the store at once; the next is refused as overload.
     pub max_in_flight: usize,
     pub clock: Clock,
-}
-
-/// Where sessions are kept.
-#[derive(Debug, Clone)]
-pub enum SessionStoreChoice {
-    /// In its database 2, as `sess:<id>`.
-    Redis(RedisOptions),
-    /// In the table `gom.session`.
-    Postgres,
 }
 
 impl SessionOptions {

@@ -1,5 +1,5 @@
-//! One refresh of one session. However many ask for it, here and on other nodes, the issuer is asked once: whoever
-//! has the session's lock in the store asks, and the others find the answer in the session.
+//! One refresh of one session. There is one request to the issuer for all requests here and on other nodes: the holder of the
+//! session's lock in the store sends it, and the others find the result in the session.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use super::error::SessionError;
 use super::manager::{Refused, SessionBackend};
-use super::refresher::{Recipient, RefreshFailure, Refresher, Renewed};
+use super::refresher::{RefreshFailure, RefreshFor, Refresher, Renewed};
 use super::session::{Previous, Session, SessionId};
 use super::{Refreshed, store_failed, unavailable};
 use gom_runtime::backoff::Backoff;
@@ -27,7 +27,7 @@ const MAX_HALVES: usize = 3;
 /// How long the server retries to keep an exchanged refresh token: the old one may be invalid.
 const KEEP_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Where a session stands with a request that set out with a certain token.
+/// The state of a session as seen by a request that carries a certain token.
 enum RefreshState {
     /// Refreshed before.
     Newer(Refreshed),
@@ -42,7 +42,7 @@ async fn look(
 ) -> Result<RefreshState, SessionError> {
     let session = backend.get(id).await?.ok_or(SessionError::Gone)?;
     if session.signature != stale_signature {
-        // The caller has it of the session itself; with nothing of a refresh left there, it comes much too late.
+        // The caller has read the session itself; without a previous token there, the request comes too late.
         let head = session.previous.as_ref();
         let head = head
             .map(|previous| previous.head.clone())
@@ -65,7 +65,7 @@ pub(super) async fn refresh(
     backend: &Arc<SessionBackend>,
     id: &SessionId,
     stale_signature: &str,
-    recipient: Recipient,
+    refresh_for: RefreshFor,
     refresher: Box<dyn Refresher>,
 ) -> Result<Refreshed, SessionError> {
     let patience = backend.options.refresh_patience;
@@ -83,7 +83,7 @@ pub(super) async fn refresh(
             Ok(true) => break,
             Ok(false) => {}
             Err(reason) => {
-                // It may be ours all the same, and would keep everybody waiting until it ends.
+                // The lock may be ours all the same, and would block all others until it expires.
                 let _ = backend.store.unlock(id, holder.as_str()).await;
                 return Err(store_failed(reason));
             }
@@ -98,7 +98,7 @@ pub(super) async fn refresh(
     match refresh_locked(
         backend,
         id,
-        (stale_signature, recipient),
+        (stale_signature, refresh_for),
         refresher,
         &holder,
     )
@@ -123,7 +123,7 @@ fn lock_span(backend: &SessionBackend) -> Duration {
 
 /// Why there is no refreshed session.
 enum Failure {
-    /// And nobody works on it any more.
+    /// The refresh has ended.
     Ended(SessionError),
     /// Yet: the session is still being refreshed, or the refreshed one being stored.
     GoesOn(SessionError),
@@ -138,11 +138,11 @@ impl From<SessionError> for Failure {
 async fn refresh_locked(
     backend: &Arc<SessionBackend>,
     id: &SessionId,
-    (stale_signature, recipient): (&str, Recipient),
+    (stale_signature, refresh_for): (&str, RefreshFor),
     refresher: Box<dyn Refresher>,
     holder: &SessionId,
 ) -> Result<Refreshed, Failure> {
-    // Somebody may have finished between our look and our lock.
+    // Another node may have finished between our query and our lock.
     let (session, token) = match look(backend, id, stale_signature).await? {
         RefreshState::Stale(session, token) => (session, token),
         RefreshState::Newer(refreshed) => {
@@ -150,7 +150,7 @@ async fn refresh_locked(
             return Ok(refreshed);
         }
     };
-    // What somebody else's code does must not leave the session locked.
+    // A panic in the refresher must not leave the session locked.
     let mut asking = AssertUnwindSafe(async { refresher.refresh(token).await })
         .catch_unwind()
         .boxed();
@@ -160,7 +160,7 @@ async fn refresh_locked(
         actix::spawn(finish_late(
             backend,
             id,
-            (session, recipient),
+            (session, refresh_for),
             asking,
             holder,
         ));
@@ -169,7 +169,7 @@ async fn refresh_locked(
         )));
     };
     match answer {
-        Ok(Ok(renewed)) => keep(backend, id, (session, recipient), renewed, holder).await,
+        Ok(Ok(renewed)) => keep(backend, id, (session, refresh_for), renewed, holder).await,
         Ok(Err(RefreshFailure::Unavailable)) => {
             Err(unavailable("the issuer of its token does not answer".to_owned()).into())
         }
@@ -180,11 +180,11 @@ async fn refresh_locked(
 
 type Asking = BoxFuture<'static, std::thread::Result<Result<Renewed, RefreshFailure>>>;
 
-/// Waits as long again for an issuer that nobody else waits for any more, with the session locked, and keeps its answer.
+/// Waits as long again for the issuer after all requests have given up, with the session locked, and keeps its answer.
 async fn finish_late(
     backend: Arc<SessionBackend>,
     id: SessionId,
-    (session, recipient): (Session, Recipient),
+    (session, refresh_for): (Session, RefreshFor),
     mut asking: Asking,
     holder: SessionId,
 ) {
@@ -208,7 +208,7 @@ async fn finish_late(
             keep_on(
                 &backend,
                 &id,
-                (&session.signature, recipient),
+                (&session.signature, refresh_for),
                 &renewed,
                 &holder,
             )
@@ -266,7 +266,7 @@ async fn close_rejected(
 /// The session with the new token, and the browser's half of that.
 fn exchanged(
     backend: &SessionBackend,
-    (session, recipient): (&Session, Recipient),
+    (session, refresh_for): (&Session, RefreshFor),
     renewed: &Renewed,
 ) -> (Session, String) {
     let Renewed {
@@ -288,9 +288,9 @@ fn exchanged(
         }
         None => session.signature,
     };
-    let until = match recipient {
-        Recipient::Browser => backend.grace_end(),
-        Recipient::Connection => backend.last_end(session.opened),
+    let until = match refresh_for {
+        RefreshFor::Browser => backend.grace_end(),
+        RefreshFor::Connection => backend.last_end(session.opened),
     };
     let previous = Previous {
         signature: of_browser,
@@ -307,11 +307,11 @@ fn exchanged(
 }
 
 /// Stores the session that has the renewed token instead of the stale one; nothing if there is none with the stale one any
-/// more. A browser may have heard of the last refresh while the issuer was asked: which half it has is read now.
+/// more. A browser may have received the last refresh's half meanwhile: which half it has is read now.
 async fn store(
     backend: &SessionBackend,
     id: &SessionId,
-    (stale_signature, recipient): (&str, Recipient),
+    (stale_signature, refresh_for): (&str, RefreshFor),
     renewed: &Renewed,
     holder: &SessionId,
 ) -> Result<Option<Refreshed>, SessionError> {
@@ -321,7 +321,7 @@ async fn store(
             .await?
             .filter(|session| session.signature == stale_signature);
         let Some(held) = held else { return Ok(None) };
-        let (session, head) = exchanged(backend, (&held, recipient), renewed);
+        let (session, head) = exchanged(backend, (&held, refresh_for), renewed);
         if backend
             .store
             .renew(id, &held, &session, holder.as_str())
@@ -342,21 +342,21 @@ async fn store(
 async fn keep(
     backend: &Arc<SessionBackend>,
     id: &SessionId,
-    (session, recipient): (Session, Recipient),
+    (session, refresh_for): (Session, RefreshFor),
     renewed: Renewed,
     holder: &SessionId,
 ) -> Result<Refreshed, Failure> {
     match store(
         backend,
         id,
-        (&session.signature, recipient),
+        (&session.signature, refresh_for),
         &renewed,
         holder,
     )
     .await
     {
         Ok(Some(refreshed)) => Ok(refreshed),
-        // Closed meanwhile, or refreshed by somebody who thought that we had died.
+        // Closed meanwhile, or refreshed by another node after our lock had expired.
         Ok(None) => match look(backend, id, &session.signature).await? {
             RefreshState::Newer(refreshed) => {
                 let _ = backend.store.unlock(id, holder.as_str()).await;
@@ -365,13 +365,13 @@ async fn keep(
             RefreshState::Stale(..) => Err(SessionError::Gone.into()),
         },
         Err(error) => {
-            tracing::warn!(session = ?id, cause = %error, "a renewed session could not be kept; the server retries");
+            tracing::warn!(session = ?id, cause = %error, "a renewed session could not be stored; the server retries");
             let (backend, id, holder) = (Arc::clone(backend), id.clone(), holder.clone());
             actix::spawn(async move {
                 keep_on(
                     &backend,
                     &id,
-                    (&session.signature, recipient),
+                    (&session.signature, refresh_for),
                     &renewed,
                     &holder,
                 )
@@ -386,7 +386,7 @@ async fn keep(
 async fn keep_on(
     backend: &SessionBackend,
     id: &SessionId,
-    stale: (&str, Recipient),
+    stale: (&str, RefreshFor),
     renewed: &Renewed,
     holder: &SessionId,
 ) {
@@ -402,5 +402,5 @@ async fn keep_on(
             .await;
         backoff.wait().await;
     }
-    tracing::warn!(session = ?id, "a renewed session could not be kept; its owner may have to log in again");
+    tracing::warn!(session = ?id, "a renewed session could not be stored; its owner may have to log in again");
 }

@@ -1,4 +1,4 @@
-//! How a session's access token is renewed: by whoever issued it, which this crate does not know.
+//! How a session's access token is renewed: by its issuer. Knows no issuer.
 
 use futures::future::BoxFuture;
 
@@ -6,16 +6,16 @@ use crate::secret::SecretText;
 
 /// Gets a new access token for a refresh token.
 pub trait Refresher: Send {
-    /// May take its time: whoever asked waits no longer than [`super::SessionOptions::refresh_patience`].
+    /// May take long: the request waits no longer than [`super::SessionOptions::refresh_patience`].
     fn refresh(
         self: Box<Self>,
         refresh_token: String,
     ) -> BoxFuture<'static, Result<Renewed, RefreshFailure>>;
 }
 
-/// Who gets the new token's half that the browser keeps.
+/// Where the new token's half goes that the browser keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Recipient {
+pub(super) enum RefreshFor {
     /// The answer to its request brings it.
     Browser,
     /// A connection that lasts, over which no cookie can be set: the browser's half stays good until the browser comes with it.
@@ -37,6 +37,6 @@ pub struct Renewed {
 pub enum RefreshFailure {
     /// The issuer does not accept the refresh token (any more): the session is closed.
     Rejected,
-    /// The issuer was not reached, or failed: the session stays, and the next request may try again.
+    /// The issuer was not reached, or failed: the session stays, and the next request may retry.
     Unavailable,
 }

@@ -6,8 +6,8 @@ use actix::Message;
 
 use super::manager::{Answer, SessionBackend, whole_milliseconds};
 use super::session::{NewSession, Session, SessionId, SessionSummary};
-use super::store::{Life, Listed};
 use super::store_failed;
+use super::stores::{Life, Listed};
 use gom_telemetry::metrics::{SESSIONS, SessionEvent};
 
 /// A request that is one or two queries to the store.

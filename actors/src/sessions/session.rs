@@ -1,4 +1,4 @@
-//! What a session is. Knows no store.
+//! The types of sessions. Knows no store.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::secret::SecretText;
 
-/// The name of a session, known only to its owner's browser and the store. `Debug` shows its first six
+/// The id of a session, which only its owner's browser and the store have. `Debug` shows its first six
 /// characters, enough to follow one through a log and too few to use it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SessionId(String);
@@ -24,7 +24,7 @@ impl SessionId {
         SessionId(URL_SAFE_NO_PAD.encode(bytes))
     }
 
-    /// Nothing unless it is 16 to 128 letters, digits, `-` and `_`: whatever else a cookie says is nobody's id.
+    /// Nothing unless it is 16 to 128 letters, digits, `-` and `_`: no other text is an id.
     pub fn parse(text: &str) -> Option<Self> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         ((16..=128).contains(&text.len()) && text.bytes().all(plain))
@@ -53,12 +53,12 @@ impl fmt::Debug for SessionId {
     }
 }
 
-/// What a login knows.
+/// A session to be opened by a login.
 #[derive(Debug, Clone)]
 pub struct NewSession {
-    /// Whom the session belongs to: the token's `sub`.
+    /// The owner of the session: the token's `sub`.
     pub subject: String,
-    /// Who checked the login and issued the token: `auth0`, `accounts` or `phone`.
+    /// The provider that checked the login and issued the token: `auth0`, `accounts` or `phone`.
     pub provider: String,
     /// The third part of the access token; the first two are the browser's.
     pub signature: String,
@@ -83,12 +83,12 @@ pub struct Session {
 /// new one, instead of being logged out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Previous {
-    /// The third part of the token that was replaced: of several refreshes of which the browser has heard nothing, of the first.
+    /// The third part of the token that was replaced: of several refreshes that the browser has not received, of the first.
     /// Where it may have either of several, all of them, the newest first, with a space between.
     pub signature: String,
     /// `header.payload` of the token that replaced it.
     pub head: String,
-    /// The end of the grace period, in whole milliseconds. While the browser has not heard of the refresh, the session's own end.
+    /// The end of the grace period, in whole milliseconds. While the browser has not received the refreshed half, the session's own end.
     pub until: SystemTime,
 }
 

@@ -33,13 +33,13 @@ fn unreachable(change: impl FnOnce(&mut SessionOptions)) -> Sessions {
 }
 
 #[actix::test]
-async fn a_manager_that_panicked_is_rebuilt_and_serves_whoever_asks_meanwhile() {
+async fn a_manager_that_panicked_is_restarted_and_serves_requests_meanwhile() {
     let sessions = unreachable(|_| {});
     for broken in 1..4 {
         let address = sessions.manager.wait().await.unwrap();
         assert!(
             address.send(Break).await.is_err(),
-            "the message in hand is lost"
+            "the message that it handled is lost"
         );
         let Err(SessionError::Unavailable { reason }) = sessions.close(&SessionId::new()).await
         else {
@@ -51,7 +51,7 @@ async fn a_manager_that_panicked_is_rebuilt_and_serves_whoever_asks_meanwhile() 
 }
 
 #[actix::test]
-async fn more_than_may_be_in_hand_are_refused() {
+async fn more_than_may_be_in_flight_are_refused() {
     let sessions = unreachable(|options| options.max_in_flight = 2);
     let id = SessionId::new();
     let answers = futures::future::join_all((0..5).map(|_| sessions.resume(&id))).await;
@@ -60,7 +60,7 @@ async fn more_than_may_be_in_hand_are_refused() {
         .filter(|answer| **answer == Err(SessionError::Overloaded))
         .count();
     assert_eq!(overloaded, 3);
-    // They left their places.
+    // Their permits are back.
     assert!(matches!(
         sessions.resume(&id).await,
         Err(SessionError::Unavailable { .. })

@@ -61,7 +61,8 @@ async fn made(nodes: &[LoginLimiter; 2], attempts: &[Attempt]) -> bool {
         .buffer_unordered(AT_ONCE)
         .collect()
         .await;
-    admitted.into_iter().all(|admitted| admitted) && nodes.iter().all(|node| node.insured() == 0)
+    admitted.into_iter().all(|admitted| admitted)
+        && nodes.iter().all(|node| node.fallback_attempts() == 0)
 }
 
 /// How many points of each address are gone: it has that many fewer than another one.
@@ -110,7 +111,7 @@ async fn mixed(kind: Kind) {
                 points_left(&nodes[0], address, points as usize).await,
             );
         }
-        let insured: u64 = nodes.iter().map(LoginLimiter::insured).sum();
+        let fallback: u64 = nodes.iter().map(LoginLimiter::fallback_attempts).sum();
         if let Some(postgres) = &place.postgres {
             let client = postgres.connect().await;
             // What has happened to a connection is reported when it ends.
@@ -131,7 +132,7 @@ async fn mixed(kind: Kind) {
             let deadlocks: i64 = client.query_one(deadlocks, &[]).await.unwrap().get(0);
             assert_eq!(deadlocks, 0, "LIMITER_SEED={seed}");
         }
-        if in_time && insured == 0 {
+        if in_time && fallback == 0 {
             for (address, left) in left {
                 assert_eq!(
                     left + wrong[address],

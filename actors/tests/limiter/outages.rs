@@ -77,7 +77,7 @@ fn all_paid(place: &Place, seen: &Seen, points: usize) {
         seen.latest.get()
     );
     assert!(
-        place.limiter.insured() > 0,
+        place.limiter.fallback_attempts() > 0,
         "the store was there all the time"
     );
     assert_eq!(
@@ -126,22 +126,22 @@ async fn attempts_counted_in_memory_are_written_to_redis_when_it_returns() {
         admitted(place.limiter.reserve(None, "192.0.2.1").await);
     }
     redis.restart();
-    let insured = place.limiter.insured();
+    let fallback = place.limiter.fallback_attempts();
     // Others' attempts find out that the store is back.
     let mut others = 0;
     eventually("Redis is found again", async || {
         others += 1;
-        let before = place.limiter.insured();
+        let before = place.limiter.fallback_attempts();
         admitted(
             place
                 .limiter
                 .reserve(None, &format!("2001:db8::{others}"))
                 .await,
         );
-        place.limiter.insured() == before
+        place.limiter.fallback_attempts() == before
     })
     .await;
-    assert!(insured >= 2);
+    assert!(fallback >= 2);
     // Two in Redis, two from memory, this one: another node sees all five.
     admitted(place.limiter.reserve(None, "192.0.2.1").await);
     let another = place.another().await;
@@ -176,6 +176,6 @@ async fn without_redis_from_the_start_memory_counts() {
             assert!(began.elapsed() < PROMISE, "{:?}", began.elapsed());
         }
         blocked(limiter.reserve(Some("ana"), "192.0.2.1").await);
-        assert_eq!(limiter.insured(), 4);
+        assert_eq!(limiter.fallback_attempts(), 4);
     }
 }

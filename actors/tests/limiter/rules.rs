@@ -94,7 +94,7 @@ async fn concurrent_successful_attempts_block_nobody(kind: Kind) {
         admitted(place.limiter.reserve(None, "192.0.2.1").await);
     }
     blocked(place.limiter.reserve(None, "192.0.2.1").await);
-    assert_eq!(place.limiter.insured(), 0);
+    assert_eq!(place.limiter.fallback_attempts(), 0);
 }
 
 async fn attempts_that_could_not_be_checked_are_refunded(kind: Kind) {
@@ -212,7 +212,7 @@ async fn exactly_the_points_pass_and_the_next_one_is_blocked(kind: Kind) {
         wait <= Duration::from_secs(60) && wait > Duration::from_secs(55),
         "{wait:?}"
     );
-    assert_eq!(place.limiter.insured(), 0);
+    assert_eq!(place.limiter.fallback_attempts(), 0);
 }
 
 async fn a_success_resets_the_user_and_refunds_the_address(kind: Kind) {
@@ -353,7 +353,7 @@ async fn unusual_keys_are_counted(kind: Kind) {
                 .await,
         );
     }
-    assert_eq!(place.limiter.insured(), 0);
+    assert_eq!(place.limiter.fallback_attempts(), 0);
 }
 
 async fn zero_points_admit_nobody(kind: Kind) {

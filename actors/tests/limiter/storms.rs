@@ -31,7 +31,7 @@ async fn storm(kind: Kind) {
         let limiter = std::slice::from_ref(&place.limiter);
         let of_user = guess(limiter, Some("ana"), "192.0.2.1").await;
         let of_address = guess(limiter, None, "192.0.2.1").await;
-        if place.limiter.insured() == 0 {
+        if place.limiter.fallback_attempts() == 0 {
             // The address paid for those three only.
             assert_eq!((of_user, of_address), (3, 47));
             return;
@@ -61,7 +61,7 @@ async fn two_nodes(kind: Kind) {
         let place = Place::of(kind).await;
         let nodes = [place.limiter.clone(), place.another().await];
         let admitted = guess(&nodes, Some("ana"), "192.0.2.1").await;
-        if nodes[0].insured() + nodes[1].insured() == 0 {
+        if nodes[0].fallback_attempts() + nodes[1].fallback_attempts() == 0 {
             assert_eq!(admitted, 3);
             return;
         }

@@ -18,7 +18,7 @@ mod wanted {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    /// A place that a variable names, and the how manyth time.
+    /// A place that a variable names, and the number of the occurrence.
     pub(super) struct Wanted {
         variable: &'static str,
         place: OnceLock<Option<(String, u32)>>,
@@ -47,5 +47,6 @@ mod wanted {
     }
 }
 
+/// Nothing in a release build.
 #[cfg(not(debug_assertions))]
 pub fn crash_point(_: &str) {}

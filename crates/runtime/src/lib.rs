@@ -1,7 +1,7 @@
 //! What actors run on: supervision and requests, the clock, permits, back-off, waiting lines with a share for each user,
 //! threads, connections that are kept alive. Knows no databases and no messages of an actor.
 //!
-//! Four things are here so that nobody writes them by hand:
+//! Four things are written once, here:
 //!
 //! | for | use | an example |
 //! |---|---|---|
@@ -9,6 +9,8 @@
 //! | a request to an actor | [`supervision::Supervised::ask`] | [`supervision`] |
 //! | a bound on what is in flight | [`permits::Permits`] | [`permits`] |
 //! | the pause before a retry | [`backoff::Backoff`] | [`backoff`] |
+
+#![warn(missing_docs, unreachable_pub)]
 
 pub mod backoff;
 pub mod clock;

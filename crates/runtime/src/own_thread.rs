@@ -1,4 +1,4 @@
-//! A thread for actors whose work takes its time, so that nobody else waits for it.
+//! A thread for actors whose work takes long, so that other actors do not wait for it.
 
 use actix::Arbiter;
 use tokio::sync::oneshot;
@@ -7,19 +7,19 @@ use tokio::sync::oneshot;
 pub struct OwnThread(Arbiter);
 
 impl OwnThread {
-    /// Needs an actix system.
+    /// Starts the thread. Needs an actix system.
     pub fn start() -> Self {
         OwnThread(Arbiter::new())
     }
 
-    /// What a function gives that is called there; nothing if the thread has ended, or it panicked.
+    /// Calls a function there and returns what it returns; nothing if the thread has ended, or the function panicked.
     pub async fn run<T: Send + 'static>(
         &self,
         run: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
         let (reply, answer) = oneshot::channel();
         self.0.spawn_fn(move || {
-            // Whoever asked may have gone away.
+            // The caller may have gone away.
             let _ = reply.send(run());
         });
         answer.await.ok()
@@ -39,10 +39,10 @@ mod tests {
     use super::*;
 
     #[actix::test]
-    async fn what_stands_still_in_a_thread_of_its_own_holds_up_nobody() {
+    async fn a_blocked_thread_of_its_own_does_not_block_others() {
         let thread = OwnThread::start();
-        let (go_on, told) = mpsc::channel();
-        let standing = actix::spawn(async move { thread.run(move || told.recv()).await });
+        let (go_on, signal) = mpsc::channel();
+        let standing = actix::spawn(async move { thread.run(move || signal.recv()).await });
         tokio::task::yield_now().await;
         go_on.send(7).unwrap();
         assert_eq!(standing.await.unwrap(), Some(Ok(7)));

@@ -1,4 +1,4 @@
-//! A connection that is always wanted: opened at the start, looked at, and restored by itself. Knows nothing of
+//! A connection that is always wanted: opened at the start, checked, and restored by itself. Knows nothing of
 //! what it connects to.
 
 use std::pin::pin;
@@ -13,20 +13,26 @@ use crate::backoff::Backoff;
 
 use gom_telemetry::health::{Condition, HealthReporter};
 
-/// Whoever asks a store has an answer or a refusal by then, whatever happens. Callers promise 600 ms.
-pub const PROMISE: Duration = Duration::from_millis(550);
-/// Between two looks at a connection that nobody complains about.
-const LOOK: Duration = Duration::from_millis(500);
-/// In how many steps a time is waited for that counts only while the process runs.
+/// A request to a store is answered or refused by then, whatever happens. Callers promise 600 ms.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_millis(550);
+/// Between two checks of a connection on which no request has failed.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
+/// Steps in which a timeout is waited for that counts only while the process runs.
 const STEPS: u32 = 8;
 const FIRST_DELAY: Duration = Duration::from_millis(20);
 const MAX_DELAY: Duration = Duration::from_millis(250);
-/// A server that has become read-only is looked for again after so many looks: 5 seconds.
-const READ_ONLY_LOOKS: u32 = 10;
+/// Checks after which the server connects again if it finds a read-only server: 5 seconds.
+const MAX_READ_ONLY_CHECKS: u32 = 10;
 
-/// As [`timeout`], of the time in which the process runs: where the machine stood still, what came meanwhile is still to be
+/// As [`timeout`], of the time in which the process runs: where the machine stood still, what arrived meanwhile is still to be
 /// read by the connection's own thread, and a server that has answered is not one that does not. A pause costs one step.
-pub async fn patience<F: Future>(time: Duration, future: F) -> Result<F::Output, Elapsed> {
+///
+/// # Errors
+/// If the future has not ended in time.
+pub async fn timeout_while_running<F: Future>(
+    time: Duration,
+    future: F,
+) -> Result<F::Output, Elapsed> {
     let mut future = pin!(future);
     for _ in 1..STEPS {
         if let Ok(output) = timeout(time / STEPS, &mut future).await {
@@ -36,28 +42,34 @@ pub async fn patience<F: Future>(time: Duration, future: F) -> Result<F::Output,
     timeout(time / STEPS, future).await
 }
 
-/// Opens connections of one kind and tells whether one still works. Both must end by themselves: after at most
-/// the opener's patience.
-pub trait Opener: Send + Sync + 'static {
-    type Link: Clone + Send + Sync + 'static;
+/// Opens connections of one kind and checks whether one still works. Both must end by themselves, within
+/// [`StoreConnector::timeout`].
+pub trait StoreConnector: Send + Sync + 'static {
+    /// The connection.
+    type Connection: Clone + Send + Sync + 'static;
 
     /// For the log: `Redis (database 2)`.
     fn name(&self) -> String;
 
-    /// How long an attempt and a look may take, and how long a request waits for a connection that is being
+    /// How long an attempt to connect and a check may take, and how long a request waits for a connection that is being
     /// restored.
-    fn patience(&self) -> Duration;
+    fn timeout(&self) -> Duration;
 
-    fn open(&self) -> impl Future<Output = Result<Self::Link, String>> + Send;
+    /// Opens a connection; the error is the reason why there is none.
+    fn open(&self) -> impl Future<Output = Result<Self::Connection, String>> + Send;
 
-    /// An error is a connection that is lost.
-    fn look(&self, link: &Self::Link) -> impl Future<Output = Result<Look, String>> + Send;
+    /// Checks a connection. An error is the reason why it is lost.
+    fn check(
+        &self,
+        connection: &Self::Connection,
+    ) -> impl Future<Output = Result<StoreState, String>> + Send;
 }
 
-/// What a look at a connection that works found.
+/// What the check of a connection that works has found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Look {
-    Well,
+pub enum StoreState {
+    /// The server answers and takes writes.
+    Healthy,
     /// The server answers and takes no writes, for example because it is full: what it holds can still be read.
     RefusesWrites(String),
     /// The same, because another server has taken its place: connecting again may lead there.
@@ -66,13 +78,16 @@ pub enum Look {
 
 /// Why a request on a connection failed.
 #[derive(Debug, Clone)]
-pub struct Fault {
+pub struct StoreError {
+    /// For the log.
     pub reason: String,
-    pub kind: FaultKind,
+    /// What follows for the connection.
+    pub kind: StoreErrorKind,
 }
 
+/// What the failure of a request says about its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FaultKind {
+pub enum StoreErrorKind {
     /// The server answered, with an error.
     Refused,
     /// There was no answer in time.
@@ -89,112 +104,122 @@ enum State<L> {
         link: L,
         generation: u64,
     },
-    /// The last attempt failed: nobody waits.
+    /// The last attempt failed: requests are refused at once.
     Down(Arc<str>),
 }
 
-/// The connection as its users hold it. Cloning is cheap; it is given up with the last clone.
+/// The connection as its users hold it. Cloning is cheap; the connection is closed with the last clone.
 pub struct Reconnecting<L> {
     state: watch::Receiver<State<L>>,
-    complaint: Arc<Notify>,
+    suspicion: Arc<Notify>,
     reporter: HealthReporter,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl<L> Clone for Reconnecting<L> {
     fn clone(&self) -> Self {
         Reconnecting {
             state: self.state.clone(),
-            complaint: Arc::clone(&self.complaint),
+            suspicion: Arc::clone(&self.suspicion),
             reporter: self.reporter.clone(),
-            patience: self.patience,
+            timeout: self.timeout,
         }
     }
 }
 
 impl<L: Clone + Send + Sync + 'static> Reconnecting<L> {
     /// Opens a connection and keeps it, on this thread's runtime. Returns at once.
-    pub fn keep<O: Opener<Link = L>>(opener: O) -> Self {
+    pub fn keep<C: StoreConnector<Connection = L>>(connector: C) -> Self {
         let (publish, state) = watch::channel(State::Opening);
-        let complaint = Arc::new(Notify::new());
-        let patience = opener.patience().min(PROMISE);
+        let suspicion = Arc::new(Notify::new());
+        let timeout = connector.timeout().min(REQUEST_TIMEOUT);
         let reporter = HealthReporter::new();
         tokio::spawn(keep(
-            opener,
+            connector,
             publish,
-            Arc::clone(&complaint),
+            Arc::clone(&suspicion),
             reporter.clone(),
         ));
         Reconnecting {
             state,
-            complaint,
+            suspicion,
             reporter,
-            patience,
+            timeout,
         }
     }
 
-    /// Whether there is a connection, since when, and when its server last answered a look.
+    /// Whether there is a connection, since when, and when its server last answered a check.
     pub fn reporter(&self) -> &HealthReporter {
         &self.reporter
     }
 
-    /// Makes one request, and once more what does no harm if it is carried out twice (`repeatable`): on a new connection if this
-    /// one turns out to be lost, on the same if there is no answer, which on a busy machine may have come a moment later. Ends
-    /// within [`PROMISE`].
-    pub async fn ask<T, F>(&self, repeatable: bool, request: impl Fn(L) -> F) -> Result<T, String>
+    /// Sends one request, and once more if it is idempotent: on a new connection if this one turns out to be lost, on the same
+    /// if there is no answer, which on a busy machine may have arrived a moment later. Ends within [`REQUEST_TIMEOUT`].
+    ///
+    /// # Errors
+    /// The reason why there is no answer, for the log.
+    pub async fn request<T, F>(
+        &self,
+        idempotent: bool,
+        request: impl Fn(L) -> F,
+    ) -> Result<T, String>
     where
-        F: Future<Output = Result<T, Fault>>,
+        F: Future<Output = Result<T, StoreError>>,
     {
-        // The usual case costs no look at the clock.
+        // The usual case does not read the clock.
         let up = match &*self.state.borrow() {
             State::Up { link, generation } => Some((link.clone(), *generation)),
             _ => None,
         };
         let Some((link, generation)) = up else {
             let began = Instant::now();
-            let (link, _) = self.up(0, self.patience).await?;
+            let (link, _) = self.up(0, self.timeout).await?;
             return self.last(request(link), began).await;
         };
         let began = Instant::now();
         match request(link.clone()).await {
             Ok(answer) => Ok(answer),
-            Err(fault) if fault.kind == FaultKind::Lost && repeatable => {
-                self.complaint.notify_one();
-                let left = PROMISE.saturating_sub(began.elapsed()).min(self.patience);
+            Err(error) if error.kind == StoreErrorKind::Lost && idempotent => {
+                self.suspicion.notify_one();
+                let left = REQUEST_TIMEOUT
+                    .saturating_sub(began.elapsed())
+                    .min(self.timeout);
                 let (link, _) = self.up(generation, left).await?;
                 self.last(request(link), began).await
             }
-            Err(fault) if fault.kind == FaultKind::Silent && repeatable => {
-                self.complaint.notify_one();
+            Err(error) if error.kind == StoreErrorKind::Silent && idempotent => {
+                self.suspicion.notify_one();
                 self.last(request(link), began).await
             }
-            Err(fault) => Err(self.complain(fault)),
+            Err(error) => Err(self.suspect(error)),
         }
     }
 
     async fn last<T>(
         &self,
-        request: impl Future<Output = Result<T, Fault>>,
+        request: impl Future<Output = Result<T, StoreError>>,
         began: Instant,
     ) -> Result<T, String> {
-        match patience(PROMISE.saturating_sub(began.elapsed()), request).await {
-            Ok(answer) => answer.map_err(|fault| self.complain(fault)),
+        let left = REQUEST_TIMEOUT.saturating_sub(began.elapsed());
+        match timeout_while_running(left, request).await {
+            Ok(answer) => answer.map_err(|error| self.suspect(error)),
             Err(_) => {
-                self.complaint.notify_one();
+                self.suspicion.notify_one();
                 Err("no answer in time".to_owned())
             }
         }
     }
 
-    fn complain(&self, fault: Fault) -> String {
-        if fault.kind != FaultKind::Refused {
-            self.complaint.notify_one();
+    /// Has the connection checked at once, unless its server has answered.
+    fn suspect(&self, error: StoreError) -> String {
+        if error.kind != StoreErrorKind::Refused {
+            self.suspicion.notify_one();
         }
-        fault.reason
+        error.reason
     }
 
     /// A connection that is newer than `generation`, waited for as long as an attempt is under way.
-    async fn up(&self, generation: u64, patience: Duration) -> Result<(L, u64), String> {
+    async fn up(&self, generation: u64, timeout: Duration) -> Result<(L, u64), String> {
         let mut state = self.state.clone();
         let settled = state.wait_for(|state| match state {
             State::Opening => false,
@@ -203,32 +228,32 @@ impl<L: Clone + Send + Sync + 'static> Reconnecting<L> {
             } => *found > generation,
             State::Down(_) => true,
         });
-        match self::patience(patience, settled).await {
+        match timeout_while_running(timeout, settled).await {
             Ok(Ok(state)) => match &*state {
                 State::Up { link, generation } => Ok((link.clone(), *generation)),
                 State::Down(reason) => Err(reason.to_string()),
-                State::Opening => Err("it is being connected to".to_owned()),
+                State::Opening => Err("the connection is being opened".to_owned()),
             },
-            Ok(Err(_)) => Err("its connection is not kept any more".to_owned()),
+            Ok(Err(_)) => Err("the connection was closed".to_owned()),
             Err(_) => Err("no connection in time".to_owned()),
         }
     }
 }
 
-async fn keep<O: Opener>(
-    opener: O,
-    publish: watch::Sender<State<O::Link>>,
-    complaint: Arc<Notify>,
+async fn keep<C: StoreConnector>(
+    connector: C,
+    publish: watch::Sender<State<C::Connection>>,
+    suspicion: Arc<Notify>,
     reporter: HealthReporter,
 ) {
-    let name = opener.name();
+    let name = connector.name();
     let mut generation = 0;
     let mut backoff = Backoff::new(FIRST_DELAY, MAX_DELAY);
     let mut was_down = false;
     let mut refused = false;
     loop {
         let opened = tokio::select! {
-            opened = opener.open() => opened,
+            opened = connector.open() => opened,
             () = publish.closed() => return,
         };
         let reason = match opened {
@@ -244,7 +269,7 @@ async fn keep<O: Opener>(
                     generation,
                 });
                 let reason = tokio::select! {
-                    reason = until_lost(&opener, &link, &complaint, &reporter, &mut refused) => reason,
+                    reason = until_lost(&connector, &link, &suspicion, &reporter, &mut refused) => reason,
                     () = publish.closed() => return,
                 };
                 tracing::debug!(store = name, reason, "a connection was lost");
@@ -257,7 +282,7 @@ async fn keep<O: Opener>(
             tracing::warn!(
                 store = name,
                 reason,
-                "not reached; it is tried again until it answers"
+                "not reached; the server retries until it is"
             );
             was_down = true;
         }
@@ -270,27 +295,27 @@ async fn keep<O: Opener>(
     }
 }
 
-/// Looks at once, now and then, and whenever somebody complains; why the connection is given up. `refused` is whether the
-/// last look, of this connection or the one before, was refused a write: it is logged once.
-async fn until_lost<O: Opener>(
-    opener: &O,
-    link: &O::Link,
-    complaint: &Notify,
+/// Checks at once, at each interval, and when a request fails; returns why the connection is closed. `refused` is whether the
+/// last check, of this connection or the one before, was refused a write: that is logged once.
+async fn until_lost<C: StoreConnector>(
+    connector: &C,
+    link: &C::Connection,
+    suspicion: &Notify,
     reporter: &HealthReporter,
     refused: &mut bool,
 ) -> String {
     let mut read_only = 0;
     loop {
-        let found = match opener.look(link).await {
+        let found = match connector.check(link).await {
             Ok(found) => found,
             Err(reason) => return reason,
         };
         let reason = match found {
-            Look::Well => None,
-            Look::RefusesWrites(reason) => Some(reason),
-            Look::ReadOnly(reason) => {
+            StoreState::Healthy => None,
+            StoreState::RefusesWrites(reason) => Some(reason),
+            StoreState::ReadOnly(reason) => {
                 read_only += 1;
-                if read_only > READ_ONLY_LOOKS {
+                if read_only > MAX_READ_ONLY_CHECKS {
                     return reason;
                 }
                 Some(reason)
@@ -306,15 +331,15 @@ async fn until_lost<O: Opener>(
             match reason {
                 Some(reason) => {
                     tracing::warn!(
-                        store = opener.name(),
+                        store = connector.name(),
                         reason,
                         "writes are refused; reads go on"
                     )
                 }
-                None => tracing::info!(store = opener.name(), "writes are taken again"),
+                None => tracing::info!(store = connector.name(), "writes are taken again"),
             }
         }
-        let _ = timeout(LOOK, complaint.notified()).await;
+        let _ = timeout(CHECK_INTERVAL, suspicion.notified()).await;
     }
 }
 
@@ -324,32 +349,32 @@ mod tests {
 
     use super::*;
 
-    /// Counts what is asked of it, and answers nothing the first time.
+    /// Counts its requests, and does not answer the first.
     #[derive(Clone, Default)]
     struct Slow(Arc<AtomicU32>);
 
     impl Slow {
-        async fn answer(self) -> Result<u32, Fault> {
+        async fn answer(self) -> Result<u32, StoreError> {
             match self.0.fetch_add(1, Ordering::SeqCst) + 1 {
-                1 => Err(Fault {
+                1 => Err(StoreError {
                     reason: "no answer in time".into(),
-                    kind: FaultKind::Silent,
+                    kind: StoreErrorKind::Silent,
                 }),
                 count => Ok(count),
             }
         }
     }
 
-    struct SlowOpener;
+    struct SlowConnector;
 
-    impl Opener for SlowOpener {
-        type Link = Slow;
+    impl StoreConnector for SlowConnector {
+        type Connection = Slow;
 
         fn name(&self) -> String {
             "a test's".into()
         }
 
-        fn patience(&self) -> Duration {
+        fn timeout(&self) -> Duration {
             Duration::from_millis(250)
         }
 
@@ -357,19 +382,19 @@ mod tests {
             Ok(Slow::default())
         }
 
-        async fn look(&self, _: &Slow) -> Result<Look, String> {
-            Ok(Look::Well)
+        async fn check(&self, _: &Slow) -> Result<StoreState, String> {
+            Ok(StoreState::Healthy)
         }
     }
 
     #[tokio::test]
-    async fn what_gets_no_answer_is_asked_once_more_if_that_does_no_harm() {
-        let store = Reconnecting::keep(SlowOpener);
-        store.ask(false, |_| async { Ok(()) }).await.unwrap();
-        assert_eq!(store.ask(true, Slow::answer).await, Ok(2));
-        let store = Reconnecting::keep(SlowOpener);
-        store.ask(false, |_| async { Ok(()) }).await.unwrap();
-        let counts_twice = store.ask(false, Slow::answer).await;
+    async fn an_idempotent_request_without_an_answer_is_sent_once_more() {
+        let store = Reconnecting::keep(SlowConnector);
+        store.request(false, |_| async { Ok(()) }).await.unwrap();
+        assert_eq!(store.request(true, Slow::answer).await, Ok(2));
+        let store = Reconnecting::keep(SlowConnector);
+        store.request(false, |_| async { Ok(()) }).await.unwrap();
+        let counts_twice = store.request(false, Slow::answer).await;
         assert_eq!(counts_twice, Err("no answer in time".to_owned()));
     }
 
@@ -383,15 +408,18 @@ mod tests {
             answer.send(7)
         });
         let machine = async { std::thread::sleep(stands_still) };
-        let (asked, ()) = tokio::join!(patience(Duration::from_millis(400), answered), machine);
-        assert_eq!(asked.unwrap(), Ok(7));
+        let (answer, ()) = tokio::join!(
+            timeout_while_running(Duration::from_millis(400), answered),
+            machine
+        );
+        assert_eq!(answer.unwrap(), Ok(7));
         connection.join().unwrap().unwrap();
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_server_that_does_not_answer_is_given_up_when_the_time_is_over() {
         let (time, began) = (Duration::from_millis(80), Instant::now());
-        patience(time, std::future::pending::<()>())
+        timeout_while_running(time, std::future::pending::<()>())
             .await
             .unwrap_err();
         assert!(began.elapsed() >= time);

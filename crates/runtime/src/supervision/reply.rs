@@ -6,18 +6,18 @@ use tokio::sync::oneshot::Sender;
 
 /// Where the reply to one message goes. Dropped, the requester gets [`AskError::Lost`](super::AskError::Lost).
 #[derive(Debug)]
-#[must_use = "whoever sent the message waits for the reply"]
+#[must_use = "the requester waits for the reply"]
 pub struct Reply<T>(Option<Sender<T>>);
 
 impl<T> Reply<T> {
-    /// Replies. The requester may have gone away: then nobody misses the reply.
+    /// Replies. If the requester has gone away, the reply is dropped.
     pub fn send(self, reply: T) {
         if let Some(sender) = self.0 {
             let _ = sender.send(reply);
         }
     }
 
-    /// Waits until the requester has gone away; for ever if the message was posted, for then nobody waits for a reply.
+    /// Waits until the requester has gone away; for ever if the message was posted, which has no reply.
     pub async fn closed(&mut self) {
         match &mut self.0 {
             Some(sender) => sender.closed().await,

@@ -75,8 +75,8 @@ pub struct Restarts {
 
 #[derive(Debug, Default)]
 pub(super) struct Counts {
-    pub panicked: AtomicU64,
-    pub stopped: AtomicU64,
+    pub(super) panicked: AtomicU64,
+    pub(super) stopped: AtomicU64,
 }
 
 /// A supervised actor. Cloning is cheap; the actor lives until the last clone is gone.

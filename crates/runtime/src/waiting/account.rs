@@ -26,9 +26,9 @@ struct Connections {
 
 struct Connection {
     bytes: usize,
-    /// It is told to end.
+    /// It has been signalled to end.
     over: bool,
-    told: Arc<Notify>,
+    end: Arc<Notify>,
 }
 
 /// What waits in one connection, counted until it is dropped.
@@ -72,6 +72,7 @@ impl Account {
         self.bytes() >= self.bound()
     }
 
+    /// The bytes that may wait for this reader.
     pub fn bound(&self) -> usize {
         let bounds = self.waiting.0.bounds;
         if self.reader == Reader::Service {
@@ -81,16 +82,18 @@ impl Account {
         }
     }
 
+    /// The bytes that wait for this reader.
     pub fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }
 
+    /// All that waits in this process.
     pub fn waiting(&self) -> &Waiting {
         &self.waiting
     }
 
-    /// Counts what waits in a connection, which is told when it is to end.
-    pub fn hold(self: &Arc<Self>, bytes: usize, told: &Arc<Notify>) -> Holding {
+    /// Counts what waits in a connection; `end` is signalled when the connection is to end.
+    pub fn hold(self: &Arc<Self>, bytes: usize, end: &Arc<Notify>) -> Holding {
         let number = {
             let mut connections = self.connections();
             let number = connections.next;
@@ -98,7 +101,7 @@ impl Account {
             let connection = Connection {
                 bytes: 0,
                 over: false,
-                told: Arc::clone(told),
+                end: Arc::clone(end),
             };
             connections.by_number.insert(number, connection);
             number
@@ -130,7 +133,7 @@ impl Account {
         }
     }
 
-    /// Without what has been told to end.
+    /// Without connections that have been signalled to end.
     pub(super) fn lasting(&self) -> usize {
         self.bytes().saturating_sub(self.connections().ending)
     }
@@ -146,7 +149,7 @@ impl Account {
             return false;
         };
         greatest.over = true;
-        greatest.told.notify_one();
+        greatest.end.notify_one();
         let bytes = greatest.bytes;
         connections.ending += bytes;
         self.waiting.0.ending.fetch_add(bytes, Ordering::Relaxed);
@@ -163,7 +166,7 @@ impl Account {
 impl Drop for Account {
     fn drop(&mut self) {
         let mut accounts = self.waiting.accounts();
-        // Somebody may have opened another meanwhile.
+        // Another may have been opened meanwhile.
         if accounts
             .get(&self.reader)
             .is_some_and(|account| account.strong_count() == 0)
@@ -174,6 +177,7 @@ impl Drop for Account {
 }
 
 impl Holding {
+    /// The reader's account.
     pub fn account(&self) -> &Arc<Account> {
         &self.account
     }
@@ -187,10 +191,12 @@ impl Holding {
             .is_some_and(|one| one.over)
     }
 
+    /// So many more bytes wait.
     pub fn add(&self, bytes: usize) {
         self.change(|before| before + bytes);
     }
 
+    /// So many bytes have been read.
     pub fn release(&self, bytes: usize) {
         self.change(|before| before.saturating_sub(bytes));
     }
@@ -239,10 +245,12 @@ impl Charge {
         }
     }
 
+    /// The bytes that this counts.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
+    /// Counts so many more bytes.
     pub fn add(&mut self, bytes: usize) {
         self.bytes += bytes;
         if self.in_all {

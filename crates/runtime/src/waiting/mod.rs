@@ -51,7 +51,7 @@ pub struct WaitingBounds {
 pub enum Full {
     /// For this reader.
     Reader,
-    /// For all, and for nobody more than for this reader.
+    /// For all, and for no other reader more than for this one.
     All,
 }
 
@@ -62,12 +62,13 @@ pub struct Waiting(Arc<Shared>);
 struct Shared {
     bounds: WaitingBounds,
     bytes: AtomicUsize,
-    /// Of connections that are told to end, and have not yet.
+    /// Of connections that have been signalled to end, and have not yet.
     ending: AtomicUsize,
     accounts: Mutex<HashMap<Reader, Weak<Account>>>,
 }
 
 impl Waiting {
+    /// Nothing waits yet.
     pub fn new(bounds: WaitingBounds) -> Self {
         let (bytes, ending) = (AtomicUsize::new(0), AtomicUsize::new(0));
         Waiting(Arc::new(Shared {
@@ -87,7 +88,7 @@ impl Waiting {
         })
     }
 
-    /// The reader's account, the same for as long as anybody holds it.
+    /// The reader's account, the same for as long as it is held.
     pub fn account(&self, reader: &Reader) -> Arc<Account> {
         let mut accounts = self.accounts();
         if let Some(account) = accounts.get(reader).and_then(Weak::upgrade) {
@@ -152,7 +153,7 @@ impl Waiting {
         self.0.bytes.load(Ordering::Relaxed)
     }
 
-    /// Without what has been told to end.
+    /// Without connections that have been signalled to end.
     fn is_full(&self) -> bool {
         self.bytes()
             .saturating_sub(self.0.ending.load(Ordering::Relaxed))

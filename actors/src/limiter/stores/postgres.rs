@@ -4,8 +4,7 @@ use futures::future::{BoxFuture, FutureExt};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::redis_store::count;
-use super::store::{Count, LimiterStore, Settle, Take};
+use super::{Adjustment, Count, LimiterStore, Take, count};
 use crate::database::Database;
 use crate::postgres_store_client::{Durability, PostgresStoreClient};
 use gom_telemetry::health::HealthReporter;
@@ -14,7 +13,7 @@ use gom_telemetry::health::HealthReporter;
 const SWEEP: i64 = 1000;
 
 const RESERVE: usize = 0;
-const SETTLE: usize = 1;
+const ADJUST: usize = 1;
 const REMOVE: usize = 2;
 const STATEMENTS: &[&str] = &[
     "SELECT consumed, left_ms, busy FROM gom.reserve_attempt($1, $2, $3, $4, $5, $6)",
@@ -27,8 +26,8 @@ const STATEMENTS: &[&str] = &[
      SELECT count(*) FROM gone",
 ];
 
-pub(super) struct PostgresCounters {
-    twin: PostgresStoreClient,
+pub(in crate::limiter) struct PostgresCounters {
+    client: PostgresStoreClient,
 }
 
 impl PostgresCounters {
@@ -36,18 +35,18 @@ impl PostgresCounters {
         // A commit that waits for the disk would let too few attempts through a second, and a crash that
         // forgives the last moment's attempts is no worse than one of Redis.
         PostgresCounters {
-            twin: PostgresStoreClient::connect(database, Durability::Relaxed, STATEMENTS),
+            client: PostgresStoreClient::connect(database, Durability::Relaxed, STATEMENTS),
         }
     }
 }
 
 impl LimiterStore for PostgresCounters {
     fn reporter(&self) -> &HealthReporter {
-        self.twin.reporter()
+        self.client.reporter()
     }
 
     fn reserve(&self, takes: Vec<Take>) -> BoxFuture<'static, Result<Vec<Count>, String>> {
-        let twin = self.twin.clone();
+        let client = self.client.clone();
         async move {
             let keys: Vec<&str> = takes.iter().map(|take| take.key.as_str()).collect();
             let points: Vec<i32> = takes
@@ -72,29 +71,29 @@ impl LimiterStore for PostgresCounters {
                 .collect();
             let params: [&(dyn ToSql + Sync); 6] =
                 [&keys, &points, &amounts, &windows, &blocks, &in_flight];
-            let rows = twin.ask_once(RESERVE, &params).await?;
+            let rows = client.ask_once(RESERVE, &params).await?;
             rows.iter().map(counted).collect()
         }
         .boxed()
     }
 
-    fn settle(&self, settlements: Vec<Settle>) -> BoxFuture<'static, Result<(), String>> {
-        let twin = self.twin.clone();
+    fn adjust(&self, adjustments: Vec<Adjustment>) -> BoxFuture<'static, Result<(), String>> {
+        let client = self.client.clone();
         async move {
-            let of = |settlement: &'_ Settle| match settlement {
-                Settle::Back(key) => (key.clone(), false),
-                Settle::Reset(key) => (key.clone(), true),
+            let of = |adjustment: &'_ Adjustment| match adjustment {
+                Adjustment::GiveBack(key) => (key.clone(), false),
+                Adjustment::Reset(key) => (key.clone(), true),
             };
-            let (keys, resets): (Vec<String>, Vec<bool>) = settlements.iter().map(of).unzip();
-            twin.ask_once(SETTLE, &[&keys, &resets]).await.map(|_| ())
+            let (keys, resets): (Vec<String>, Vec<bool>) = adjustments.iter().map(of).unzip();
+            client.ask_once(ADJUST, &[&keys, &resets]).await.map(|_| ())
         }
         .boxed()
     }
 
     fn sweep(&self) -> BoxFuture<'static, Result<bool, String>> {
-        let twin = self.twin.clone();
+        let client = self.client.clone();
         async move {
-            let rows = twin.ask(REMOVE, &[&SWEEP]).await?;
+            let rows = client.ask(REMOVE, &[&SWEEP]).await?;
             Ok(rows.first().and_then(|row| row.try_get::<_, i64>(0).ok()) == Some(SWEEP))
         }
         .boxed()
@@ -102,12 +101,12 @@ impl LimiterStore for PostgresCounters {
 }
 
 fn counted(row: &Row) -> Result<Count, String> {
-    let said = |error: tokio_postgres::Error| format!("PostgreSQL: {error}");
-    let consumed: i32 = row.try_get(0).map_err(said)?;
+    let reason = |error: tokio_postgres::Error| format!("PostgreSQL: {error}");
+    let consumed: i32 = row.try_get(0).map_err(reason)?;
     Ok(count(
         i64::from(consumed),
-        row.try_get(1).map_err(said)?,
-        row.try_get(2).map_err(said)?,
+        row.try_get(1).map_err(reason)?,
+        row.try_get(2).map_err(reason)?,
     ))
 }
 

@@ -1,33 +1,83 @@
-//! What sessions need of the place where they are kept. Every answer, or why there is none, comes within 550 ms.
-//! Knows the time only as it is told.
+//! The interface between sessions and their store. Every answer, or the reason why there is none, comes within 550 ms.
+//! Reads no clock.
+//!
+//! To add a store: a file here that implements [`SessionStore`], and its module, its choice and its opening in this file.
+
+mod postgres;
+mod redis;
 
 use std::time::{Duration, SystemTime};
 
 use futures::future::BoxFuture;
 
-use super::session::{Session, SessionId};
+use self::postgres::PostgresSessions;
+use self::redis::RedisSessions;
+use crate::database::Database;
+use crate::redis::{RedisOptions, RedisOptionsError};
+use crate::sessions::session::{Session, SessionId};
 use gom_telemetry::health::HealthReporter;
 
-/// The answer, or why there is none.
-pub(super) type Stored<'a, T> = BoxFuture<'a, Result<T, String>>;
+/// Where sessions are kept.
+#[derive(Debug, Clone)]
+pub enum SessionStoreChoice {
+    /// In its database 2, as `sess:<id>`.
+    Redis(RedisOptions),
+    /// In the table `gom.session`.
+    Postgres,
+}
+
+impl SessionStoreChoice {
+    /// The chosen store, for sessions that end this long after their login at the latest.
+    ///
+    /// # Errors
+    /// If the options name no server.
+    pub(in crate::sessions) fn open(
+        &self,
+        absolute: Duration,
+        database: &Database,
+    ) -> Result<Box<dyn SessionStore>, RedisOptionsError> {
+        Ok(match self {
+            SessionStoreChoice::Redis(redis) => Box::new(RedisSessions::new(redis, absolute)?),
+            SessionStoreChoice::Postgres => Box::new(PostgresSessions::new(database)),
+        })
+    }
+
+    /// The same store over connections of this thread's own, if a thread can have them.
+    pub(in crate::sessions) fn open_for_thread(
+        &self,
+        absolute: Duration,
+    ) -> Option<Box<dyn SessionStore>> {
+        match self {
+            // The start would have failed before.
+            SessionStoreChoice::Redis(redis) => RedisSessions::new(redis, absolute)
+                .ok()
+                .map(|store| Box::new(store) as Box<dyn SessionStore>),
+            // Its connections cost more, and stay shared.
+            SessionStoreChoice::Postgres => None,
+        }
+    }
+}
+
+/// The answer, or the reason why there is none.
+pub(in crate::sessions) type Stored<'a, T> = BoxFuture<'a, Result<T, String>>;
 
 /// How long a session lives from now on, unless it is used again.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Life {
+pub(in crate::sessions) struct Life {
     pub now: SystemTime,
     pub left: Duration,
 }
 
-/// A session with what only the store knows of it.
+/// A session with what only the store has of it.
 #[derive(Debug)]
-pub(super) struct Listed {
+pub(in crate::sessions) struct Listed {
     pub id: SessionId,
     pub session: Session,
     pub seen: SystemTime,
 }
 
-pub(super) trait SessionStore: Send + Sync {
-    /// How the connection to it is doing.
+pub(in crate::sessions) trait SessionStore: Send + Sync {
+    /// The health of the connection to it.
     fn reporter(&self) -> &HealthReporter;
 
     fn get<'a>(&'a self, id: &'a SessionId, now: SystemTime) -> Stored<'a, Option<Session>>;
@@ -61,7 +111,7 @@ pub(super) trait SessionStore: Send + Sync {
     fn list<'a>(&'a self, subject: &'a str, now: SystemTime) -> Stored<'a, Vec<Listed>>;
 
     /// Reserves the refresh of a session to `holder`, until it is renewed, unlocked, or `span` is over. False if
-    /// somebody else has it; anyone who has it extends it.
+    /// another holder has it; its own holder extends it.
     fn lock<'a>(&'a self, id: &'a SessionId, holder: &'a str, span: Duration) -> Stored<'a, bool>;
 
     fn unlock<'a>(&'a self, id: &'a SessionId, holder: &'a str) -> Stored<'a, ()>;

@@ -8,11 +8,11 @@ use futures::future::FutureExt;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::session::{Previous, Session, SessionId};
-use super::store::{Life, Listed, SessionStore, Stored};
+use super::{Life, Listed, SessionStore, Stored};
 use crate::database::Database;
 use crate::postgres_store_client::{Durability, PostgresStoreClient};
 use crate::secret::SecretText;
+use crate::sessions::session::{Previous, Session, SessionId};
 use gom_telemetry::health::HealthReporter;
 
 /// Rows that one sweep removes at most.
@@ -70,7 +70,7 @@ const WRITES: &[&str] = &[
     "DELETE FROM gom.session WHERE id = $1 AND signature = $2 RETURNING 1",
 ];
 
-pub(super) struct PostgresSessions {
+pub(in crate::sessions) struct PostgresSessions {
     reads: PostgresStoreClient,
     writes: PostgresStoreClient,
 }
@@ -103,7 +103,7 @@ fn session(row: &Row) -> Result<Session, tokio_postgres::Error> {
     })
 }
 
-fn said(error: tokio_postgres::Error) -> String {
+fn reason(error: tokio_postgres::Error) -> String {
     format!("PostgreSQL: {error}")
 }
 
@@ -115,7 +115,7 @@ fn token(session: &Session) -> Option<&str> {
 fn number(rows: &[Row]) -> Result<i64, String> {
     rows.first()
         .map_or(Ok(0), |row| row.try_get(0))
-        .map_err(said)
+        .map_err(reason)
 }
 
 /// PostgreSQL's calendar is longer than any session.
@@ -133,7 +133,7 @@ impl SessionStore for PostgresSessions {
     fn get<'a>(&'a self, id: &'a SessionId, now: SystemTime) -> Stored<'a, Option<Session>> {
         async move {
             let rows = self.reads.ask(GET, &[&id.as_str(), &now]).await?;
-            rows.first().map(session).transpose().map_err(said)
+            rows.first().map(session).transpose().map_err(reason)
         }
         .boxed()
     }
@@ -146,7 +146,7 @@ impl SessionStore for PostgresSessions {
                 .iter()
                 .map(|row| row.try_get(0))
                 .collect::<Result<_, _>>()
-                .map_err(said)?;
+                .map_err(reason)?;
             let found: HashSet<&str> = found.iter().map(String::as_str).collect();
             Ok(asked.iter().map(|id| found.contains(id)).collect())
         }
@@ -224,10 +224,13 @@ impl SessionStore for PostgresSessions {
             let rows = self.reads.ask(LIST, &[&subject, &now]).await?;
             let mut listed = Vec::with_capacity(rows.len());
             for row in &rows {
-                let Some(id) = SessionId::parse(row.try_get(8).map_err(said)?) else {
+                let Some(id) = SessionId::parse(row.try_get(8).map_err(reason)?) else {
                     continue;
                 };
-                let (session, seen) = (session(row).map_err(said)?, row.try_get(9).map_err(said)?);
+                let (session, seen) = (
+                    session(row).map_err(reason)?,
+                    row.try_get(9).map_err(reason)?,
+                );
                 listed.push(Listed { id, session, seen });
             }
             Ok(listed)

@@ -1,5 +1,5 @@
 //! Counters in Redis: plain numbers with an end, as npm's rate-limiter-flexible keeps them, so that either can read
-//! the other's. Each request is one script: nobody comes between its steps.
+//! the other's. Each request is one script, and so atomic.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,16 +7,16 @@ use std::time::Duration;
 use futures::future::{BoxFuture, FutureExt};
 use redis::Script;
 
-use super::store::{Count, LimiterStore, Settle, Take};
+use super::{Adjustment, Count, LimiterStore, Take, count};
 use crate::redis::{Redis, RedisOptions, RedisOptionsError};
 use gom_telemetry::health::HealthReporter;
 
 const DATABASE: u8 = 3;
 
-pub(super) struct RedisCounters {
+pub(in crate::limiter) struct RedisCounters {
     redis: Redis,
     reserve: Arc<Script>,
-    settle: Arc<Script>,
+    adjust: Arc<Script>,
 }
 
 impl RedisCounters {
@@ -24,7 +24,7 @@ impl RedisCounters {
         Ok(RedisCounters {
             redis: Redis::connect(options, DATABASE)?,
             reserve: Arc::new(Script::new(include_str!("reserve.lua"))),
-            settle: Arc::new(Script::new(include_str!("refund.lua"))),
+            adjust: Arc::new(Script::new(include_str!("refund.lua"))),
         })
     }
 }
@@ -56,20 +56,23 @@ impl LimiterStore for RedisCounters {
             if counts.len() == takes.len() {
                 Ok(counts)
             } else {
-                Err("Redis: it answers nonsense".to_owned())
+                Err(format!(
+                    "Redis: unexpected response: {} counts",
+                    counts.len()
+                ))
             }
         }
         .boxed()
     }
 
-    fn settle(&self, settlements: Vec<Settle>) -> BoxFuture<'static, Result<(), String>> {
-        let (redis, script) = (self.redis.clone(), Arc::clone(&self.settle));
+    fn adjust(&self, adjustments: Vec<Adjustment>) -> BoxFuture<'static, Result<(), String>> {
+        let (redis, script) = (self.redis.clone(), Arc::clone(&self.adjust));
         async move {
             let mut invocation = script.prepare_invoke();
-            for settlement in &settlements {
-                match settlement {
-                    Settle::Back(key) => invocation.key(key).arg("back"),
-                    Settle::Reset(key) => invocation.key(key).arg("reset"),
+            for adjustment in &adjustments {
+                match adjustment {
+                    Adjustment::GiveBack(key) => invocation.key(key).arg("back"),
+                    Adjustment::Reset(key) => invocation.key(key).arg("reset"),
                 };
             }
             redis.ask_once::<()>(&invocation).await
@@ -77,7 +80,7 @@ impl LimiterStore for RedisCounters {
         .boxed()
     }
 
-    /// Redis forgets by itself.
+    /// Redis removes expired keys by itself.
     fn sweep(&self) -> BoxFuture<'static, Result<bool, String>> {
         std::future::ready(Ok(false)).boxed()
     }
@@ -85,13 +88,4 @@ impl LimiterStore for RedisCounters {
 
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Below zero somebody else has been at work: that counts as nothing taken.
-pub(super) fn count(consumed: i64, left: i64, busy: bool) -> Count {
-    Count {
-        consumed: u32::try_from(consumed.max(0)).unwrap_or(u32::MAX),
-        left: Duration::from_millis(u64::try_from(left).unwrap_or(0)),
-        busy,
-    }
 }

@@ -8,10 +8,10 @@ use futures::future::FutureExt;
 use redis::{Script, cmd, pipe};
 use serde::{Deserialize, Serialize};
 
-use super::session::{Previous, Session, SessionId};
-use super::store::{Life, Listed, SessionStore, Stored};
+use super::{Life, Listed, SessionStore, Stored};
 use crate::redis::{Redis, RedisOptions, RedisOptionsError};
 use crate::secret::SecretText;
+use crate::sessions::session::{Previous, Session, SessionId};
 use gom_telemetry::health::HealthReporter;
 
 const DATABASE: u8 = 2;
@@ -19,7 +19,7 @@ const DATABASE: u8 = 2;
 /// KEYS: the session, the subject's index, the session that it replaces (or itself). ARGV: the session, how long it lives,
 /// when it was seen, its id, how long the index lives, how many sessions a subject may have, what stands before an id.
 /// Removes from the index what is gone, and the sessions that were used least recently beyond that number. Asks no clock:
-/// what is gone is known to Redis.
+/// what is gone is visible to Redis.
 const INSERT: &str = "
     if KEYS[3] ~= KEYS[1] then redis.call('del', KEYS[3]) end
     redis.call('set', KEYS[1], ARGV[1], 'PX', ARGV[2])
@@ -104,7 +104,7 @@ const LIST: &str = "
 
 const SESSION: &str = "sess:";
 
-pub(super) struct RedisSessions {
+pub(in crate::sessions) struct RedisSessions {
     redis: Redis,
     absolute: Duration,
     insert: Script,
