@@ -22,7 +22,6 @@ mod problem;
 mod push;
 mod redis;
 mod report;
-mod secret;
 mod server;
 mod sessions;
 mod sockets;

@@ -1,6 +1,6 @@
 //! Whether a secret can be guessed, or tried out.
 
-use super::secret::Secret;
+use super::Secret;
 
 /// Characters of a secret that nobody tries out.
 pub const MIN_SECRET_CHARACTERS: usize = 32;

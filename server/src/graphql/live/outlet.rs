@@ -6,7 +6,7 @@ use futures::future::LocalBoxFuture;
 use gom_actors::live::{Delivered, LiveError, Room, Sink, SubscriptionHandle};
 use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::events::Cursor;
-use gom_telemetry::metrics::{EVENTS, Lasting, GaugeGuard};
+use gom_telemetry::metrics::{EVENTS, GaugeGuard, Lasting};
 use std::rc::Rc;
 use tokio::task::JoinHandle;
 
