@@ -1,4 +1,4 @@
-//! Why a migration was not done. Each text says what to do about it.
+//! Why a migration was not done. Each text contains the remedy.
 
 use std::error::Error as _;
 
@@ -20,7 +20,7 @@ pub enum MigrateError {
     },
     /// Somebody uses tables that are to be locked before what is empty in them goes.
     #[error(
-        "somebody held a lock on one of {tables} for longer than {EMPTY_LOCK_TIMEOUT}: {}; nothing was changed. \
+        "another session held a lock on one of {tables} for longer than {EMPTY_LOCK_TIMEOUT}: {}; nothing was changed. \
          End the long transaction (pg_stat_activity shows it), or wait until it is quiet", describe(.error)
     )]
     Busy {
@@ -40,7 +40,7 @@ pub enum MigrateError {
     System(Box<refinery::Error>),
     #[error(
         "the database was migrated by a newer version of gom (its system tables are at version {found}, \
-         this program knows {known}); use that version"
+         this program has {known}); use that version"
     )]
     NewerVersion { found: i32, known: i32 },
     #[error(
@@ -50,7 +50,7 @@ pub enum MigrateError {
 }
 
 impl MigrateError {
-    /// Whether the same may well be done a little later: the connection was lost, or somebody held a lock.
+    /// Whether a retry may succeed: the connection was lost, or another session held a lock.
     pub fn is_temporary(&self) -> bool {
         causes(self.cause()).any(|error| {
             let refused = error.downcast_ref::<tokio_postgres::Error>();
@@ -60,7 +60,7 @@ impl MigrateError {
         })
     }
 
-    /// Whether somebody held a lock for too long. Each attempt makes others wait, so the next one should be later.
+    /// Whether another session held a lock for too long. Each attempt makes others wait, so the next one should be later.
     pub fn is_lock_timeout(&self) -> bool {
         causes(self.cause()).any(|error| {
             let refused = error.downcast_ref::<tokio_postgres::Error>();
@@ -147,7 +147,7 @@ fn describe_system(error: &refinery::Error) -> String {
         causes(Some(error)).filter_map(|error| SqlErrorKind::of(error.downcast_ref()?));
     if refusals.any(|kind| kind == SqlErrorKind::LockTimeout) {
         return format!(
-            "{error}: somebody held a lock for longer than {LOCK_TIMEOUT}, and the migration was undone. \
+            "{error}: another session held a lock for longer than {LOCK_TIMEOUT}, and the migration was undone. \
              End the long transaction (pg_stat_activity shows it), or try again when it is quiet"
         );
     }
@@ -171,7 +171,7 @@ fn describe_losses(steps: &[MigrationStep]) -> String {
     text
 }
 
-/// What PostgreSQL says, without anything from a row.
+/// PostgreSQL's message, without anything from a row.
 fn message(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
         // Data exceptions have the value in their message.

@@ -1,5 +1,5 @@
 //! Brings a database to a datamodel, and Gom's own tables up to date. Any number of servers may do so at
-//! once: a lock of our own lets them through one by one, and whoever comes second finds nothing left to do.
+//! once: a lock of our own lets them through one by one, and the second finds nothing left to do.
 //! Decides nothing itself: what has to be done is the engine's plan.
 
 mod catalog;
@@ -24,11 +24,11 @@ pub use self::system::SYSTEM_SCHEMA;
 /// Ours alone in the database, whatever the schema: the first bytes of "gom migrate" as a number.
 const LOCK: i64 = 0x67_6f_6d_20_6d_69_67_72;
 
-/// How long a step, or a migration of our own tables, may wait for others' locks before all of it is given up: whoever waits for a table makes
-/// everybody behind it wait too.
+/// How long a step, or a migration of our own tables, may wait for others' locks before all of it is given up: a migration that waits for a table makes
+/// all sessions behind it wait too.
 const LOCK_TIMEOUT: &str = "10s";
 
-/// The same for each table that is locked because nothing is in it: nobody may write or read it meanwhile.
+/// The same for each table that is locked because it is empty: it cannot be written or read meanwhile.
 const EMPTY_LOCK_TIMEOUT: &str = "2s";
 
 /// What a database shall be brought to.
@@ -114,7 +114,7 @@ pub async fn misfits<C: GenericClient>(
         .await?)
 }
 
-/// The tables of the datamodel whose changes nobody sees, because they have no trigger or a disabled one.
+/// The tables of the datamodel whose changes are not logged, because they have no trigger or a disabled one.
 ///
 /// # Errors
 /// If the database does not answer.
@@ -213,8 +213,8 @@ pub async fn status<C: GenericClient>(
     })
 }
 
-/// Whether the schema was brought to this very datamodel once, and to something else since: whoever brings it now is a
-/// server of before, in the middle of an update or after a step back.
+/// Whether the schema was migrated to this very datamodel once, and to another since: a server that migrates it now is of the
+/// previous version, in the middle of an update or after a rollback.
 ///
 /// # Errors
 /// If the database does not answer.

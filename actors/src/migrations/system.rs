@@ -42,7 +42,7 @@ pub(super) async fn run(client: &mut Client) -> Result<(), MigrateError> {
 
 const SCHEMA_EXISTS: &str = "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = 'gom'";
 
-/// The version of the database's tables and the one that this program knows, if the former is the newer.
+/// The version of the database's tables and the one of this program, if the former is the newer.
 pub(super) async fn newer<C: GenericClient>(
     client: &C,
 ) -> Result<Option<(i32, i32)>, MigrateError> {

@@ -10,7 +10,7 @@ use gom_telemetry::health::Condition;
 use gom_test_support::{TestCluster, TestRedis, eventually};
 use tokio::time::Instant;
 
-use crate::refreshes::Issuer;
+use crate::issuer::Issuer;
 use crate::{Kind, Place, connected, login, started};
 
 /// What each call is promised is 550 ms; the rest is the time in which a busy machine does not run us.
