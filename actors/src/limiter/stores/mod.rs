@@ -101,7 +101,7 @@ impl Count {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::limiter) enum Adjustment {
     /// It gets a point back, if it has not ended meanwhile.
-    Back(String),
+    GiveBack(String),
     /// It starts over.
     Reset(String),
 }
