@@ -225,8 +225,13 @@ impl LoginLimiter {
     async fn adjust(&self, reservation: Reservation, how: impl Fn(Take) -> Adjustment) {
         let Reservation { takes, points } = reservation;
         let adjustments = takes.into_iter().map(how).collect();
-        // What does not reach the limiter comes back with the end of its window.
-        let _ = self.limiter.ask(Refund { adjustments }).await;
+        let refund = Refund { adjustments };
+        // A full mailbox refuses attempts, and must not lose the points of those that succeeded: it is waited for. What does
+        // not reach the limiter comes back with the end of its window.
+        match self.limiter.get() {
+            Some(limiter) => drop(limiter.send(refund).await),
+            None => drop(self.limiter.ask(refund).await),
+        }
         // In flight until the points are back: attempts meanwhile wait for them.
         drop(points);
     }

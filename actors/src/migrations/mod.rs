@@ -10,7 +10,7 @@ mod system;
 use std::time::SystemTime;
 
 use gom_engine::datamodel::DataModel;
-use gom_engine::migrate::{self, MigrationStep, Misfit, Rename, Target};
+use gom_engine::migrate::{self, MigrationStep, MigrationTarget, Misfit, Rename};
 use tokio_postgres::{Client, GenericClient, Transaction};
 
 use crate::database::SqlErrorKind;

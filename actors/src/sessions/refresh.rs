@@ -19,7 +19,7 @@ use gom_runtime::backoff::Backoff;
 const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(30);
 /// Between two attempts to keep a renewed session, at first and at most.
 const FIRST_KEEP_DELAY: Duration = Duration::from_millis(100);
-const MAX_KEEP_DELAY: Duration = Duration::from_millis(500);
+const MAX_KEEP_DELAY: Duration = Duration::from_millis(100);
 /// Attempts to store a renewed session that has changed meanwhile, without a pause.
 const STORE_AT_ONCE: usize = 3;
 /// Halves of tokens of which a browser may have one.

@@ -74,7 +74,7 @@ impl World {
         *self.shares.entry("a newer half given").or_default() += 1;
     }
 
-    /// A refresh for the browser, which has the newest half then, or for a connection, which sends the browser nothing.
+    /// A refresh for the browser, which has the newest half then, or for a connection, which tells the browser nothing.
     async fn refresh(&mut self, id: &SessionId, node: &Sessions, for_browser: bool) {
         if for_browser {
             self.request(id, node).await;
@@ -157,7 +157,7 @@ impl World {
         }
     }
 
-    /// All nodes agree on all sessions.
+    /// All nodes say the same of all sessions.
     async fn check(&self) {
         for node in &self.nodes {
             let open = self.open.keys().map(|id| SessionId::parse(id).unwrap());

@@ -117,7 +117,7 @@ async fn what_one_node_closes_is_closed_on_another_at_once(kind: Kind) {
 async fn whether_each_of_many_sessions_lives_is_answered_in_order(kind: Kind) {
     let place = Place::with(kind, |options| options.per_subject = 1_000).await;
     let mut ids = Vec::new();
-    // More than one request reads.
+    // More than are asked for in one go.
     for _ in 0..600 {
         ids.push(place.sessions.open(login("a"), None).await.unwrap());
     }

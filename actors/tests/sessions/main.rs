@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod clocks;
+mod failed_refreshes;
+mod issuer;
 mod lives;
 mod one_command;
 mod outages;

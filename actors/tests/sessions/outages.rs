@@ -1,4 +1,4 @@
-//! The store becomes unavailable. Every call is refused in time, no session ends, and calls succeed when the store is back.
+//! The store goes away. Every call says so in time, nobody is logged out, and all is well when it is back.
 
 use std::time::Duration;
 
@@ -177,7 +177,7 @@ async fn a_wrong_redis_password_is_reported() {
     let hour = Duration::from_secs(3600);
     let options = SessionOptions::new(hour, hour, SessionStoreChoice::Redis(options));
     let sessions = Sessions::start(options, &started(None)).unwrap();
-    // Before the first connection to Redis the reason differs.
+    // Until Redis has been asked the reason is another.
     let refused_as_stranger = async || match sessions.resume(&SessionId::new()).await {
         Err(SessionError::Unavailable { reason }) => reason.to_lowercase().contains("auth"),
         other => panic!("{other:?}"),

@@ -19,73 +19,7 @@ everywhere!(
     a_token_half_whose_issue_cannot_be_stored_is_not_sent,
 );
 
-/// An issuer that counts its requests.
-#[derive(Clone, Default)]
-pub struct Issuer {
-    asked: Arc<AtomicUsize>,
-    delay: Duration,
-    keeps: bool,
-    fails: Option<RefreshFailure>,
-    panics: bool,
-}
-
-impl Issuer {
-    pub fn slow(milliseconds: u64) -> Self {
-        Issuer {
-            delay: Duration::from_millis(milliseconds),
-            ..Issuer::default()
-        }
-    }
-
-    fn failing(failure: RefreshFailure) -> Self {
-        Issuer {
-            fails: Some(failure),
-            ..Issuer::default()
-        }
-    }
-
-    pub fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
-    }
-
-    /// Waits for its first request.
-    pub async fn is_asked(&self) {
-        eventually("the issuer is asked", async || self.asked() > 0).await;
-    }
-
-    pub async fn refresh(
-        &self,
-        sessions: &Sessions,
-        id: &SessionId,
-        stale: &str,
-    ) -> Result<Refreshed, SessionError> {
-        sessions.refresh(id, stale, Box::new(self.clone())).await
-    }
-}
-
-impl Refresher for Issuer {
-    fn refresh(
-        self: Box<Self>,
-        token: String,
-    ) -> BoxFuture<'static, Result<Renewed, RefreshFailure>> {
-        async move {
-            let number = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
-            tokio::time::sleep(self.delay).await;
-            assert!(!self.panics, "on purpose");
-            match self.fails {
-                Some(failure) => Err(failure),
-                None => Ok(Renewed {
-                    head: format!("head-{number}"),
-                    signature: format!("signature-{number}"),
-                    refresh_token: (!self.keeps).then(|| SecretText::new(format!("{token}+"))),
-                }),
-            }
-        }
-        .boxed()
-    }
-}
-
-async fn token_of(sessions: &Sessions, id: &SessionId) -> String {
+pub async fn token_of(sessions: &Sessions, id: &SessionId) -> String {
     let session = sessions.resume(id).await.unwrap().unwrap();
     session.refresh_token.as_ref().unwrap().expose().to_owned()
 }

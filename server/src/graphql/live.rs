@@ -12,7 +12,7 @@ use gom_actors::live::{Interest, Owner};
 use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::events::Cursor;
 use gom_engine::plan::PageLimits;
-use gom_engine::request::{OperationKind, Prepared};
+use gom_engine::request::{OperationKind, PreparedOperation};
 use gom_telemetry::metrics::{self, Lasting, SUBSCRIPTIONS};
 use tokio::time::Instant;
 

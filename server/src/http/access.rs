@@ -84,7 +84,7 @@ pub struct InFlight {
     context: Rc<RequestContext>,
     began: Instant,
     logged: bool,
-    _level: Level,
+    _level: GaugeGuard,
 }
 
 impl InFlight {

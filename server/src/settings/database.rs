@@ -59,7 +59,7 @@ impl Database {
             max_connections: self.max_connections,
             shared_per_worker: self.read_connections,
             leased_per_worker: self.write_connections,
-            max_in_hand: self.max_in_flight,
+            max_in_flight: self.max_in_flight,
             max_waiting: self.max_waiting,
             statement_cache: self.statement_cache,
             statement_cache_bytes: self.statement_cache_bytes,

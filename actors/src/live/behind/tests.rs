@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use gom_engine::datamodel::parse;
 use gom_engine::plan::{PageLimits, Planner};
-use gom_engine::request::{Limits, RequestOptions, Requests};
+use gom_engine::request::{RequestLimits, RequestOptions, Requests};
 use gom_engine::schema::{SchemaOptions, Served, generate};
 use gom_engine::sql::{Physical, PhysicalOptions};
 
@@ -27,7 +27,9 @@ impl World {
         let requests = Requests::new(schema, Box::new(validate), RequestOptions::default());
         let interests = ["id", "name"].map(|field| {
             let text = format!("subscription {{ fan {{ node {{ {field} }} }} }}");
-            let prepared = requests.prepare(&text, None, &Limits::UNLIMITED).unwrap();
+            let prepared = requests
+                .prepare(&text, None, &RequestLimits::UNLIMITED)
+                .unwrap();
             let variables = requests
                 .coerce(&prepared.operation, &serde_json::Map::new())
                 .unwrap();

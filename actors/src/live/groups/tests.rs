@@ -26,7 +26,7 @@ fn watched(dice: &mut Dice) -> Watched {
     } else {
         Path::Linked(field, FieldId(0))
     };
-    let key = (dice.below(4) > 0).then(|| Key {
+    let key = (dice.below(4) > 0).then(|| SubscriptionKey {
         path,
         value: dice.below(3).to_string(),
     });

@@ -219,10 +219,13 @@ impl<A: SupervisedActor> Supervised<A> {
         };
         let mut sender = self.sender.clone();
         let running = sender.wait_for(|now| now.as_ref().is_some_and(AddressSender::connected));
-        match timeout_at(restarted, running).await {
-            Ok(Ok(_)) => self.send(message).map_err(|error| refused::<A, M>(&error)),
-            Ok(Err(_)) | Err(_) => Err(AskError::Restarting),
+        // What the channel lends is given back before `send` borrows from it: a thread that held both while the actor's own
+        // wanted to write would never get the second.
+        let is_running = matches!(timeout_at(restarted, running).await, Ok(Ok(_)));
+        if !is_running {
+            return Err(AskError::Restarting);
         }
+        self.send(message).map_err(|error| refused::<A, M>(&error))
     }
 
     fn send<M>(&self, message: M) -> Result<oneshot::Receiver<M::Result>, SendError<M>>

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use gom_engine::datamodel::parse;
 use gom_engine::plan::PageLimits;
-use gom_engine::request::{Limits, RequestOptions, Requests};
+use gom_engine::request::{RequestLimits, RequestOptions, Requests};
 use gom_engine::schema::{SchemaOptions, Served, generate};
 use gom_engine::sql::{Physical, PhysicalOptions};
 use gom_test_support::TestDatabase;
@@ -86,7 +86,9 @@ impl World {
         let validate = move |document: &_, name: Option<&str>| served.validate(document, name);
         let requests = Requests::new(schema, Box::new(validate), RequestOptions::default());
         let text = "subscription { fan { node { id } } }";
-        let prepared = requests.prepare(text, None, &Limits::UNLIMITED).unwrap();
+        let prepared = requests
+            .prepare(text, None, &RequestLimits::UNLIMITED)
+            .unwrap();
         let variables = requests
             .coerce(&prepared.operation, &serde_json::Map::new())
             .unwrap();
