@@ -38,6 +38,28 @@ const SKIPPED: &[&str] = &[
     "migrations",
 ];
 
+/// Places where a phrase stays: names that others wrote, former names, and texts that clients receive, which do not change.
+const EXCEPTIONS: &[(&str, &[&str])] = &[
+    ("CHANGELOG.md", &["in_hand"]),
+    ("actors/src/live/mod.rs", &["anew", "tried again"]),
+    ("docs/CONFIGURATION.md", &["in_hand"]),
+    ("docs/GLOSSARY.md", &[]),
+    ("docs/adr/0035-prismas-clients.md", &["nonsense"]),
+    ("server/src/settings/database.rs", &["in_hand"]),
+    (
+        "server/src/settings/tests/former.rs",
+        &["in_hand", "IN_HAND", "in-hand"],
+    ),
+    ("shop/src/rules.rs", &["told"]),
+];
+
+/// Whether a phrase may stand in a file; any in a file that lists none, which is the list of what is not used.
+fn is_excepted(path: &str, phrase: &str) -> bool {
+    EXCEPTIONS
+        .iter()
+        .any(|(file, phrases)| *file == path && (phrases.is_empty() || phrases.contains(&phrase)))
+}
+
 const ENDINGS: &[&str] = &[
     "", "conf", "css", "html", "js", "jsx", "lua", "md", "prisma", "py", "rs", "sh", "sql", "toml",
     "ts", "yml",
@@ -90,7 +112,9 @@ fn the_fields_words_are_used() {
             let phrase = place.get(1).expect("the group takes part");
             let line = text[..phrase.start()].matches('\n').count() + 1;
             let path = file.strip_prefix(root).expect("it lies in the folder");
-            found.push(format!("{}:{line}: {}", path.display(), phrase.as_str()));
+            if !is_excepted(&path.to_string_lossy(), phrase.as_str()) {
+                found.push(format!("{}:{line}: {}", path.display(), phrase.as_str()));
+            }
         }
     }
     assert!(

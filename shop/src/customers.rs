@@ -236,7 +236,7 @@ fn failure(api: &Api, error: gom_actors::database::RunError) -> LookUpError {
     }
 }
 
-/// What the client is told of a customer who has logged in.
+/// What the client receives about a customer who has logged in.
 pub fn profile(customer: &Customer) -> Value {
     json!({
         "nickname": customer.first_name,

@@ -123,7 +123,7 @@ impl LoginProvider for PhoneLogin {
         let schemas = [
             (
                 "sub",
-                "The user's name at whoever checked the login; a customer's id.",
+                "The user's name at the login's provider; a customer's id.",
             ),
             ("seller", "Of a customer: the seller's `sub`."),
             ("business", "Of a customer: the seller's business."),

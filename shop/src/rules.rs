@@ -18,7 +18,7 @@ use gom_server::graphql::WriteRules;
 /// Delays beyond this are mistakes: a year, in milliseconds.
 const MAX_DELAY: i64 = 366 * 24 * 60 * 60 * 1_000;
 /// So long before its time a publication can be called off for the last time, in milliseconds: between the look at the clock and
-/// the commit, whoever sends it may begin.
+/// the commit, a sender may begin.
 const CANCEL_CUTOFF_MS: i64 = 1_000;
 
 pub const BP_WITH_ACTIVE_ORDERS: &str = "BP_WITH_ACTIVE_ORDERS";
@@ -58,7 +58,7 @@ pub struct Rules {
     with_customers: WrittenFilter,
     /// Publications that are out, or will be, at a time of a day.
     of_day: WrittenFilter,
-    /// Publications that nobody has been told of, nor will be before a time.
+    /// Publications that nobody has been notified of, nor will be before a time.
     still_waiting: WrittenFilter,
     zone: Tz,
 }
@@ -296,7 +296,7 @@ impl Rules {
         let with_customers = planner.written(&self.with_customers, &Map::new(), Access::Full)?;
         let missing = Box::new(planner.no_access(self.promotion));
         let before = vec![
-            // Whoever publishes the same promotion at the same time waits here, and then sees this publication.
+            // A request that publishes the same promotion at the same time waits here, and then sees this publication.
             run(
                 write::lock(physical, self.promotion, &promotion),
                 Expect::Some(missing),
@@ -314,7 +314,7 @@ impl Rules {
         })
     }
 
-    /// Another time for a publication that nobody has been told of: counted from now, like the first one.
+    /// Another time for a publication that nobody has been notified of: counted from now, like the first one.
     fn put_off(
         &self,
         planner: &Planner,

@@ -17,7 +17,7 @@ pub fn watched(model: &DataModel) -> Vec<WatchedModel> {
             open: None,
         })
     };
-    // Whoever has types of these names and no customers is no shop.
+    // A datamodel with types of these names and no customers is no shop.
     if model.model_named("Bp").is_none() {
         return Vec::new();
     }

@@ -387,7 +387,7 @@ fn check_schema(schema: &str) -> Result<(), MigrateError> {
 }
 
 async fn lock(client: &Client) -> Result<(), MigrateError> {
-    // Whoever is in front may take its time, so this wait has no limit of its own.
+    // The one in front may take its time, so this wait has no limit of its own.
     let statement = format!(
         "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; \
          SELECT pg_advisory_lock({LOCK}); COMMIT"

@@ -77,7 +77,7 @@ mod tests {
         assert!(granted(&["manage:order"], "update:order"));
         assert!(granted(&["read:all"], "read:orders"));
         assert!(granted(&["manage:all"], "delete:bp"));
-        assert!(!granted(&["role:all", "nonsense", "a:b:c"], "role:order"));
+        assert!(!granted(&["role:all", "malformed", "a:b:c"], "role:order"));
         assert!(!granted(&[], "read:order"));
     }
 

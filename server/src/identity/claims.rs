@@ -63,7 +63,7 @@ impl Expected {
         Ok(User::new(subject, permissions, claims, expires))
     }
 
-    /// Id tokens and others of the same issuer are told apart by what says their use, where anything does.
+    /// Id tokens and others of the same issuer are distinguished by the claim that states their use, where there is one.
     fn is_access_token(&self, claims: &Map<String, Value>) -> bool {
         let by_use = match claims.get("token_use") {
             None => !self.says_its_use,

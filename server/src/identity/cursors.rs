@@ -185,7 +185,7 @@ mod tests {
         let altered = String::from_utf8_lossy(&altered).into_owned();
         for bad in [
             "",
-            "nonsense",
+            "malformed",
             &sealed[1..],
             &altered,
             &"0".repeat(sealed.len()),

@@ -20,12 +20,12 @@ const MAX_KEYS: usize = 64;
 /// How often keys are fetched.
 #[derive(Debug, Clone, Copy)]
 pub struct KeyPace {
-    /// After keys were fetched, an unknown one is not looked for again for this long: whoever makes up names of
+    /// After keys were fetched, an unknown one is not looked for again for this long: a client that makes up names of
     /// keys does not make us ask for each.
     pub after_success: Duration,
-    /// After a failure, it is not tried again for this long.
+    /// After a failure, it is not retried for this long.
     pub after_failure: Duration,
-    /// Keys are fetched anew after this, so that those that the issuer withdrew are forgotten.
+    /// Keys are fetched again after this, so that those that the issuer withdrew are forgotten.
     pub fresh: Duration,
     /// If the issuer does not answer, the keys serve on for this long.
     pub usable: Duration,
@@ -115,13 +115,13 @@ impl IssuerKeys {
             }
             return Ok(key);
         }
-        // A task of its own: it goes on for the others if whoever asked first goes away.
-        let told = tokio::spawn(Arc::clone(self).fetch())
+        // A task of its own: it goes on for the others if the first requester goes away.
+        let published = tokio::spawn(Arc::clone(self).fetch())
             .await
             .unwrap_or(false);
         match self.found().and_then(|found| self.pick(&found, id)) {
             Some(key) => Ok(key),
-            None if told => Err(NoKey::Unknown),
+            None if published => Err(NoKey::Unknown),
             None => Err(NoKey::Unavailable),
         }
     }
@@ -144,7 +144,7 @@ impl IssuerKeys {
         }
     }
 
-    /// Fetches the keys unless that was done just now. Whether the issuer has told its keys, then or now.
+    /// Fetches the keys unless that was done just now. Whether the issuer has published its keys, then or now.
     async fn fetch(self: Arc<Self>) -> bool {
         let mut last = self.last.lock().await;
         if let Some(last) = last.as_ref() {
@@ -261,7 +261,7 @@ mod tests {
             { "kty": "EC", "kid": "curve", "crv": "P-521", "x": "AQAB", "y": "AQAB" },
             { "kty": "oct", "kid": "secret", "k": "AQAB" },
             { "kty": "RSA", "kid": "half", "n": "AQAB" },
-            { "kty": 7 }, "nonsense"
+            { "kty": 7 }, "malformed"
         ] }"#;
         let keys = read(set).unwrap();
         let names: Vec<_> = keys

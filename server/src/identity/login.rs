@@ -11,7 +11,7 @@ use super::AccessToken;
 #[derive(Debug)]
 pub struct Login {
     /// Who checked it: `auth0` or `accounts`. [`super::Identity::verify`] and [`super::Identity::refresher`]
-    /// want to be told.
+    /// want to be notified.
     pub provider: &'static str,
     pub token: AccessToken,
     pub refresh_token: Option<SecretText>,
@@ -24,10 +24,10 @@ pub struct Login {
 /// There is no login.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LoginError {
-    /// Unknown user, wrong password or disabled account: which of them, nobody is told.
+    /// Unknown user, wrong password or disabled account: which of them is not revealed.
     #[error("wrong user or password")]
     Wrong,
-    /// Whoever checks passwords is not to be had, or too busy.
+    /// The authenticator is unavailable or too busy.
     #[error("logins are not available; try again in {} s", retry.as_secs())]
     Unavailable {
         /// When to try again, in whole seconds.

@@ -152,7 +152,7 @@ impl Identity {
     /// A token that was verified is remembered until it expires.
     ///
     /// # Errors
-    /// If it is not valid, or the issuer's keys are not to be had.
+    /// If it is not valid, or the issuer's keys are unavailable.
     pub async fn verify(
         &self,
         provider: &str,

@@ -156,7 +156,7 @@ pub enum TokenError {
     /// It is not ours, was altered, or is for something else.
     #[error("{0}")]
     Invalid(String),
-    /// The issuer's keys are not to be had just now: nothing is known of the token.
+    /// The issuer's keys are unavailable: the token cannot be judged.
     #[error("the keys of the token's issuer are not available")]
     Unavailable,
 }

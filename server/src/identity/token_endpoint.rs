@@ -21,7 +21,7 @@ use crate::settings::{OAuth2, Secret};
 
 /// More than any answer with three tokens is long.
 pub(super) const MAX_ANSWER_BYTES: usize = 128 * 1024;
-/// Logins and refreshes in hand at once; the next is told to come back.
+/// Logins and refreshes in flight at once; the next is refused with `Retry-After`.
 const MAX_IN_FLIGHT: usize = 64;
 /// Of one of the two: a herd of either leaves places to the other.
 const MAX_OF_A_KIND: usize = 48;
@@ -263,7 +263,7 @@ fn read(answer: &Answer) -> Result<Granted, NotGranted> {
         "access_denied" if status == reqwest::StatusCode::UNAUTHORIZED => {
             Err(misconfigured(&refused))
         }
-        // Persons whom the issuer has blocked, or its rules refuse. That the password was right, nobody is told.
+        // Persons whom the issuer has blocked, or its rules refuse. That the password was right is not revealed.
         "access_denied" | "unauthorized" | "requires_verification" | "invalid_user_password" => {
             tracing::info!(
                 error = refused.error,
@@ -292,7 +292,7 @@ fn misconfigured(
     ))
 }
 
-/// Whole seconds; a date, or nonsense, counts as not given.
+/// Whole seconds; a date, or anything invalid, counts as not given.
 fn retry_after(headers: &HeaderMap) -> Duration {
     let seconds = headers
         .get(RETRY_AFTER)

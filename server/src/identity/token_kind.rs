@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 pub struct TokenKind {
     /// `provider` of the sessions that are opened with such tokens. Those of the server itself cannot be taken.
     pub provider: &'static str,
-    /// The label of the key that signs them: no other key's, and for ever the same, or tokens that were issued are refused.
+    /// The label of the key that signs them: no other key has it, and it never changes, or issued tokens are refused.
     pub key_label: &'static str,
     /// What the subjects of holders begin with. No other user has such a subject: the ids of an application's rows and the
     /// subjects of an identity provider are given independently, and may be equal.

@@ -34,7 +34,7 @@ impl UpstreamClient {
         let mut builder = reqwest::Client::builder()
             .timeout(timeout)
             .connect_timeout(timeout)
-            // What was meant for one address is not told to another.
+            // A request meant for one address is not sent to another.
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("gom/", env!("CARGO_PKG_VERSION")));
         if is_local(&url) {

@@ -1,4 +1,4 @@
-//! Verifies access tokens, each by the keys and the one algorithm of whoever issued it.
+//! Verifies access tokens, each by the keys and the one algorithm of its issuer.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ impl Foreign {
     }
 }
 
-/// A token as it is remembered, whole: whoever has another signature has another token.
+/// A token as it is remembered, whole: another signature makes another token.
 #[derive(Hash, PartialEq, Eq, Clone)]
 struct Token {
     provider: String,

@@ -1,4 +1,4 @@
-//! What is said to whom: of an order to the other party, of a publication to the seller's customers. Everything is read
+//! Who is notified of what: of an order to the other party, of a publication to the seller's customers. Everything is read
 //! through the API itself, on behalf of the service.
 
 mod customers;
@@ -100,7 +100,7 @@ impl Notices {
                 .map(|customer| customer_subject(&customer.uid, &seller));
             subjects.chain([seller.clone()]).collect::<Vec<_>>()
         });
-        // Whoever wrote it knows; of what neither of them wrote, both are told.
+        // The writer is not notified; of what neither of them wrote, both are.
         let recipients: Vec<String> = parties
             .filter(|party| Some(party.as_str()) != job.writer.as_deref())
             .collect();

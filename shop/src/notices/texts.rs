@@ -1,4 +1,4 @@
-//! Every text that is said, in each language.
+//! Every text of a notification, in each language.
 
 use crate::settings::Language;
 

@@ -47,7 +47,7 @@ pub async fn demo(client: &mut Client, schema: &str) -> Result<i64, SeedError> {
     Ok(rows)
 }
 
-/// Writes the benchmark's data set. `progress` is told, after each portion, what it was and how many of the
+/// Writes the benchmark's data set. `progress` is called, after each portion, with what it was and how many of the
 /// rows of all ([`scale_rows`]) are done.
 ///
 /// # Errors

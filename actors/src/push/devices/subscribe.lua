@@ -46,7 +46,7 @@ local function subscribe(new, most)
       others[#others + 1] = { member = member, key = key, seen = tonumber(found[2]) or 0 }
     end
   end
-  -- Equal times need an order, too: the sort may not be asked for nonsense.
+  -- Equal times need an order, too: the sort needs a consistent order.
   table.sort(others, function(a, b)
     if a.seen ~= b.seen then return a.seen > b.seen end
     return a.key < b.key

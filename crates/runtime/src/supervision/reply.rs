@@ -17,7 +17,7 @@ impl<T> Reply<T> {
         }
     }
 
-    /// Waits until the requester has gone away; for ever if the message was posted, which has no reply.
+    /// Waits until the requester has gone away; forever if the message was posted, which has no reply.
     pub async fn closed(&mut self) {
         match &mut self.0 {
             Some(sender) => sender.closed().await,

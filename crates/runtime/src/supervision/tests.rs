@@ -153,7 +153,7 @@ async fn a_request_waits_for_the_next_actor_and_one_that_was_lost_is_reported() 
 }
 
 #[actix::test]
-async fn a_full_mailbox_is_an_answer_at_once_whoever_holds_the_handle() {
+async fn a_full_mailbox_is_an_answer_at_once_through_any_handle() {
     let _turn = TURN.lock().await;
     let supervised = numbered();
     let mut accepted = 0;
@@ -178,7 +178,9 @@ async fn a_reply_may_come_later_and_a_deadline_does_not_wait_for_it() {
     let (mut never, number) = tokio::sync::oneshot::channel();
     let deadline = Instant::now() + Duration::from_secs(5);
     let asked = supervised.ask_by(Later(number), deadline).await;
-    assert_eq!((asked, Instant::now()), (Err(AskError::Timeout), deadline));
+    assert_eq!(asked, Err(AskError::Timeout));
+    // Timers have a resolution of a millisecond.
+    assert!(Instant::now() - deadline < Duration::from_millis(5));
     // The actor's task has noticed that nobody waits any more.
     never.closed().await;
 }

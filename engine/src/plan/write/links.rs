@@ -116,8 +116,8 @@ impl<'a> Writer<'a> {
         let takes_room = !own.list && !parent.new;
         let needs_parent = !own.list && !back.list && back.required && !own.required;
         let physical = self.planner.physical();
-        let in_childs_row = matches!(physical.link(parent.relation), LinkAt::Partner(_));
-        if !in_childs_row {
+        let is_in_child_row = matches!(physical.link(parent.relation), LinkAt::Partner(_));
+        if !is_in_child_row {
             let change = if moves {
                 LinkEffect::Any
             } else {
@@ -147,7 +147,7 @@ impl<'a> Writer<'a> {
         self.touch_parent(parent, LinkEffect::Made);
         let child = Filter::IdIs(id);
         self.touch_holder(parent, &child);
-        if in_childs_row {
+        if is_in_child_row {
             self.touch_child(parent.relation, &child, LinkEffect::Any);
         }
     }

@@ -51,7 +51,7 @@ pub fn operation() -> Operation {
                 403,
                 &["EBADCSRFTOKEN", "invalid_grant"],
                 "The CSRF token is missing or another session's, or the page is another site's (`EBADCSRFTOKEN`). User, \
-                 password, code or telephone number are wrong: which, nobody is told (`invalid_grant`).",
+                 password, code or telephone number are wrong: which of them is not revealed (`invalid_grant`).",
             )
             .header(SET_COOKIE),
         )
@@ -60,7 +60,7 @@ pub fn operation() -> Operation {
         .answer(Answer::error(
             503,
             &["Service Unavailable"],
-            "Sessions, the database or whoever checks passwords do not answer.",
+            "Sessions, the database or the authenticator do not answer.",
         ))
 }
 
@@ -83,7 +83,7 @@ pub fn schemas(additions: &Additions) -> Value {
         "name": text,
         "picture": text,
         "email": text,
-        "sub": { "type": "string", "description": "The user's name at whoever checked the login." },
+        "sub": { "type": "string", "description": "The user's name at the login's provider." },
     });
     for login in &additions.logins {
         for (name, schema) in login.profile_schema() {

@@ -1,5 +1,5 @@
 //! `POST /auth/logout`, and GET for the client: closes the session, and forgets the devices that were subscribed in it.
-//! Whatever becomes of that, the browser is told to forget what shows it as logged in; a client that cannot would be stuck.
+//! Whatever becomes of that, the response makes the browser forget what shows it as logged in; a client that cannot would be stuck.
 
 use actix_web::http::Method;
 use actix_web::web::Data;
@@ -34,7 +34,7 @@ pub fn by_get() -> Operation {
 fn described(operation: Operation) -> Operation {
     operation
         .text(
-            "Devices that were subscribed in the session are told nothing any more. Where there is no session, there is \
+            "Devices that were subscribed in the session receive nothing any more. Where there is no session, there is \
              nothing to do, and nothing to protect.",
         )
         .answer(Answer::new(204, "Closed. The cookies expire.").header(SET_COOKIE))
@@ -84,7 +84,7 @@ async fn close(request: &HttpRequest, state: &State, id: &SessionId) -> Result<(
         check_page(request, &state.auth, id)?;
     }
     let (user, handle) = (&session.subject, id.handle());
-    // Before, so that what fails can be tried again: afterwards nobody would know whose they are.
+    // Before, so that what fails can be retried: afterwards nobody would know whose they are.
     state
         .push
         .forget_session(user, &handle)
@@ -93,7 +93,7 @@ async fn close(request: &HttpRequest, state: &State, id: &SessionId) -> Result<(
     sessions.close(id).await.map_err(unclosed)?;
     // After, for a device that was subscribed meanwhile.
     if let Err(error) = state.push.forget_session(user, &handle).await {
-        tracing::warn!(cause = %error, "a device may have been subscribed during a log-out, and still be told");
+        tracing::warn!(cause = %error, "a device may have been subscribed during a log-out, and still be notified");
     }
     Ok(())
 }

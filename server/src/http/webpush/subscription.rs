@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn all_that_is_wrong_is_said_at_once() {
+    async fn all_problems_are_reported_together() {
         let keys = json!({ "p256dh": P256DH, "auth": AUTH });
         for (body, expected) in [
             (

@@ -13,7 +13,7 @@ use gom_runtime::permits::{Permit, Permits};
 
 use crate::settings::Accounts;
 
-/// Logins that may wait for their turn; the next is told to come back.
+/// Logins that may wait for their turn; the next is refused with `Retry-After`.
 const MAX_WAITING: usize = 64;
 /// How long one may wait.
 const TIMEOUT: Duration = Duration::from_secs(5);

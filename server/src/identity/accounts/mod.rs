@@ -69,7 +69,7 @@ impl Accounts {
             .filter(|account| right && !account.disabled)
             .ok_or(LoginError::Wrong)?;
         if self.hasher.is_outdated(&account.password_hash) {
-            self.hash_anew(&account, password).await;
+            self.rehash(&account, password).await;
         }
         let now = SystemTime::now();
         let token = self
@@ -106,7 +106,7 @@ impl Accounts {
         Ok(Renewed {
             head: token.head,
             signature: token.signature,
-            // Signed anew, for the key may have been changed since; it ends when the first one did.
+            // Signed again, for the key may have been changed since; it ends when the first one did.
             refresh_token: Some(given.sign(&self.keys)),
         })
     }
@@ -134,7 +134,7 @@ impl Accounts {
     }
 
     /// With the settings of today. That it may fail is no reason to refuse a right password.
-    async fn hash_anew(&self, account: &Stored, password: &SecretText) {
+    async fn rehash(&self, account: &Stored, password: &SecretText) {
         let Ok(hash) = self.hasher.hash(password).await else {
             return;
         };

@@ -60,7 +60,7 @@ pub(super) struct Stored {
     pub profile: Map<String, Value>,
 }
 
-/// A connection for logins: opened when it is first needed, and anew when it was lost.
+/// A connection for logins: opened when it is first needed, and again when it was lost.
 pub(super) struct KeptClient {
     database: Database,
     patience: Duration,
