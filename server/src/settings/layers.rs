@@ -107,8 +107,9 @@ impl Layer {
         };
         let mut known = Vec::new();
         for key in keys.keys() {
+            // The last wins.
             let names = key.all_variables().map(|name| (key.path, name));
-            for (path, name) in names.chain(key.former_variables()) {
+            for (path, name) in key.former_variables().chain(names) {
                 let file_name = format!("{name}_FILE");
                 match (get(&name), get(&file_name)) {
                     (Some(_), Some(_)) => layer.problems.push(Problem {
@@ -345,7 +346,8 @@ pub fn contradictions(layers: &[Layer]) -> Vec<Problem> {
         .filter_map(|entry| {
             let other = given
                 .iter()
-                .find(|other| other.key == entry.key && other.written != entry.written)?;
+                .find(|other| other.key == entry.key && other.written != entry.written)
+                .filter(|other| !has_a_name_of_its_own(other))?;
             Some(Problem {
                 key: entry.written.into(),
                 source: Some(entry.source.clone()),
@@ -357,6 +359,16 @@ pub fn contradictions(layers: &[Layer]) -> Vec<Problem> {
             })
         })
         .collect()
+}
+
+/// Whether it is set by a variable that has no path in its name, which overrides files under whatever path they use.
+fn has_a_name_of_its_own(entry: &Entry) -> bool {
+    let (Source::Variable(name) | Source::FileOfVariable { variable: name, .. }) = &entry.source
+    else {
+        return false;
+    };
+    let name = name.strip_suffix("_FILE").unwrap_or(name);
+    entry.key.variables.contains(&name)
 }
 
 /// A TOML value as the `config` crate's; the name of its type where no setting has such values.

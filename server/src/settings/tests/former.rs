@@ -73,6 +73,22 @@ fn both_names_of_a_setting_are_an_error_that_names_both() {
 }
 
 #[test]
+fn a_variable_without_a_path_in_its_name_overrides_a_former_name() {
+    let folder = folder(&[(
+        "default.toml",
+        "[auth.auth0]\nclient_id = \"of the file\"\n",
+    )]);
+    let mut inputs = inputs(&[
+        ("AUTH0_CLIENT_ID", "of the variable"),
+        ("GOM__AUTH__AUTH0__CLIENT_ID", "of the former variable"),
+    ]);
+    inputs.directory = Some(folder.path().into());
+    let loaded = load(&inputs).unwrap();
+    let given = loaded.settings.auth.oauth2.client_id;
+    assert_eq!(given.as_deref(), Some("of the variable"));
+}
+
+#[test]
 fn both_names_in_one_file_are_an_error() {
     let folder = folder(&[(
         "default.toml",
