@@ -71,3 +71,18 @@ fn waiting(model: &DataModel, publications: ModelId) -> Option<OpenNodes> {
         since,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shops_own_datamodel_has_all_of_its_lists_and_watched_models() {
+        let text = include_str!("../../config/datamodel.prisma");
+        let model = gom_engine::datamodel::parse("datamodel.prisma", text)
+            .expect("the shop's datamodel is sound");
+        assert_eq!(lists(&model).len(), LISTS.len());
+        let subjects: Vec<&str> = watched(&model).iter().map(|model| model.subject).collect();
+        assert_eq!(subjects, [ORDER, PUBLICATION]);
+    }
+}

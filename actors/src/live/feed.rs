@@ -172,8 +172,9 @@ impl Follow {
         {
             self.shared.behind.set_once();
         }
-        self.hub.wait().await.ok_or_else(unavailable)?;
-        let advanced = self.hub.ask(Advance(state)).await;
+        // Waits for room in the mailbox: the feed has nothing else to do meanwhile.
+        let hub = self.hub.wait().await.ok_or_else(unavailable)?;
+        let advanced = hub.send(Advance(state)).await;
         advanced.map_err(|_| unavailable())??;
         self.shared.behind.clear();
         Ok(())

@@ -80,10 +80,22 @@ async fn delivered(
     changes: &[NodeChange],
 ) -> Vec<String> {
     let changes = crate::of_model(changes, subscription.model());
-    crate::delivered(client, world, subscription, &changes)
+    let mut payloads: Vec<String> = crate::delivered(client, world, subscription, &changes)
         .await
         .into_values()
-        .collect()
+        .collect();
+    // One statement writes its rows in the order in which they lie in the table, which is another in each database; the
+    // events of one node keep theirs.
+    payloads.sort_by_key(|payload| id_of(payload));
+    payloads
+}
+
+/// The id of the node that an event is about.
+fn id_of(payload: &str) -> String {
+    let payload: Value = serde_json::from_str(payload).unwrap();
+    let node = [&payload["node"], &payload["previousValues"]];
+    let id = node.into_iter().find(|node| node.is_object());
+    id.map(|node| node["id"].to_string()).unwrap_or_default()
 }
 
 #[tokio::test]

@@ -58,7 +58,7 @@ async fn a_prisma_1_database_needs_indexes_and_triggers_only_and_keeps_its_rows(
     );
     assert_eq!(
         (indexes.len(), others.len()),
-        (8, 9),
+        (6, 9),
         "{}",
         sql_text(&steps)
     );
