@@ -1,18 +1,18 @@
 //! PostgreSQL: the `DatabaseSupervisor`, which checks whether it can be used, and each worker's `Connection`, which runs reads
 //! and programs on it. Executes what the engine planned; knows no GraphQL and no HTTP.
 //!
-//! Every connection is opened by the [`connector`], and is of one of these kinds:
+//! Every connection is opened by the `connector`, and is of one of these kinds:
 //!
 //! | kind | for | opened, and again when it is lost |
 //! |---|---|---|
-//! | [`shared`] client | reads of requests, pipelined: nothing sent may be cancelled | kept by the worker's `Connection` |
-//! | [`lease`] | programs and long reads: one request has it alone, and may cancel | by the worker's pool, on demand |
-//! | [`dedicated`] connection | one actor's own statements (the change log, the ledger of push), on its thread | by itself, on demand |
+//! | `shared` client | reads of requests, pipelined: nothing sent may be cancelled | kept by the worker's `Connection` |
+//! | `lease` | programs and long reads: one request has it alone, and may cancel | by the worker's pool, on demand |
+//! | `dedicated` connection | one actor's own statements (the change log, the ledger of push), on its thread | by itself, on demand |
 //! | `PostgresStoreClient` | a store that can also be Redis: few prepared statements, shared by threads | by itself, always |
-//! | [`Lent`] | a task that needs a whole session: migrations, seeds, raw SQL | once; it ends with the task |
+//! | `Lent` | a task that needs a whole session: migrations, seeds, raw SQL | once; it ends with the task |
 //! | heartbeat | the supervisor's look | by the supervisor, with each look |
 //!
-//! The first three are [`link::Link`]s: a connection with its prepared statements. The store's client is a `Lent` that
+//! The first three are `link::Link`s: a connection with its prepared statements. The store's client is a `Lent` that
 //! `gom_runtime::reconnecting` keeps alive.
 
 mod connection;

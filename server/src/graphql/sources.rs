@@ -70,7 +70,7 @@ impl plan::ValueSource for Sources {
     }
 
     /// Later than the last write's, so that an update shows in `updatedAt` and rows made one after the other
-    /// can be distinguished; but never more than [`LEAD`] ahead of the clock, which many writes would be.
+    /// can be distinguished; but never more than `LEAD` ahead of the clock, which many writes would be.
     fn now(&mut self) -> String {
         let clock = milliseconds();
         let next = |last: i64| clock.max((last + 1).min(clock + LEAD)).max(last);

@@ -7,7 +7,7 @@ use super::application_routes;
 pub struct Label {
     /// As Prometheus has it.
     pub name: &'static str,
-    /// All values, in the order of their enum. The last ones of routes are [`REGISTERED`]: an application gives their texts.
+    /// All values, in the order of their enum. The last ones of routes are `REGISTERED`: an application gives their texts.
     pub values: &'static [&'static str],
 }
 

@@ -12,7 +12,7 @@ pub const WWW_AUTHENTICATE: &str = "WWW-Authenticate";
 pub const ALLOW: &str = "Allow";
 pub const SET_COOKIE: &str = "Set-Cookie";
 
-/// One of [`all`].
+/// One of `all`.
 pub fn reference(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }
