@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 mod evaluator;
+mod random_filters;
 mod requests;
 
 use std::sync::Arc;

@@ -4,6 +4,7 @@
 
 mod doctor;
 mod doctor_network;
+mod doctor_settings;
 mod health;
 mod misfits;
 mod rolling;

@@ -1,7 +1,9 @@
 //! Writes that meet in one request: several in one relation field, nested in each other, along a relation of
-//! a model with itself, over ids that the database makes, and deletions that spread.
+//! a model with itself, over ids that the database makes.
 
 use serde_json::{Value, json};
+
+use crate::deletions::deletions_spread;
 
 use crate::{outcome, serve};
 use gom_test_support::app::TestApp;
@@ -58,12 +60,12 @@ type Thing {
 "#;
 
 /// Runs a document that must succeed, without its operation's keyword.
-async fn run(app: &TestApp, document: &str) -> Value {
+pub(crate) async fn run(app: &TestApp, document: &str) -> Value {
     let body = app.ask(&format!("mutation {{ {document} }}")).await.body;
     outcome(&body).unwrap_or_else(|error| panic!("{document}: {error:?}"))
 }
 
-async fn refused(app: &TestApp, document: &str) -> (i64, String) {
+pub(crate) async fn refused(app: &TestApp, document: &str) -> (i64, String) {
     let body = app.ask(&format!("mutation {{ {document} }}")).await.body;
     match outcome(&body) {
         Err(error) => error,
@@ -71,7 +73,7 @@ async fn refused(app: &TestApp, document: &str) -> (i64, String) {
     }
 }
 
-async fn query(app: &TestApp, document: &str) -> Value {
+pub(crate) async fn query(app: &TestApp, document: &str) -> Value {
     let body = app.ask(&format!("{{ {document} }}")).await.body;
     outcome(&body).unwrap_or_else(|error| panic!("{document}: {error:?}"))
 }
@@ -370,84 +372,6 @@ async fn relations_of_a_model_with_itself(app: &TestApp) {
     )
     .await;
     assert_eq!(deleted["deletePerson"]["u"], "bob");
-}
-
-async fn deletions_spread(app: &TestApp) {
-    let forest = r#"createTree(data: {u: "root", tags: {set: ["t"]}, children: {create: [
-        {u: "left", leaf: {create: [{u: "leaf1"}]}}, {u: "right", children: {create: {u: "twig", tags: {set: ["v"]}, leaf: {create: {u: "leaf2"}}}}}]}}) { u }"#;
-    run(app, forest).await;
-    run(
-        app,
-        r#"createPin(data: {u: "pin", leaf: {connect: {u: "leaf2"}}}) { u }"#,
-    )
-    .await;
-    let needed = (3042, "The change you are trying to make would violate the required relation 'LeafToPin' between Leaf and Pin".to_owned());
-    assert_eq!(
-        refused(app, r#"deleteTree(where: {u: "root"}) { u }"#).await,
-        needed
-    );
-    assert_eq!(
-        refused(
-            app,
-            r#"deleteManyTrees(where: {u_in: ["root", "left"]}) { count }"#
-        )
-        .await,
-        needed
-    );
-    assert_eq!(
-        refused(app, r#"deleteLeaf(where: {u: "leaf2"}) { u }"#).await,
-        needed
-    );
-    assert_eq!(
-        refused(
-            app,
-            r#"updateTree(where: {u: "root"}, data: {children: {delete: {u: "right"}}}) { u }"#
-        )
-        .await,
-        needed
-    );
-    assert_eq!(
-        refused(
-            app,
-            r#"updateTree(where: {u: "root"}, data: {children: {deleteMany: {}}}) { u }"#
-        )
-        .await,
-        needed
-    );
-    assert_eq!(
-        query(app, "trees { u } leaves { u }").await["trees"]
-            .as_array()
-            .unwrap()
-            .len(),
-        4
-    );
-    run(app, r#"deletePin(where: {u: "pin"}) { leaf { u } }"#).await;
-    // Up from the leaf to its tree, and down again from there.
-    run(app, r#"deleteManyLeaves(where: {u: "leaf2"}) { count }"#).await;
-    let left = query(app, "trees(orderBy: u_ASC) { u tags } leaves { u }").await;
-    assert_eq!(
-        left,
-        json!({ "trees": [{ "u": "left", "tags": [] }, { "u": "right", "tags": [] }, { "u": "root", "tags": ["t"] }], "leaves": [{ "u": "leaf1" }] })
-    );
-    // A ring deletes itself.
-    run(
-        app,
-        r#"updateTree(where: {u: "root"}, data: {parent: {connect: {u: "left"}}}) { u }"#,
-    )
-    .await;
-    let deleted = run(
-        app,
-        r#"deleteTree(where: {u: "left"}) { u tags children { u } leaf { u } parent { u } }"#,
-    )
-    .await;
-    assert_eq!(
-        deleted,
-        json!({ "deleteTree": { "u": "left", "tags": [], "children": [], "leaf": [], "parent": null } })
-    );
-    assert_eq!(
-        query(app, "trees { u } leaves { u }").await,
-        json!({ "trees": [], "leaves": [] })
-    );
 }
 
 async fn unknown_values_are_named(app: &TestApp) {

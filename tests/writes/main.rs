@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 mod combinations;
+mod deletions;
 mod matrix;
 mod meeting;
 mod owner_checks;
