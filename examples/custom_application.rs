@@ -136,8 +136,7 @@ fn describe() -> Operation {
 async fn size(state: &State) -> Result<HttpResponse, RestError> {
     let request = Request {
         text: "{ membersConnection { aggregate { count } } }".to_owned(),
-        operation_name: None,
-        variables: serde_json::Map::new(),
+        ..Request::default()
     };
     let deadline = Instant::now() + state.limits.service.deadline;
     let answer = graphql::execute(&state.api, request, Viewer::Service, false, deadline).await;

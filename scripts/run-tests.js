@@ -54,6 +54,20 @@ function run(program, folder) {
     });
 }
 
+/** What each failed test of a program said, without backtraces. */
+function failures(text) {
+    const blocks = text.split(/^---- (.*) ----$/m).slice(1);
+    const shown = [];
+    for (let block = 0; block + 1 < blocks.length; block += 2) {
+        const lines = blocks[block + 1].split("\n").filter((line) => line.trim() !== "");
+        const panic = lines.findIndex((line) => / panicked at /.test(line));
+        const end = lines.findIndex((line) => /^(stack backtrace:|note: |failures:|test result:)/.test(line));
+        const said = lines.slice(Math.max(panic, 0), end < 0 ? undefined : end);
+        shown.push(`${blocks[block]}\n  ${said.slice(0, 12).join("\n  ").slice(0, 2_000)}`);
+    }
+    return shown;
+}
+
 async function main() {
     const programs = build().filter(({ name }) => args.length === 0 || args.some((part) => name.includes(part)));
     if (programs.length === 0) {
@@ -61,7 +75,7 @@ async function main() {
         process.exit(2);
     }
     const folder = mkdtempSync(join(tmpdir(), "gom-tests-"));
-    const failed = [];
+    const [failed, said] = [[], []];
     const lane = async () => {
         for (let program = programs.shift(); program; program = programs.shift()) {
             const result = await run(program, folder);
@@ -72,12 +86,15 @@ async function main() {
             if (!good) {
                 failed.push(program.name);
                 console.log(`exit status ${result.status}\n${text}`);
+                said.push(...failures(text).map((failure) => `${program.name}: ${failure}`));
             }
         }
     };
     await Promise.all(Array.from({ length: lanes }, lane));
     rmSync(folder, { recursive: true, force: true });
     if (failed.length > 0) {
+        // Once more in short, where a reader of a long log looks first.
+        console.error(said.join("\n"));
         console.error(`failed: ${failed.join(", ")}`);
         process.exit(1);
     }

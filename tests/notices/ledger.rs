@@ -24,8 +24,7 @@ async fn ask(shop: &Shop, viewer: &Viewer, text: &str) -> (Value, Vec<&'static s
     };
     let request = Request {
         text: text.to_owned(),
-        operation_name: None,
-        variables: Map::new(),
+        ..Request::default()
     };
     let deadline = Instant::now() + Duration::from_secs(10);
     let answer = graphql::execute(&api, request, ledger::reader(viewer), true, deadline).await;

@@ -144,7 +144,7 @@ async fn a_client_of_npm_without_cursors_misses_nothing_whatever_ends_its_connec
             app: &app,
             written: Vec::new(),
         };
-        let mut client = Npm::start(&app.at(proxy.address.clone()), &jar, NEW_ORDERS);
+        let mut client = Npm::start(&app.at(proxy.address.clone()), &jar, NEW_ORDERS).await;
         client.connected().await;
         let mut received = begin(&mut client, &mut writer).await;
         for _ in 0..10 {
@@ -203,7 +203,7 @@ async fn two_tabs_of_a_session_miss_nothing_and_repeated_kills_do_not_go_back_fu
     };
     let mut tabs = Vec::new();
     for _ in 0..2 {
-        let mut tab = Npm::start(&app.at(proxy.address.clone()), &jar, NEW_ORDERS);
+        let mut tab = Npm::start(&app.at(proxy.address.clone()), &jar, NEW_ORDERS).await;
         tab.connected().await;
         let received = begin(&mut tab, &mut writer).await;
         tabs.push((tab, received));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use gom_test_support::eventually;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
@@ -27,26 +27,41 @@ const LIFETIME: &str = "2";
 
 /// `subscriptions-transport-ws` 0.9 with a browser's cookies.
 pub struct Npm {
-    _process: Child,
+    process: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Npm {
-    pub fn start(app: &TestApp, jar: &str, query: &str) -> Npm {
-        let input = json!({ "address": app.address, "cookies": jar, "query": query });
+    /// The client's program, which has loaded its packages: under load this takes seconds.
+    pub async fn load() -> Npm {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sockets/npm/legacy.js");
         let mut command = Command::new("node");
         command
             .arg(script)
-            .arg(input.to_string())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true);
         let mut process = command.spawn().unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        Npm {
-            _process: process,
-            lines,
-        }
+        let mut npm = Npm { process, lines };
+        assert_eq!(npm.next().await, json!({ "loaded": true }));
+        npm
+    }
+
+    /// Subscribes at a server.
+    pub async fn subscribe(&mut self, app: &TestApp, jar: &str, query: &str) {
+        let input = json!({ "address": app.address, "cookies": jar, "query": query });
+        let stdin = self.process.stdin.as_mut().unwrap();
+        stdin
+            .write_all(format!("{input}\n").as_bytes())
+            .await
+            .unwrap();
+    }
+
+    pub async fn start(app: &TestApp, jar: &str, query: &str) -> Npm {
+        let mut npm = Npm::load().await;
+        npm.subscribe(app, jar, query).await;
+        npm
     }
 
     pub async fn next(&mut self) -> Value {
@@ -130,7 +145,7 @@ async fn connections_of_a_session_outlive_ten_tokens_and_lose_nothing() {
         let second = place.serve(&[("auth.accounts.expiration", LIFETIME)]).await;
         let mut browser = seller(&app).await;
         let (jar, first) = (cookies(&browser), browser.jar["session-token"].clone());
-        let mut npm = Npm::start(&app, &jar, NEW_ORDERS);
+        let mut npm = Npm::start(&app, &jar, NEW_ORDERS).await;
         npm.connected().await;
         let mut wire = subscribe(&second, TRANSPORT_WS, &jar).await;
         let encoded: String = NEW_ORDERS
@@ -235,7 +250,7 @@ async fn a_renewed_token_with_changed_permissions_resumes_without_a_gap() {
     let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[("auth.accounts.expiration", LIFETIME)]).await;
     let jar = cookies(&seller(&app).await);
-    let mut npm = Npm::start(&app, &jar, NEW_ORDERS);
+    let mut npm = Npm::start(&app, &jar, NEW_ORDERS).await;
     npm.connected().await;
     begin!(&app, npm.order());
     let client = place.database.connect().await;
@@ -279,14 +294,16 @@ async fn without_a_renewed_token_operations_end_and_the_legacy_client_does_not_r
     let app = shops(
         &place,
         &[
-            ("auth.local.expiration", LIFETIME),
-            ("sockets.init_timeout", "1000"),
+            // Long enough for both to subscribe; nothing renews it.
+            ("auth.local.expiration", "8"),
+            ("sockets.init_timeout", "2500"),
         ],
     )
     .await;
+    let mut npm = Npm::load().await;
     let mut luz = customer(&app).await;
     let jar = cookies(&luz);
-    let mut npm = Npm::start(&app, &jar, NEW_ORDERS);
+    npm.subscribe(&app, &jar, NEW_ORDERS).await;
     npm.connected().await;
     let mut modern = subscribe(&app, TRANSPORT_WS, &jar).await;
     let error = npm.next().await;

@@ -198,8 +198,8 @@ impl Server {
     ) -> Answered {
         let request = Request {
             text,
-            operation_name: None,
             variables,
+            ..Request::default()
         };
         let deadline = Instant::now() + Duration::from_secs(30);
         let Answer { data, errors } =

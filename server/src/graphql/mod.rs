@@ -6,6 +6,7 @@ mod api;
 mod clock;
 mod context;
 mod execute;
+mod extensions;
 mod failure;
 mod live;
 mod offload;
@@ -18,6 +19,7 @@ mod write_rules;
 pub use answer::{Answer, Data, Fragment};
 pub use api::{Admission, Api, Engine, EngineOptions, SUBJECT};
 pub use execute::{execute, serve};
+pub use extensions::{CURSOR, Extensions, malformed};
 pub use failure::api_error;
 pub use live::{Next, Outlet, Running, Started, start};
 pub use offload::{Offload, is_large};
@@ -28,13 +30,14 @@ pub use write_rules::WriteRules;
 use serde_json::{Map, Value};
 
 /// One operation that is asked for.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Request {
     /// The document.
     pub text: String,
     /// Which of its operations; may be left out if there is only one.
     pub operation_name: Option<String>,
     pub variables: Map<String, Value>,
+    pub extensions: Extensions,
 }
 
 impl From<async_graphql::Request> for Request {
@@ -44,10 +47,14 @@ impl From<async_graphql::Request> for Request {
             // Variables are an object of JSON values by their type.
             _ => Map::new(),
         };
+        let extensions = request.extensions.0.into_iter();
+        let extensions =
+            extensions.filter_map(|(name, value)| Some((name, value.into_json().ok()?)));
         Request {
             text: request.query,
             operation_name: request.operation_name,
             variables,
+            extensions: Extensions::new(extensions),
         }
     }
 }

@@ -190,7 +190,7 @@ pub fn is_large(bytes: usize) -> bool {
 impl Request {
     /// Bytes that it takes in memory: of many small values many times those of their text.
     pub fn memory(&self) -> usize {
-        self.text.len() + memory_of(&self.variables)
+        self.text.len() + memory_of(&self.variables) + memory_of(self.extensions.entries())
     }
 
     /// Whether to read, coerce and plan it may take long. Looks no further than it has to.
@@ -372,8 +372,8 @@ mod tests {
             };
             Request {
                 text: text.to_owned(),
-                operation_name: None,
                 variables,
+                ..Request::default()
             }
         };
         assert!(!request("{ orders { uid } }", json!({})).is_large());
@@ -388,9 +388,8 @@ mod tests {
     fn a_request_is_worth_what_it_takes_in_memory() {
         let variables = |value: Value| Map::from_iter([("x".to_owned(), value)]);
         let request = |value| Request {
-            text: String::new(),
-            operation_name: None,
             variables: variables(value),
+            ..Request::default()
         };
         assert!(
             request(json!(vec![0; 20_000])).memory() > 1_000_000,

@@ -13,7 +13,7 @@ use futures::stream::once;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::graphql::Request;
+use crate::graphql::{Extensions, Request};
 
 /// What one request asks for.
 #[derive(Debug, PartialEq)]
@@ -103,11 +103,11 @@ pub fn of_query(query: &str) -> Result<Request, String> {
             "The parameter {name} must be a JSON object: {error}"
         )),
     };
-    object("extensions", parameters.extensions)?;
     Ok(Request {
         text: parameters.query,
         operation_name: parameters.operation_name,
         variables: object("variables", parameters.variables)?,
+        extensions: Extensions::new(object("extensions", parameters.extensions)?),
     })
 }
 
@@ -121,8 +121,7 @@ mod tests {
     fn request(text: &str) -> Request {
         Request {
             text: text.to_owned(),
-            operation_name: None,
-            variables: Map::new(),
+            ..Request::default()
         }
     }
 

@@ -51,6 +51,7 @@ impl Memory {
                 text,
                 operation_name,
                 variables,
+                ..
             } = &*self.request;
             let session = self.session.as_str().as_bytes();
             let name = operation_name.as_deref().unwrap_or_default().as_bytes();

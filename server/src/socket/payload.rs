@@ -6,7 +6,7 @@ use gom_engine::error::{ApiError, ErrorKind};
 use serde_json::{Map, Value};
 
 use super::machine::Start;
-use crate::graphql::Request;
+use crate::graphql::{CURSOR, Extensions, Request};
 
 /// The payload of `subscribe` and `start`. The outer error: it is no such payload; the inner one: the operation cannot be
 /// started with it. `bytes`: of the message.
@@ -44,11 +44,11 @@ pub fn start_of(
         text: text.clone(),
         operation_name,
         variables,
+        extensions: Extensions::new(extensions),
     });
-    let from = match extensions.get("cursor") {
-        None | Some(Value::Null) => None,
-        Some(Value::String(cursor)) => Some(cursor.clone()),
-        Some(_) => return Ok(Err(bad_cursor("a cursor is a text"))),
+    let from = match request.extensions.text(CURSOR) {
+        Ok(cursor) => cursor.map(str::to_owned),
+        Err(error) => return Ok(Err(error)),
     };
     Ok(Ok(Start {
         request,
@@ -59,13 +59,6 @@ pub fn start_of(
 
 /// Bytes of an operation's id as JSON, of which each message of the operation has a copy.
 pub const MAX_ID_BYTES: usize = 256;
-
-pub fn bad_cursor(reason: &str) -> ApiError {
-    ApiError::new(
-        ErrorKind::BadUserInput,
-        format!("extensions.cursor: {reason}"),
-    )
-}
 
 /// The bearer token in the payload of `connection_init` and, to renew it, of `ping`.
 pub fn bearer(payload: Option<&Value>) -> Option<String> {

@@ -47,8 +47,8 @@ impl InternalApi {
         };
         let request = Request {
             text: text.to_owned(),
-            operation_name: None,
             variables,
+            ..Request::default()
         };
         let deadline = Instant::now() + self.api.engine.limits_of(&Viewer::Service).deadline;
         let answer = graphql::execute(&self.api, request, Viewer::Service, false, deadline).await;

@@ -118,8 +118,8 @@ impl Shop {
     pub async fn ask(&self, viewer: &Viewer, text: &str, variables: Value) -> Response {
         let request = Request {
             text: text.to_owned(),
-            operation_name: None,
             variables: variables.as_object().cloned().unwrap_or_default(),
+            ..Request::default()
         };
         let deadline = Instant::now() + Duration::from_secs(10);
         let answer = graphql::execute(&self.api, request, viewer.clone(), false, deadline)

@@ -204,12 +204,15 @@ impl Serial<'_> {
         Ok(())
     }
 
-    fn find(&self, model: ModelId, unique: &Value) -> Option<Key> {
+    /// The row with a unique value. A value that is not shown to the viewer finds nothing.
+    fn find(&mut self, model: ModelId, unique: &Value) -> Option<Key> {
         let (name, value) = unique.as_object()?.iter().next()?;
         let field = self.world.model.model(model).field_named(name)?;
         let rows = &self.world.rows[model.0];
         let row = (0..rows.len()).find(|row| rows[*row][field.0] == *value)?;
-        Some(self.key(model, row))
+        let cells = rows[row].clone();
+        let shown = self.sight().cells(model, row, &cells, false);
+        (shown[field.0] == *value).then(|| self.key(model, row))
     }
 
     fn find_seen(&mut self, model: ModelId, unique: &Value) -> Step<Key> {

@@ -10,13 +10,12 @@ use futures::FutureExt;
 use gom_engine::error::ErrorKind;
 
 use super::{Operation, Socket};
-use crate::graphql::{self, Answer, Started};
+use crate::graphql::{self, Answer, CURSOR, Started, malformed};
 use crate::socket::close_code::CloseCode;
 use crate::socket::machine::{Id, Start};
 use crate::socket::memory::Memory;
 use crate::socket::outlet::ToSocket;
 use crate::socket::own_task::OwnTask;
-use crate::socket::payload::bad_cursor;
 
 impl Socket {
     pub(super) fn launch(
@@ -90,7 +89,10 @@ impl Socket {
                 Ok(from) => from,
                 Err(error) => {
                     return (
-                        Started::Answered(Answer::refused(vec![bad_cursor(&error.to_string())])),
+                        Started::Answered(Answer::refused(vec![malformed(
+                            CURSOR,
+                            &error.to_string(),
+                        )])),
                         None,
                     );
                 }
