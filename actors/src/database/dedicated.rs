@@ -13,7 +13,7 @@ use tokio_postgres::Row;
 
 use super::Database;
 use super::connector::Role;
-use super::error::Failure;
+use super::error::{DatabaseError, Failure};
 use super::link::Link;
 
 /// How much longer than its `statement_timeout` the server may take before it counts as gone.
@@ -92,33 +92,52 @@ impl DedicatedConnection {
         self.timed_rows(statement).await.0
     }
 
-    /// The same, and how long the connection was busy with it: what it waited for others before it does not count, nor what
+    /// The same for a statement whose functions and tables a database of an earlier version does not have: PostgreSQL's
+    /// report that they are missing, in place of rows.
+    pub async fn rows_unless_missing(
+        &self,
+        statement: &Statement,
+    ) -> Result<Result<Vec<Row>, Box<DatabaseError>>, StatementError> {
+        let (answer, _) = self.timed(statement).await?;
+        match answer {
+            Ok(rows) => Ok(Ok(rows)),
+            Err(Failure::Rejected(report) | Failure::Stale(report))
+                if report.kind().is_missing() =>
+            {
+                Ok(Err(report))
+            }
+            Err(failure) => Err(self.error(failure)),
+        }
+    }
+
+    /// As [`DedicatedConnection::rows`], and how long the connection was busy with it: what it waited for others before it does not count, nor what
     /// the thread did meanwhile, without which its answer might have been noticed earlier.
     pub async fn timed_rows(
         &self,
         statement: &Statement,
     ) -> (Result<Vec<Row>, StatementError>, Duration) {
-        let link = match self.link().await {
-            Ok(link) => link,
-            Err(error) => return (Err(error), Duration::ZERO),
-        };
+        match self.timed(statement).await {
+            Ok((answer, busy)) => (answer.map_err(|failure| self.error(failure)), busy),
+            Err(error) => (Err(error), Duration::ZERO),
+        }
+    }
+
+    async fn timed(
+        &self,
+        statement: &Statement,
+    ) -> Result<(Result<Vec<Row>, Failure>, Duration), StatementError> {
+        let link = self.link().await?;
         let now = || (Instant::now(), self.thread.so_far());
         let sent = now();
         let answer = self.ask(&link, statement).await;
         let (since, worked) = sent.max(self.answered.replace(now()));
-        (
-            answer,
-            since
-                .elapsed()
-                .saturating_sub(self.thread.so_far() - worked),
-        )
+        let busy = since
+            .elapsed()
+            .saturating_sub(self.thread.so_far() - worked);
+        Ok((answer, busy))
     }
 
-    async fn ask(
-        &self,
-        link: &Rc<Link>,
-        statement: &Statement,
-    ) -> Result<Vec<Row>, StatementError> {
+    async fn ask(&self, link: &Rc<Link>, statement: &Statement) -> Result<Vec<Row>, Failure> {
         let patience = self.limit + GRACE;
         let mut asking = pin!(link.rows(statement));
         let answer = loop {
@@ -132,21 +151,21 @@ impl DedicatedConnection {
                 }
             }
         };
-        let failure = match answer {
-            Ok(rows) => return Ok(rows),
-            Err(failure) => failure,
-        };
-        if matches!(failure, Failure::Lost(_)) {
+        if matches!(answer, Err(Failure::Lost(_))) {
             self.lose(link);
         }
-        Err(match failure {
+        answer
+    }
+
+    fn error(&self, failure: Failure) -> StatementError {
+        match failure {
             Failure::Rejected(report) | Failure::Stale(report) => {
                 StatementError::Rejected(report.to_string())
             }
             Failure::Fault(message) => StatementError::Rejected(message),
             Failure::Cancelled => StatementError::Slow(self.limit),
             other => StatementError::Unavailable(other.into_run_error().to_string()),
-        })
+        }
     }
 
     async fn link(&self) -> Result<Rc<Link>, StatementError> {

@@ -26,6 +26,13 @@ pub struct DatabaseError {
     pub constraint: Option<String>,
 }
 
+impl DatabaseError {
+    /// What its code says.
+    pub fn kind(&self) -> SqlErrorKind {
+        SqlErrorKind::of_state(&SqlState::from_code(&self.sqlstate))
+    }
+}
+
 impl From<&DbError> for DatabaseError {
     fn from(error: &DbError) -> Self {
         DatabaseError {
@@ -100,6 +107,10 @@ pub enum SqlErrorKind {
     UndefinedTable,
     /// The schema does not exist.
     UndefinedSchema,
+    /// The function does not exist, or not with these parameters.
+    UndefinedFunction,
+    /// The role may not use what the statement names.
+    NotPermitted,
     /// The statement is not well formed. One that was prepared before a column changed its type fails like this too.
     Malformed,
     /// A value does not fit. The message contains it.
@@ -138,6 +149,8 @@ impl SqlErrorKind {
             }
             SqlState::UNDEFINED_TABLE => SqlErrorKind::UndefinedTable,
             SqlState::INVALID_SCHEMA_NAME => SqlErrorKind::UndefinedSchema,
+            SqlState::UNDEFINED_FUNCTION => SqlErrorKind::UndefinedFunction,
+            SqlState::INSUFFICIENT_PRIVILEGE => SqlErrorKind::NotPermitted,
             SqlState::READ_ONLY_SQL_TRANSACTION => SqlErrorKind::ReadOnly,
             SqlState::LOCK_NOT_AVAILABLE => SqlErrorKind::LockTimeout,
             SqlState::QUERY_CANCELED => SqlErrorKind::Cancelled,
@@ -156,6 +169,17 @@ impl SqlErrorKind {
             Some("53" | "57") => SqlErrorKind::Exhausted,
             _ => SqlErrorKind::Other,
         }
+    }
+
+    /// Whether what the statement names does not exist, or not for this role: a database of an earlier version.
+    pub(super) fn is_missing(self) -> bool {
+        matches!(
+            self,
+            SqlErrorKind::UndefinedTable
+                | SqlErrorKind::UndefinedSchema
+                | SqlErrorKind::UndefinedFunction
+                | SqlErrorKind::NotPermitted
+        )
     }
 }
 
@@ -208,7 +232,10 @@ impl Failure {
             | SqlErrorKind::Restarting
             | SqlErrorKind::Disconnected
             | SqlErrorKind::Exhausted => Failure::Unready(report.to_string()),
-            SqlErrorKind::Malformed | SqlErrorKind::UndefinedTable => Failure::Stale(report),
+            SqlErrorKind::Malformed
+            | SqlErrorKind::UndefinedTable
+            | SqlErrorKind::UndefinedFunction
+            | SqlErrorKind::NotPermitted => Failure::Stale(report),
             SqlErrorKind::RolledBack
             | SqlErrorKind::UndefinedSchema
             | SqlErrorKind::BadValue
@@ -278,6 +305,8 @@ mod tests {
             ("26000", SqlErrorKind::StalePlan),
             ("42P01", SqlErrorKind::UndefinedTable),
             ("3F000", SqlErrorKind::UndefinedSchema),
+            ("42883", SqlErrorKind::UndefinedFunction),
+            ("42501", SqlErrorKind::NotPermitted),
             ("42804", SqlErrorKind::Malformed),
             ("22P02", SqlErrorKind::BadValue),
             ("25006", SqlErrorKind::ReadOnly),

@@ -178,19 +178,22 @@ impl Keeper {
         ];
         let resumed = self
             .connection
-            .rows(&statement(RESUME, params))
+            .rows_unless_missing(&statement(RESUME, params))
             .await
-            .and_then(|rows| resumed(&rows));
+            .and_then(|found| match found {
+                Ok(rows) => resumed(&rows).map(Ok),
+                Err(report) => Ok(Err(report)),
+            });
         let from = match resumed {
-            Ok((from, at)) => {
+            Ok(Ok((from, at))) => {
                 shared.registry().begun(id, at);
                 Ok(from)
             }
-            Err(StatementError::Rejected(cause)) if is_missing(&cause) => {
+            Ok(Err(report)) => {
                 shared.registry().remove(id);
                 if !self.logged.replace(true) {
                     tracing::warn!(
-                        cause,
+                        cause = %report,
                         "subscriptions of clients without cursors are not remembered: Gom's own tables are of an earlier version"
                     );
                 }
@@ -306,13 +309,6 @@ fn ids(rows: &[Row]) -> Result<Vec<RowId>, StatementError> {
                 .map_err(|error| unexpected(&error.to_string()))
         })
         .collect()
-}
-
-/// Whether the functions are not there, or not for this role: a database of an earlier version.
-fn is_missing(cause: &str) -> bool {
-    ["42883", "42P01", "42501", "3F000"]
-        .iter()
-        .any(|state| cause.contains(&format!("SQLSTATE {state}")))
 }
 
 fn unexpected(what: &str) -> StatementError {
