@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 
 use super::Failure;
 use super::password::{self, Asked};
-use super::place::{DatabaseArguments, Place};
+use super::place::{DatabaseArguments, Place, work_in};
 use gom_server::application::Application;
 use gom_server::identity::{Account, AccountTable, Hasher, NewAccount};
 use gom_server::policy;
@@ -129,11 +129,8 @@ pub(super) fn run(
         Work::Add(_) | Work::Passwd(_) => Some(password::ask(Asked::Twice)?),
         _ => None,
     };
-    actix::System::new().block_on(async {
-        let place = Place::open(application, &settings, patience).await?;
-        let result = carry_out(&place, &settings, work, password).await;
-        place.close().await;
-        result
+    work_in(application, &settings, patience, async |place| {
+        carry_out(place, &settings, work, password).await
     })?;
     if settings.auth.provider() == Provider::OAuth2 && std::io::stdout().is_terminal() {
         println!("Accounts are not in use: auth.provider is oauth2.");

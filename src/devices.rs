@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use gom_actors::push::{DeviceSummary, Devices};
 
 use super::Failure;
-use super::place::{DatabaseArguments, Place};
+use super::place::{Place, UserArguments, work_in};
 use gom_server::application::Application;
 use gom_server::identity::obtain_vapid_keys;
 use gom_server::push::devices_options;
@@ -22,24 +22,15 @@ pub(super) struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Show the devices of a user
-    List(Of),
+    List(UserArguments),
     /// Forget the devices of a user: nothing more is sent to them, until they are subscribed again
     Forget(Forgotten),
 }
 
 #[derive(Debug, Args)]
-struct Of {
-    #[command(flatten)]
-    database: DatabaseArguments,
-    /// Whose: the claim `sub` of their tokens, or what the application makes of the claims
-    #[arg(value_name = "SUBJECT")]
-    subject: String,
-}
-
-#[derive(Debug, Args)]
 struct Forgotten {
     #[command(flatten)]
-    of: Of,
+    of: UserArguments,
     /// Only this one, as `gom push devices list` shows it
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
@@ -57,13 +48,10 @@ pub(super) fn run(
             device: Some(device),
         }) => (of, Work::Forget(device)),
     };
-    let Of { database, subject } = of;
+    let UserArguments { database, subject } = of;
     let (settings, patience) = database.load(application, [])?;
-    actix::System::new().block_on(async {
-        let place = Place::open(application, &settings, patience).await?;
-        let result = carry_out(&place, &settings, &subject, work).await;
-        place.close().await;
-        result
+    work_in(application, &settings, patience, async |place| {
+        carry_out(place, &settings, &subject, work).await
     })
 }
 

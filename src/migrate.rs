@@ -7,7 +7,7 @@ use gom_engine::migrate::{LeftAlone, MigrationStep, Rename, in_comment, sql_text
 use tokio_postgres::Client;
 
 use super::Failure;
-use super::place::{DatabaseArguments, Place};
+use super::place::{DatabaseArguments, work_in};
 use gom_server::application::Application;
 use gom_server::datamodel::LoadedDatamodel;
 use gom_server::settings::Settings;
@@ -83,23 +83,20 @@ pub(super) fn run(
         .map_err(|error| Failure::because("", &error))?;
     datamodel.say_warnings();
     let renames: Vec<Rename> = datamodel.renames.iter().cloned().chain(renames).collect();
-    actix::System::new().block_on(async {
-        let place = Place::open(application, &settings, patience).await?;
-        let result = match place.database.lend().await {
-            Ok(mut client) => {
-                work(
-                    &mut client,
-                    &settings,
-                    &datamodel,
-                    (&renames, drop_unknown),
-                    task,
-                )
-                .await
-            }
-            Err(error) => Err(Failure::because("", &error)),
-        };
-        place.close().await;
-        result
+    work_in(application, &settings, patience, async |place| {
+        let mut client = place
+            .database
+            .lend()
+            .await
+            .map_err(|error| Failure::because("", &error))?;
+        work(
+            &mut client,
+            &settings,
+            &datamodel,
+            (&renames, drop_unknown),
+            task,
+        )
+        .await
     })
 }
 

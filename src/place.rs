@@ -46,6 +46,34 @@ impl DatabaseArguments {
     }
 }
 
+/// What commands take that work on one user of a database.
+#[derive(Debug, Args)]
+pub(super) struct UserArguments {
+    #[command(flatten)]
+    pub database: DatabaseArguments,
+    /// Whose: the claim `sub` of their tokens, or what the application makes of the claims
+    #[arg(value_name = "SUBJECT")]
+    pub subject: String,
+}
+
+/// Does work on the database that the settings name, and closes it. `patience` is as in [`Place::open`].
+///
+/// # Errors
+/// If the place cannot be opened, or the work fails.
+pub(super) fn work_in<T>(
+    application: &'static dyn Application,
+    settings: &Settings,
+    patience: Duration,
+    work: impl AsyncFnOnce(&Place) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    actix::System::new().block_on(async {
+        let place = Place::open(application, settings, patience).await?;
+        let result = work(&place).await;
+        place.close().await;
+        result
+    })
+}
+
 /// A database, and the private PostgreSQL that it is in, if this command started it.
 pub(super) struct Place {
     pub application: &'static dyn Application,

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::place::{DatabaseArguments, Place};
+use super::place::{DatabaseArguments, Place, work_in};
 use super::{Failure, columns, devices};
 use gom_server::application::Application;
 
@@ -127,14 +127,9 @@ pub(super) fn run(
 
 fn show(status: Status, application: &'static dyn Application) -> Result<(), Failure> {
     let (settings, patience) = status.database.load(application, [])?;
-    let report = actix::System::new().block_on(async {
-        let place = Place::open(application, &settings, patience).await?;
-        let report = match place.prepare_to_read(&settings).await {
-            Ok(()) => read(&place).await,
-            Err(error) => Err(error),
-        };
-        place.close().await;
-        report
+    let report = work_in(application, &settings, patience, async |place| {
+        place.prepare_to_read(&settings).await?;
+        read(place).await
     })?;
     if status.json {
         let text = serde_json::to_string_pretty(&report);

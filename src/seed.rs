@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio_postgres::Client;
 
 use super::Failure;
-use super::place::{DatabaseArguments, Place};
+use super::place::{DatabaseArguments, Place, work_in};
 use gom_server::application::Application;
 use gom_server::deployment::{Deployed, Deployment};
 use gom_server::logging;
@@ -39,18 +39,15 @@ pub(super) fn run(
         .database
         .load(application, [("database.deploy", deploy)])?;
     logging::start(&settings.log);
-    actix::System::new().block_on(async {
-        let place = Place::open(application, &settings, patience).await?;
-        let result = write(
-            &place,
+    work_in(application, &settings, patience, async |place| {
+        write(
+            place,
             &settings,
             application,
             arguments.scale,
             arguments.accounts,
         )
-        .await;
-        place.close().await;
-        result
+        .await
     })
 }
 

@@ -7,7 +7,7 @@ use gom_actors::sessions::{SessionSummary, Sessions};
 
 use super::Failure;
 use super::devices::devices;
-use super::place::{DatabaseArguments, Place};
+use super::place::{Place, UserArguments, work_in};
 use gom_server::application::Application;
 use gom_server::settings::Settings;
 
@@ -20,24 +20,15 @@ pub(super) struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Show the open sessions of a user
-    List(Of),
+    List(UserArguments),
     /// Close the sessions of a user, on every server at once, and forget the devices subscribed in them
     Close(Closing),
 }
 
 #[derive(Debug, Args)]
-struct Of {
-    #[command(flatten)]
-    database: DatabaseArguments,
-    /// Whose: the claim `sub` of their tokens, or what the application makes of the claims
-    #[arg(value_name = "SUBJECT")]
-    subject: String,
-}
-
-#[derive(Debug, Args)]
 struct Closing {
     #[command(flatten)]
-    of: Of,
+    of: UserArguments,
     /// Only this one, as `gom session list` shows it
     #[arg(long, value_name = "SESSION")]
     session: Option<String>,
@@ -55,13 +46,10 @@ pub(super) fn run(
             session: Some(handle),
         }) => (of, Work::Close(handle)),
     };
-    let Of { database, subject } = of;
+    let UserArguments { database, subject } = of;
     let (settings, patience) = database.load(application, [])?;
-    actix::System::new().block_on(async {
-        let place = Place::open(application, &settings, patience).await?;
-        let result = carry_out(&place, &settings, &subject, work).await;
-        place.close().await;
-        result
+    work_in(application, &settings, patience, async |place| {
+        carry_out(place, &settings, &subject, work).await
     })
 }
 
