@@ -24,7 +24,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::OsStringValueParser;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use gom_telemetry::causes::with_causes;
 
 use gom_server::application::Application;
@@ -181,9 +181,16 @@ fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     rows.iter().map(line).collect()
 }
 
+/// What the process was started with. Wrong usage, and a request for help, end the process.
+fn parse(application: &dyn Application) -> Cli {
+    let mut command = place::with_subject_forms(Cli::command(), application.token_kinds());
+    let matches = command.get_matches_mut();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
+}
+
 /// Runs the command that the process was started with, for an application.
 pub fn run(application: &'static dyn Application) -> ExitCode {
-    let cli = Cli::parse();
+    let cli = parse(application);
     if !matches!(cli.command, None | Some(Command::Serve(_))) {
         // A reader that has read enough, as in `gom config | head`, ends a command, quietly; never the server.
         sigpipe::reset();

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, Command};
 use gom_actors::database::{Database, DatabaseOptions, Lent};
 use gom_actors::migrations;
 use gom_embedded_postgres::{DATABASE, EmbeddedError, EmbeddedPostgres, USER};
@@ -14,6 +14,7 @@ use tokio_postgres::Config;
 
 use super::{Failure, SettingsArguments};
 use gom_server::application::Application;
+use gom_server::identity::TokenKind;
 use gom_server::settings::{Purpose, Settings};
 
 /// Between two attempts to connect, and between two lines that say so.
@@ -51,9 +52,29 @@ impl DatabaseArguments {
 pub(super) struct UserArguments {
     #[command(flatten)]
     pub database: DatabaseArguments,
-    /// Whose: the claim `sub` of their tokens, or what the application makes of the claims
-    #[arg(value_name = "SUBJECT")]
+    /// Whose: the claim `sub` of their tokens
+    #[arg(value_name = "SUBJECT", id = SUBJECT)]
     pub subject: String,
+}
+
+/// The id of the argument that names a user.
+const SUBJECT: &str = "user_subject";
+
+/// The command with the forms of an application's subjects in its help, and in that of the commands within it.
+pub(super) fn with_subject_forms(command: Command, kinds: &[TokenKind]) -> Command {
+    let forms = kinds
+        .iter()
+        .map(|kind| format!("; {} is {}", kind.holder, kind.subject_form));
+    let forms: String = forms.collect();
+    let command = command.mut_args(|argument| {
+        if argument.get_id() != SUBJECT {
+            return argument;
+        }
+        let help = argument.get_help().map(ToString::to_string);
+        let help = help.unwrap_or_default();
+        argument.help(help + &forms)
+    });
+    command.mut_subcommands(|within| with_subject_forms(within, kinds))
 }
 
 /// Does work on the database that the settings name, and closes it. `patience` is as in [`Place::open`].

@@ -329,6 +329,19 @@ fn a_row_rule_beyond_the_filter_depth_is_an_error_in_the_policy() {
 }
 
 #[test]
+fn help_shows_the_forms_of_the_applications_subjects() {
+    for command in ["session list", "session close", "push devices forget"] {
+        let arguments: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+        let output = gom(&folder(), &arguments, &[]);
+        let help = text(&output.stdout);
+        assert!(
+            help.contains("a customer's is customer:UID:SELLER"),
+            "{help}"
+        );
+    }
+}
+
+#[test]
 fn an_accounts_name_cannot_look_like_a_customers_subject() {
     let add = [
         "account",

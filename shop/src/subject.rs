@@ -15,6 +15,7 @@ pub const CUSTOMER_TOKEN: TokenKind = TokenKind {
     provider: PHONE,
     key_label: "gom customer access token v1",
     subject_prefix: CUSTOMER,
+    subject_form: "customer:UID:SELLER",
     holder: "a customer's",
     claims: &["eid", "seller", "business"],
     subject,

@@ -12,6 +12,8 @@ pub struct TokenKind {
     /// What the subjects of holders begin with. No other user has such a subject: the ids of an application's rows and the
     /// subjects of an identity provider are given independently, and may be equal.
     pub subject_prefix: &'static str,
+    /// What such a subject looks like, in help texts: `member:ID`.
+    pub subject_form: &'static str,
     /// Whose subjects these are, in messages: `a member's`.
     pub holder: &'static str,
     /// The claims that they have beside those of an account's token.
