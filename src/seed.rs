@@ -39,11 +39,16 @@ pub(super) fn run(
         .database
         .load(application, [("database.deploy", deploy)])?;
     logging::start(&settings.log);
+    let Some(data) = application.seed_data(&settings) else {
+        return Err(Failure::Other(
+            "this server's application has no demo".into(),
+        ));
+    };
     work_in(application, &settings, patience, async |place| {
         write(
             place,
             &settings,
-            application,
+            &*data,
             arguments.scale,
             arguments.accounts,
         )
@@ -54,16 +59,21 @@ pub(super) fn run(
 async fn write(
     place: &Place,
     settings: &Settings,
-    application: &'static dyn Application,
+    data: &dyn SeedData,
     scale: bool,
     accounts: bool,
 ) -> Result<(), Failure> {
+    let failed = |error: SeedError| Failure::because("", &*error);
     if settings.database.deploy() {
+        let datamodel = place
+            .application
+            .read_datamodel(settings)
+            .map_err(|error| Failure::because("", &error))?;
+        // A database that the rows do not fit stays as it is.
+        data.check(&datamodel.model).map_err(failed)?;
         let deployment = Deployment {
             database: place.database.clone(),
-            datamodel: application
-                .read_datamodel(settings)
-                .map_err(|error| Failure::because("", &error))?,
+            datamodel,
             schema: settings.database.schema.clone(),
             deployed: Deployed::default(),
             apply: true,
@@ -71,9 +81,9 @@ async fn write(
             demo: None,
             stop: Stop::never(),
         };
-        let failed =
+        let undeployed =
             |error| Failure::because("the database cannot be brought to the datamodel", &error);
-        if !deployment.try_now().await.map_err(failed)? {
+        if !deployment.try_now().await.map_err(undeployed)? {
             return Err(Failure::Other("the database does not answer".into()));
         }
     }
@@ -83,15 +93,9 @@ async fn write(
         .await
         .map_err(|error| Failure::because("", &error))?;
     let schema = settings.database.schema.as_str();
-    let Some(data) = application.seed_data(settings) else {
-        return Err(Failure::Other(
-            "this server's application has no demo".into(),
-        ));
-    };
     if scale {
-        return write_scale(&*data, &mut client, schema).await;
+        return write_scale(data, &mut client, schema).await;
     }
-    let failed = |error: SeedError| Failure::because("", &*error);
     let rows = data.write(&mut client, schema).await.map_err(failed)?;
     println!("The {} is there: {rows} rows.", data.name());
     if accounts {

@@ -10,6 +10,7 @@ use gom_server::identity::AccountTable;
 use gom_server::settings::{self, Inputs, Purpose};
 use gom_shop::seed::{self, DemoShop, SeedError};
 use gom_test_support::TestDatabase;
+use gom_test_support::process::{environment, run};
 
 const SCHEMA: &str = "default$default";
 const SHOP: &str = include_str!("../config/datamodel.prisma");
@@ -218,4 +219,21 @@ async fn seeding_a_database_without_tables_is_refused() {
         .unwrap_err();
     assert!(matches!(error, SeedError::NoTables { .. }), "{error}");
     assert!(error.to_string().contains("gom migrate apply"), "{error}");
+}
+
+#[tokio::test]
+async fn a_database_for_another_datamodel_is_not_migrated_before_seeding_is_refused() {
+    let database = TestDatabase::create().await;
+    let folder = tempfile::tempdir().unwrap();
+    let datamodel = folder.path().join("club.prisma");
+    std::fs::write(&datamodel, "type Member { id: ID! @id }").unwrap();
+    let arguments = ["seed", "--deploy", "--datamodel"];
+    let arguments = [&arguments[..], &[datamodel.to_str().unwrap()]].concat();
+    let output = run(&environment(&database.url()), &arguments);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(errors.contains("which has no table User"), "{errors}");
+    let made = "SELECT count(*) FROM pg_namespace WHERE nspname IN ('gom', $1)";
+    let made = database.connect().await.query_one(made, &[&SCHEMA]).await;
+    assert_eq!(made.unwrap().get::<_, i64>(0), 0);
 }

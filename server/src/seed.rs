@@ -4,6 +4,7 @@
 use std::error::Error;
 
 use futures::future::BoxFuture;
+use gom_engine::datamodel::DataModel;
 use tokio_postgres::Client;
 
 /// Why rows were not written.
@@ -16,6 +17,12 @@ pub type Progress<'a> = &'a mut (dyn FnMut(&'static str, u64) + Send);
 pub trait SeedData: Send + Sync {
     /// What the demo is called in messages.
     fn name(&self) -> &'static str;
+
+    /// Whether the rows belong to this datamodel. Called before a database is migrated for them.
+    ///
+    /// # Errors
+    /// If they do not; what is missing.
+    fn check(&self, model: &DataModel) -> Result<(), SeedError>;
 
     /// Writes the demo into tables without any row, and accounts for its users where there are none.
     fn open<'a>(

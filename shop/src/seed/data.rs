@@ -2,14 +2,19 @@
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use gom_engine::datamodel::DataModel;
 use gom_server::seed::{Progress, SeedData, SeedError};
 use tokio_postgres::Client;
 
-use super::{DEMO_PASSWORD, DemoShop, demo, demo_logins, scale, scale_rows};
+use super::{DEMO_PASSWORD, DemoShop, check_datamodel, demo, demo_logins, scale, scale_rows};
 
 impl SeedData for DemoShop {
     fn name(&self) -> &'static str {
         "demo shop"
+    }
+
+    fn check(&self, model: &DataModel) -> Result<(), SeedError> {
+        Ok(check_datamodel(model)?)
     }
 
     fn open<'a>(

@@ -5,6 +5,7 @@ mod accounts;
 mod data;
 mod scale;
 
+use gom_engine::datamodel::{DataModel, RelationStorage};
 use tokio_postgres::Client;
 
 pub use accounts::{DEMO_PASSWORD, DemoShop, demo_logins};
@@ -22,12 +23,40 @@ pub enum SeedError {
          yours through the API, with a token of `gom token`"
     )]
     NoTables { schema: String, missing: String },
+    #[error(
+        "the demo shop and the benchmark's rows are of Gom's own datamodel, and the settings name another \
+         (datamodel.file), which has no table {missing}: the database was left as it is. Write rows of yours through the \
+         API, with a token of `gom token`"
+    )]
+    AnotherDatamodel { missing: &'static str },
     #[error("the database refused: {0}")]
     Database(#[from] tokio_postgres::Error),
     #[error("the accounts of the demo shop cannot be written: {0}")]
     Account(#[from] AccountError),
     #[error("the accounts of the demo shop cannot be written: {0}")]
     Password(#[from] PasswordError),
+}
+
+/// Whether a datamodel has the tables of the demo shop and of the benchmark's rows.
+///
+/// # Errors
+/// If it lacks one.
+pub fn check_datamodel(model: &DataModel) -> Result<(), SeedError> {
+    let tables_of_relations =
+        model
+            .relations
+            .iter()
+            .filter_map(|relation| match &relation.storage {
+                RelationStorage::Table { table, .. } => Some(table),
+                RelationStorage::Inline { .. } => None,
+            });
+    let tables = model.models.iter().map(|model| &model.table);
+    let tables: Vec<&String> = tables.chain(tables_of_relations).collect();
+    let missing = |name: &&str| !tables.iter().any(|table| table == name);
+    match scale::TABLES.into_iter().find(missing) {
+        None => Ok(()),
+        Some(missing) => Err(SeedError::AnotherDatamodel { missing }),
+    }
 }
 
 /// Writes the demo shop, all of it or nothing. Rows that are there stay as they are. Gives the number of
