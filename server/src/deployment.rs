@@ -280,8 +280,7 @@ impl Deployment {
             physical
                 .set_links_with_required_id(links_with_required_id(&self.datamodel.model, &found));
             physical.set_log(migrations::has_change_log(client).await?);
-            physical
-                .set_own_values(migrations::has_own_values(client, &self.datamodel.model).await?);
+            physical.set_system_tables(&migrations::system_tables(client).await?);
         }
         if let Some(demo) = &self.demo
             && let Err(error) = demo.open(client, &self.schema).await

@@ -5,7 +5,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use gom_actors::secret::SecretText;
 use gom_engine::error::ErrorKind;
 use gom_engine::plan::{Param, Statement};
-use gom_engine::sql::LinkAt;
+use gom_engine::sql::{LinkAt, quoted};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -201,7 +201,12 @@ impl Customers {
             return Err(LookUpError::Unavailable);
         }
         // A database that was never brought to a datamodel has no logins.
-        if !api.engine.planner.physical().has_own_values() {
+        if !api
+            .engine
+            .planner
+            .physical()
+            .has_system_table(&quoted(TABLE))
+        {
             return Ok(None);
         }
         let params = [&self.schema, code]

@@ -70,3 +70,16 @@ async fn each_owner_reads_its_own_value_of_nodes_whatever_type_their_ids_have() 
         );
     }
 }
+
+#[actix::test]
+async fn there_are_no_own_values_in_a_database_without_the_policys_table() {
+    let tables = r#"
+        create table "Seller" ("id" uuid primary key, "subject" text not null unique);
+        create table "Thing" ("id" uuid primary key, "code" text not null, "seller" uuid references "Seller");
+        create table "Ticket" ("id" int primary key, "code" text not null, "thing" uuid references "Thing");
+        insert into "Thing" ("id", "code") values ('33333333-cccc-4ccc-8ccc-333333333333', 'column')"#;
+    let shop = Shop::open_as_it_is(DATAMODEL, POLICY, tables).await;
+    let viewer = holder("me", vec!["role:seller".into(), "do:it".into()]);
+    let expected = json!({ "things": [{ "code": null }] });
+    assert_eq!(shop.read(&viewer, "{ things { code } }").await, expected);
+}

@@ -7,6 +7,7 @@ mod error;
 mod examine;
 mod system;
 
+use std::collections::HashSet;
 use std::time::SystemTime;
 
 use gom_engine::datamodel::DataModel;
@@ -173,18 +174,10 @@ pub async fn has_change_log<C: GenericClient>(client: &C) -> Result<bool, Migrat
     system::has_table(client, "gom.change").await
 }
 
-/// Whether the database has the tables of Gom's own that follow the datamodel's, where values are that each owner has of a
-/// node. One that was never brought to a datamodel, or only by an earlier version, has none.
-pub async fn has_own_values<C: GenericClient>(
-    client: &C,
-    model: &DataModel,
-) -> Result<bool, MigrateError> {
-    for followed in &model.followed {
-        if !system::has_table(client, &format!("gom.{}", followed.table)).await? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+/// The names of Gom's own tables that the database has. One that was never brought to a datamodel has none, and one that an
+/// earlier version has served lacks the later ones.
+pub async fn system_tables<C: GenericClient>(client: &C) -> Result<HashSet<String>, MigrateError> {
+    system::tables(client).await
 }
 
 /// The version of Gom's own tables that this program brings.

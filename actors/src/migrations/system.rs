@@ -1,5 +1,7 @@
 //! Gom's own tables: numbered SQL files, embedded in the program, in the schema `gom`.
 
+use std::collections::HashSet;
+
 use refinery::Runner;
 use tokio_postgres::{Client, GenericClient};
 
@@ -77,6 +79,13 @@ pub(super) async fn applied_version<C: GenericClient>(
         )
         .await?;
     Ok(row.get(0))
+}
+
+/// The names of the tables in the schema `gom`.
+pub(super) async fn tables<C: GenericClient>(client: &C) -> Result<HashSet<String>, MigrateError> {
+    let names = "SELECT tablename::text FROM pg_catalog.pg_tables WHERE schemaname = 'gom'";
+    let rows = client.query(names, &[]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 /// Whether there is such a table, `schema.table`.

@@ -189,7 +189,7 @@ impl Planner {
         let Some(own) = access.view(model, field).and_then(|view| view.own.as_ref()) else {
             return Ok(None);
         };
-        if !self.physical().has_own_values() {
+        if !self.physical().has_system_table(&own.table) {
             return Ok(None);
         }
         let row = self.row_to_write(model, given, access)?;

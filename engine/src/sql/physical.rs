@@ -30,8 +30,8 @@ pub struct Physical {
     links_with_required_id: OnceLock<HashSet<RelationId>>,
     /// Whether there is a change log. Set from the catalog.
     has_log: OnceLock<bool>,
-    /// Whether Gom's own tables of per-owner values exist. Set from the catalog.
-    has_own_values: OnceLock<bool>,
+    /// The names of Gom's own tables that exist, quoted. Set from the catalog.
+    system_tables: OnceLock<HashSet<String>>,
 }
 
 /// What the datamodel does not state about the database.
@@ -151,7 +151,7 @@ impl Physical {
             logged,
             links_with_required_id,
             has_log,
-            has_own_values: OnceLock::new(),
+            system_tables: OnceLock::new(),
             model,
         }
     }
@@ -174,16 +174,20 @@ impl Physical {
         self.has_log.get().copied().unwrap_or(true)
     }
 
-    /// Sets, from the catalog, whether Gom's own tables of per-owner values exist. Later calls have
-    /// no effect.
-    pub fn set_own_values(&self, has_own_values: bool) {
+    /// Sets, from the catalog, the names of Gom's own tables that exist, among them those of
+    /// per-owner values. Later calls have no effect.
+    pub fn set_system_tables(&self, names: &HashSet<String>) {
         // A second call has read the same catalog.
-        let _ = self.has_own_values.set(has_own_values);
+        let names = names.iter().map(|name| quoted(name)).collect();
+        let _ = self.system_tables.set(names);
     }
 
-    /// Whether they exist; true until [`Physical::set_own_values`] is called.
-    pub fn has_own_values(&self) -> bool {
-        self.has_own_values.get().copied().unwrap_or(true)
+    /// Whether a table of Gom's own exists, by its quoted name; true until
+    /// [`Physical::set_system_tables`] is called.
+    pub fn has_system_table(&self, name: &str) -> bool {
+        self.system_tables
+            .get()
+            .is_none_or(|names| names.contains(name))
     }
 
     /// `"schema"."table"`

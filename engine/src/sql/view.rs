@@ -104,7 +104,7 @@ impl Sql {
                 }
             }
             // A database to which no datamodel was deployed has no such tables.
-            Some(_) if !physical.has_own_values() => self.push("null::text"),
+            Some(own) if !physical.has_system_table(&own.table) => self.push("null::text"),
             Some(own) => {
                 let kept = self.alias();
                 self.push("(select ")

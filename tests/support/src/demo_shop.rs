@@ -38,16 +38,43 @@ pub struct Response {
     pub errors: Vec<ApiError>,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Deploys {
+    Nothing,
+    Datamodel,
+    WithDemo,
+}
+
 impl Shop {
     pub async fn open() -> Shop {
         let test_database = TestDatabase::create().await;
         let settings = settings(&test_database.url());
-        Shop::serve(test_database, settings, true).await
+        Shop::serve(test_database, settings, Deploys::WithDemo).await
     }
 
     /// Serves another datamodel and policy, without rows.
     pub async fn open_other(datamodel: &str, policy: &str) -> Shop {
         let test_database = TestDatabase::create().await;
+        Shop::serve_other(test_database, datamodel, policy, Deploys::Datamodel).await
+    }
+
+    /// Serves another datamodel and policy on tables that these statements make, in a database without Gom's own.
+    pub async fn open_as_it_is(datamodel: &str, policy: &str, tables: &str) -> Shop {
+        let test_database = TestDatabase::create().await;
+        let schema = settings(&test_database.url()).database.schema;
+        let in_schema =
+            format!("create schema \"{schema}\"; set search_path = \"{schema}\"; {tables}");
+        let client = test_database.connect().await;
+        client.batch_execute(&in_schema).await.unwrap();
+        Shop::serve_other(test_database, datamodel, policy, Deploys::Nothing).await
+    }
+
+    async fn serve_other(
+        test_database: TestDatabase,
+        datamodel: &str,
+        policy: &str,
+        deploys: Deploys,
+    ) -> Shop {
         let file = |text: &str| {
             let mut file = tempfile::NamedTempFile::new().unwrap();
             file.write_all(text.as_bytes()).unwrap();
@@ -61,10 +88,11 @@ impl Shop {
                 ("policy.file", policy.path().to_str().unwrap()),
             ],
         );
-        Shop::serve(test_database, settings, false).await
+        Shop::serve(test_database, settings, deploys).await
     }
 
-    async fn serve(test_database: TestDatabase, settings: Settings, demo: bool) -> Shop {
+    async fn serve(test_database: TestDatabase, settings: Settings, deploys: Deploys) -> Shop {
+        let demo = deploys == Deploys::WithDemo;
         let application: &dyn Application = &gom_shop::Shop;
         let read = application.read_datamodel(&settings).unwrap();
         let engine = Engine::new(read.model.clone(), &EngineOptions::of(&settings)).unwrap();
@@ -80,7 +108,7 @@ impl Shop {
             datamodel: read,
             schema: settings.database.schema.clone(),
             deployed: Deployed::default(),
-            apply: true,
+            apply: deploys != Deploys::Nothing,
             physical: Some(engine.planner.shared_physical()),
             demo: demo.then(|| application.seed_data(&settings)).flatten(),
             stop: Stop::never(),
