@@ -3,21 +3,9 @@
 use std::collections::BTreeSet;
 
 use gom_engine::datamodel::FieldId;
+use gom_test_support::dice::Dice;
 
 use super::*;
-
-/// Numbers that look random and are the same each time.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap() % bound
-    }
-}
 
 fn watched(dice: &mut Dice) -> Watched {
     let field = FieldId(dice.below(2));
@@ -38,7 +26,7 @@ fn watched(dice: &mut Dice) -> Watched {
 
 #[test]
 fn the_index_finds_exactly_whom_a_look_at_everybody_finds() {
-    let mut dice = Dice(1);
+    let mut dice = Dice::new(1);
     let mut groups = Groups::default();
     let mut everybody: HashMap<Member, Arc<[Watched]>> = HashMap::new();
     for step in 0..4_000 {
