@@ -57,16 +57,16 @@ fn the_shops_own_datamodel_is_accepted() {
             "Publication"
         ]
     );
-    let customers = shop
+    let linked = shop
         .relations
         .iter()
         .find(|r| r.name == "CustomerOf")
         .unwrap();
-    assert_eq!(customers.storage, table("_CustomerOf"));
-    assert_eq!(shop.model(customers.a.model).name, "Bp");
+    assert_eq!(linked.storage, table("_CustomerOf"));
+    assert_eq!(shop.model(linked.a.model).name, "Bp");
     assert!(
-        customers.b.cascade && !customers.a.cascade,
-        "deleting a seller deletes the customers"
+        linked.b.cascade && !linked.a.cascade,
+        "only deleting the node at B deletes what is linked to it"
     );
     let order = shop
         .relations

@@ -109,13 +109,13 @@ mod tests {
 
     #[test]
     fn what_was_renamed_twice_goes_to_its_last_name() {
-        let text = "# 2026-11\nOrder.stage=state\nOrder=Purchase # a comment\n\nPurchase.state=status\nPurchase=Deal\nBp=Customer\n";
+        let text = "# 2026-11\nOrder.stage=state\nOrder=Purchase # a comment\n\nPurchase.state=status\nPurchase=Deal\nItem=Line\n";
         assert_eq!(
             read(text),
             [
                 "Order=Deal",
                 "Purchase=Deal",
-                "Bp=Customer",
+                "Item=Line",
                 "Deal.stage=status",
                 "Deal.state=status"
             ]

@@ -28,9 +28,9 @@ fn statements(text: &str, found: &DatabaseLayout) -> Vec<String> {
 #[test]
 fn a_datamodel_becomes_prismas_tables_and_our_indexes() {
     let text = r#"enum Stage { OPEN }
-           type Order { id: ID! @id stage: Stage! price: Float number: Int @unique to: Bp! tags: [String!]!
-             made: DateTime @createdAt seen: [Bp!]! @relation(name: "Seen") }
-           type Bp { uid: UUID! @id json: Json }"#;
+           type Order { id: ID! @id stage: Stage! price: Float number: Int @unique to: Box! tags: [String!]!
+             made: DateTime @createdAt seen: [Box!]! @relation(name: "Seen") }
+           type Box { uid: UUID! @id json: Json }"#;
     let found = DatabaseLayout {
         exists: false,
         ..DatabaseLayout::empty("s")
@@ -40,12 +40,12 @@ fn a_datamodel_becomes_prismas_tables_and_our_indexes() {
         [
             r#"CREATE SCHEMA IF NOT EXISTS "s""#,
             r#"CREATE TABLE "s"."Order" (   "id" character varying(25) NOT NULL,   "stage" text NOT NULL,   "price" numeric(65,30),   "number" integer,   "to" uuid,   "made" timestamp(3) without time zone,   PRIMARY KEY ("id") )"#,
-            r#"CREATE TABLE "s"."Bp" (   "uid" uuid NOT NULL,   "json" text,   PRIMARY KEY ("uid") )"#,
+            r#"CREATE TABLE "s"."Box" (   "uid" uuid NOT NULL,   "json" text,   PRIMARY KEY ("uid") )"#,
             r#"CREATE TABLE "s"."Order_tags" (   "nodeId" character varying(25) NOT NULL,   "position" integer NOT NULL,   "value" text NOT NULL,   PRIMARY KEY ("nodeId", "position") )"#,
             r#"CREATE TABLE "s"."_Seen" (   "A" uuid NOT NULL,   "B" character varying(25) NOT NULL )"#,
-            r#"ALTER TABLE "s"."Order" ADD CONSTRAINT "Order_to_fkey" FOREIGN KEY ("to") REFERENCES "s"."Bp" ("uid") ON DELETE SET NULL"#,
+            r#"ALTER TABLE "s"."Order" ADD CONSTRAINT "Order_to_fkey" FOREIGN KEY ("to") REFERENCES "s"."Box" ("uid") ON DELETE SET NULL"#,
             r#"ALTER TABLE "s"."Order_tags" ADD CONSTRAINT "Order_tags_nodeId_fkey" FOREIGN KEY ("nodeId") REFERENCES "s"."Order" ("id") ON DELETE CASCADE"#,
-            r#"ALTER TABLE "s"."_Seen" ADD CONSTRAINT "_Seen_A_fkey" FOREIGN KEY ("A") REFERENCES "s"."Bp" ("uid") ON DELETE CASCADE"#,
+            r#"ALTER TABLE "s"."_Seen" ADD CONSTRAINT "_Seen_A_fkey" FOREIGN KEY ("A") REFERENCES "s"."Box" ("uid") ON DELETE CASCADE"#,
             r#"ALTER TABLE "s"."_Seen" ADD CONSTRAINT "_Seen_B_fkey" FOREIGN KEY ("B") REFERENCES "s"."Order" ("id") ON DELETE CASCADE"#,
             r#"CREATE UNIQUE INDEX "s.Order.number._UNIQUE" ON "s"."Order" ("number")"#,
             r#"CREATE INDEX "gom_Order_to_made" ON "s"."Order" ("to", "made" DESC, "id")"#,
@@ -62,10 +62,10 @@ fn every_link_of_the_shop_is_indexed_once() {
         include_str!("../../../config/datamodel.prisma"),
     )
     .unwrap();
-    let promotion = shop.model_named("Promotion").unwrap();
-    let field = |name| shop.model(promotion).field_named(name).unwrap();
+    let listed = shop.model_named("Promotion").unwrap();
+    let field = |name| shop.model(listed).field_named(name).unwrap();
     shop.lists = vec![OrderedList {
-        model: promotion,
+        model: listed,
         link: field("assignedTo"),
         order: field("end"),
     }];
@@ -89,9 +89,9 @@ fn every_link_of_the_shop_is_indexed_once() {
             );
         }
     }
-    let promotions = shop.table("Promotion").unwrap();
+    let listed = shop.table("Promotion").unwrap();
     assert!(
-        promotions
+        listed
             .indexes
             .iter()
             .any(|i| i.column_names().eq(["assignedTo", "end", "uid"]))

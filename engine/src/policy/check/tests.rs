@@ -27,7 +27,7 @@ fn map<T>(entries: impl IntoIterator<Item = (&'static str, T)>) -> IndexMap<Stri
 
 #[test]
 fn every_problem_is_reported_with_its_place() {
-    let seller = RoleSource {
+    let editor = RoleSource {
         permissions: vec!["read".into()],
         rows: map([
             ("Order", "{ owner: { nome: $sub } }".into()),
@@ -56,7 +56,7 @@ fn every_problem_is_reported_with_its_place() {
             ..Default::default()
         },
         generated: map([("User", 10), ("User.name", 3), ("User.age", 10)]),
-        roles: map([("seller", seller)]),
+        roles: map([("editor", editor)]),
     });
     let places: Vec<&str> = found
         .iter()
@@ -75,11 +75,11 @@ fn every_problem_is_reported_with_its_place() {
             "generated.\"User\"",
             "generated.\"User.name\"",
             "generated.\"User.age\"",
-            "roles.seller.permissions",
-            "roles.seller.fields.User",
-            "roles.seller.rows.Order",
-            "roles.seller.rows.Ordre",
-            "roles.seller.writes.User",
+            "roles.editor.permissions",
+            "roles.editor.fields.User",
+            "roles.editor.rows.Order",
+            "roles.editor.rows.Ordre",
+            "roles.editor.writes.User",
         ],
         "{found:#?}"
     );
