@@ -1,4 +1,5 @@
-//! An application of the server: a club, with its own datamodel, a rule for its users' writes, and an endpoint.
+//! An application of the server: a club, with its own datamodel, a rule for its users' writes, and two endpoints: one for
+//! everybody, and one for those who are logged in.
 //!
 //! `cargo run --example custom_application` serves it: every command of `gom` works as with any other application, on the
 //! club's datamodel. `docs/adr/0040-an-application-is-registered.md` says why an application is registered in this way.
@@ -17,8 +18,10 @@ use gom_engine::schema::{InputMeaning, OutputMeaning, Schema};
 use gom_server::application::Application;
 use gom_server::datamodel::BuiltIn;
 use gom_server::graphql::{self, Engine, Request, WriteRules};
-use gom_server::http::openapi::{Answer, Operation, Tag};
-use gom_server::http::{Endpoint, RestError, State};
+use gom_server::http::openapi::{Answer, Caller, Operation, Tag};
+use gom_server::http::{
+    Authenticated, Endpoint, Fields, JsonBody, MAX_JSON_BODY_BYTES, RestError, State,
+};
 use gom_server::identity::Viewer;
 use gom_server::settings::Settings;
 use serde_json::json;
@@ -83,7 +86,12 @@ impl Application for Club {
                 None => Err(RestError::new(StatusCode::NOT_FOUND, "There is no club")),
             }
         };
-        vec![Endpoint::at("/club/size").get(handler, describe())]
+        vec![
+            Endpoint::at("/club/size").get(handler, describe()),
+            Endpoint::at("/club/guests")
+                .post(let_in, describe_let_in())
+                .kept_from_caches(),
+        ]
     }
 }
 
@@ -155,12 +163,52 @@ async fn size(state: &State) -> Result<HttpResponse, RestError> {
     Ok(HttpResponse::Ok().json(json!({ "members": connection["aggregate"]["count"] })))
 }
 
+/// For `/openapi.json`.
+fn describe_let_in() -> Operation {
+    let body = json!({ "type": "object", "properties": { "name": { "type": "string" } } });
+    Operation::new(Tag::Server, "letIn", "Makes a guest a member")
+        .by(&[Caller::SessionWithCsrf, Caller::Bearer])
+        .body("The guest.", body)
+        .answer(Answer::new(201, "The guest is a member."))
+        .small_body_errors(MAX_JSON_BODY_BYTES)
+        .answer(Answer::error(403, &["jwt_error"], "Nobody is logged in."))
+}
+
+/// The extractors refuse who is not logged in, pages of other sites, and bodies that are too large or no JSON; the API refuses
+/// whom the policy does not permit to create members.
+async fn let_in(
+    Authenticated(viewer): Authenticated,
+    JsonBody(body): JsonBody,
+    state: Data<State>,
+) -> Result<HttpResponse, RestError> {
+    let mut fields = Fields::of(body);
+    let name = fields.text("name", 100);
+    fields.check()?;
+    let request = Request {
+        text: "mutation ($name: String!) { createMember(data: { name: $name }) { id } }".to_owned(),
+        variables: [("name".to_owned(), name.into())].into_iter().collect(),
+        ..Request::default()
+    };
+    let (_, limits) = state.limits_of(&viewer);
+    let deadline = Instant::now() + limits.deadline;
+    match graphql::execute(&state.api, request, viewer, false, deadline).await {
+        Some(answer) if answer.errors.is_empty() => Ok(HttpResponse::Created().finish()),
+        Some(answer) => {
+            let errors = answer.errors.into_iter().map(|error| error.message);
+            Err(RestError::invalid(errors.collect()))
+        }
+        None => Err(RestError::internal()),
+    }
+}
+
 fn main() -> ExitCode {
     gom::run(&Club)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use gom_server::server::Server;
     use gom_server::settings::{Inputs, Purpose, load};
     use gom_test_support::{TestDatabase, eventually};
@@ -192,6 +240,10 @@ mod tests {
             .settings;
         let server = Server::build(settings, &Club).await.unwrap();
         let address = format!("http://{}", server.addresses()[0]);
+        let token = server
+            .tokens()
+            .sign(SystemTime::now(), Duration::from_secs(600))
+            .unwrap();
         actix_web::rt::spawn(server.run_until_stopped());
         let client = reqwest::Client::new();
         eventually("the club is counted", async || {
@@ -200,6 +252,26 @@ mod tests {
             text == r#"{"members":0}"#
         })
         .await;
+        let let_in = async |token: Option<&str>, body: String| {
+            let request = client
+                .post(format!("{address}/club/guests"))
+                .header("Content-Type", "application/json")
+                .body(body);
+            let request = match token {
+                Some(token) => request.bearer_auth(token),
+                None => request,
+            };
+            request.send().await.unwrap().status().as_u16()
+        };
+        let ana = json!({ "name": "Ana" }).to_string();
+        assert_eq!(let_in(None, ana.clone()).await, 403);
+        assert_eq!(let_in(Some("none"), ana.clone()).await, 401);
+        let long = json!({ "name": "x".repeat(MAX_JSON_BODY_BYTES) }).to_string();
+        assert_eq!(let_in(Some(&token), long).await, 413);
+        assert_eq!(let_in(Some(&token), "{}".to_owned()).await, 400);
+        assert_eq!(let_in(Some(&token), ana).await, 201);
+        let size = client.get(format!("{address}/club/size")).send().await;
+        assert_eq!(size.unwrap().text().await.unwrap(), r#"{"members":1}"#);
         let described = client.get(format!("{address}/openapi.json")).send().await;
         assert!(
             described

@@ -1,6 +1,10 @@
 //! What an application adds, and a server without one.
 
+use actix_web::HttpResponse;
 use gom_server::application::{Application, NoApplication};
+use gom_server::graphql::Engine;
+use gom_server::http::Endpoint;
+use gom_server::http::openapi::{Operation, Tag};
 use gom_server::server::Server;
 use gom_server::settings::{Inputs, Purpose, load};
 use gom_shop::Shop;
@@ -92,4 +96,46 @@ async fn without_an_application_a_datamodel_has_to_be_named() {
         Err(error) => error.to_string(),
     };
     assert!(error.contains("--datamodel (datamodel.file)"), "{error}");
+}
+
+/// An application whose endpoint is at a path of the server's.
+struct Clashing;
+
+impl Application for Clashing {
+    fn endpoints(&self, _: &Engine) -> Vec<Endpoint> {
+        let described = Operation::new(Tag::Server, "health", "Whether the club is open");
+        vec![
+            Endpoint::at("/club")
+                .also_at("/healthz")
+                .get(async || HttpResponse::Ok(), described),
+        ]
+    }
+}
+
+#[actix_web::test]
+async fn a_server_whose_application_has_a_path_of_the_servers_does_not_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let datamodel = folder.path().join("club.prisma");
+    std::fs::write(&datamodel, "type Member { id: ID! @id }").unwrap();
+    let arguments = [
+        ("server.port", "0"),
+        ("database.url", "postgres://nobody@127.0.0.1:1/none"),
+        ("datamodel.file", datamodel.to_str().unwrap()),
+        ("service.secret", "the test's service secret, long enough"),
+    ];
+    let inputs = Inputs {
+        purpose: Purpose::Serve,
+        keys: &[],
+        variables: [].into(),
+        directory: None,
+        arguments: arguments
+            .map(|(key, value)| (key, "the test", value.to_owned()))
+            .to_vec(),
+    };
+    let settings = load(&inputs).unwrap().settings;
+    let error = match Server::build(settings, &Clashing).await {
+        Ok(_) => panic!("two endpoints are at one path"),
+        Err(error) => error.to_string(),
+    };
+    assert!(error.contains("/healthz is served there"), "{error}");
 }

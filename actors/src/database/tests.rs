@@ -150,3 +150,23 @@ async fn a_supervisor_that_panics_is_rebuilt_and_nobody_else_notices() {
         }
     );
 }
+
+#[actix::test]
+async fn a_statement_whose_tables_or_functions_are_missing_is_reported_apart_from_other_refusals() {
+    let test = TestDatabase::create().await;
+    let database = Database::start(DatabaseOptions::new(test.config())).unwrap();
+    let connection = DedicatedConnection::new(&database, None);
+    for missing in ["select no_function()", "select from no_table"] {
+        let found = connection.rows_unless_missing(&statement(missing)).await;
+        assert!(matches!(found, Ok(Err(_))), "{missing}: {found:?}");
+    }
+    let refused = connection
+        .rows_unless_missing(&statement("select 1 / 0"))
+        .await;
+    assert!(
+        matches!(refused, Err(StatementError::Rejected(_))),
+        "{refused:?}"
+    );
+    let found = connection.rows_unless_missing(&statement("select 1")).await;
+    assert_eq!(found.unwrap().unwrap().len(), 1);
+}

@@ -93,6 +93,19 @@ impl FromRequest for Call {
     }
 }
 
+/// The viewer of a request, who is noted for the log.
+pub(super) async fn authenticate(
+    request: &HttpRequest,
+    state: &State,
+) -> Result<Viewer, CallError> {
+    let viewer = viewer(request, state).await.map_err(|no| match no {
+        ViewerError::Bearer(error) => Refusal::unauthenticated(request, error).into(),
+        ViewerError::Browser(error) => CallError::Browser(error),
+    })?;
+    RequestContext::of(request, |context| context.viewer(&viewer));
+    Ok(viewer)
+}
+
 async fn extract(request: &HttpRequest, payload: Payload) -> Result<Call, CallError> {
     if !is_known(request.method()) {
         return Err(Refusal::method(request).into());
@@ -100,11 +113,7 @@ async fn extract(request: &HttpRequest, payload: Payload) -> Result<Call, CallEr
     let state = request
         .app_data::<Data<State>>()
         .expect("the routes are set up with their state");
-    let viewer = viewer(request, state).await.map_err(|no| match no {
-        ViewerError::Bearer(error) => Refusal::unauthenticated(request, error).into(),
-        ViewerError::Browser(error) => CallError::Browser(error),
-    })?;
-    RequestContext::of(request, |context| context.viewer(&viewer));
+    let viewer = authenticate(request, state).await?;
     let (section, limits) = state.limits_of(&viewer);
     let deadline = Instant::now() + limits.deadline;
     let by_get = request.method() == Method::GET;

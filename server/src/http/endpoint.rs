@@ -45,7 +45,7 @@ impl Endpoint {
         }
     }
 
-    /// The same at another path, which is not described by itself.
+    /// The same at another path, which is not described by itself. Its requests are counted as those of the first.
     #[must_use]
     pub fn also_at(mut self, path: &'static str) -> Self {
         self.also_at.push(path);
@@ -135,6 +135,11 @@ impl Endpoint {
         self.path
     }
 
+    /// Its path, and the others at which it is served.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.path).chain(self.also_at.iter().copied())
+    }
+
     pub fn operations(&self) -> &[(Method, Operation)] {
         &self.operations
     }
@@ -145,8 +150,7 @@ impl Endpoint {
         reason = "the one place where a path is served"
     )]
     pub fn serve(self, config: &mut ServiceConfig) {
-        let paths: Vec<_> = std::iter::once(self.path).chain(self.also_at).collect();
-        let mut resource = web::resource(paths);
+        let mut resource = web::resource(self.paths().collect::<Vec<_>>());
         if let Some(holds) = self.only_where {
             resource = resource.guard(fn_guard(holds));
         }
@@ -185,7 +189,7 @@ impl RouteLabels {
     pub fn of(endpoints: &[Endpoint]) -> Self {
         let mut labels = RouteLabels::default();
         for endpoint in endpoints {
-            for path in std::iter::once(endpoint.path).chain(endpoint.also_at.iter().copied()) {
+            for path in endpoint.paths() {
                 labels.add(path, endpoint.label);
             }
         }

@@ -2,6 +2,7 @@
 //! answered is decided in `graphql` and below.
 
 mod access;
+mod added_routes;
 mod additions;
 mod auth;
 mod auth_services;
@@ -16,6 +17,7 @@ mod device_cookie;
 mod documents;
 mod ended;
 mod endpoint;
+mod extract;
 mod graphql;
 mod health;
 mod json_body;
@@ -54,8 +56,9 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{Error, HttpRequest, HttpResponse, ResponseError};
 use gom_actors::push::Push;
 use gom_runtime::waiting::Waiting;
-use gom_telemetry::metrics::{MAX_APPLICATION_ROUTES, Route};
+use gom_telemetry::metrics::Route;
 
+pub use added_routes::{RouteError, register_routes};
 pub use additions::{AcceptedLogin, Additions, Credentials, LoginProvider};
 pub use auth_services::{AuthServices, AuthServicesError};
 pub use console::{ANY_EXAMPLES, Console};
@@ -63,15 +66,16 @@ pub use cors::cors;
 pub use ended::forget_devices;
 pub use endpoint::Endpoint;
 use endpoint::RouteLabels;
+pub use extract::{Authenticated, JsonBody};
 pub use health::HealthChecks;
-pub use json_body::Fields;
+pub use json_body::{Fields, LIMIT as MAX_JSON_BODY_BYTES};
 pub use metrics::{InlineMetrics, Metrics, MetricsServer};
 pub use origin::Origins;
 pub use page::without_slash;
 pub use request_id::identify;
 pub use rest_error::RestError;
 pub use site_cookies::carry;
-pub use viewer::check_site;
+pub use viewer::{check_page, check_site};
 pub use welcome::Welcome;
 
 use openapi::Description;
@@ -207,21 +211,6 @@ fn endpoints(additions: &Additions) -> Vec<Endpoint> {
     // Last: it takes the paths that are left.
     all.push(prisma::service());
     all
-}
-
-/// Gives the application's endpoints routes of their own in metrics, logs and traces: their paths. There is room for
-/// [`MAX_APPLICATION_ROUTES`] paths without parameters; requests to others are counted as `other`.
-pub fn register_routes(additions: &Additions) {
-    let paths = (additions.endpoints)().into_iter();
-    for path in paths.map(|endpoint| endpoint.path()) {
-        if path.contains('{') || Route::of_application(path) == Route::Other {
-            tracing::warn!(
-                path,
-                room = MAX_APPLICATION_ROUTES,
-                "requests to an endpoint of the application are counted as other"
-            );
-        }
-    }
 }
 
 /// Every route. Paths come without a trailing slash (the server trims it).

@@ -39,6 +39,13 @@ impl KeyUse {
         KeyUse::CursorMask,
     ];
 
+    /// Whether a key of the server's own has the label.
+    pub(super) fn has_label(label: &str) -> bool {
+        Self::ALL
+            .iter()
+            .any(|key_use| key_use.label() == label.as_bytes())
+    }
+
     /// Never change one: what was signed with its key would be refused.
     fn label(self) -> &'static [u8] {
         match self {
@@ -133,13 +140,8 @@ impl AppKeys {
         }
     }
 
-    /// The key of a label, which must be none of the server's own.
+    /// The key of a label, which must be none of the server's own ([`super::check_kinds`]).
     pub fn labelled(&self, label: &str) -> LabelledKey {
-        debug_assert!(
-            KeyUse::ALL
-                .iter()
-                .all(|key_use| key_use.label() != label.as_bytes())
-        );
         LabelledKey {
             current: expand(&self.current.extracted, label.as_bytes()),
             previous: self

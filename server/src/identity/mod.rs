@@ -44,7 +44,7 @@ pub use service_token::{InvalidToken, ServiceTokens};
 use token::with_times;
 pub use token::{ACCOUNT_CLAIMS, AccessToken, TokenError, TokenTooLarge};
 use token_endpoint::TokenEndpoint;
-pub use token_kind::TokenKind;
+pub use token_kind::{TokenKind, TokenKindError, check_kinds};
 pub use upstream_client::UpstreamClient;
 pub use vapid_keys::{obtain_vapid_keys, sender_options};
 use verifier::{Foreign, Verifier};

@@ -2,6 +2,9 @@
 
 use serde_json::{Map, Value};
 
+use super::app_keys::KeyUse;
+use super::{ACCOUNTS, AUTH0};
+
 /// A kind of tokens, with the users who hold them.
 #[derive(Debug, Clone, Copy)]
 pub struct TokenKind {
@@ -27,5 +30,131 @@ impl TokenKind {
     /// Whether only a holder of such a token has this subject.
     pub fn owns(&self, subject: &str) -> bool {
         subject.starts_with(self.subject_prefix)
+    }
+}
+
+/// Tokens of a kind could be taken for others, or their holders for other users.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the application's tokens of the provider '{provider}' cannot be issued: {reason}; correct its `TokenKind`"
+)]
+pub struct TokenKindError {
+    provider: &'static str,
+    reason: String,
+}
+
+/// Whether each kind has a provider, a key and subjects of its own.
+///
+/// # Errors
+/// If one has not: the first.
+pub fn check_kinds(kinds: &[TokenKind]) -> Result<(), TokenKindError> {
+    for (place, kind) in kinds.iter().enumerate() {
+        if let Some(reason) = clash(kind, &kinds[..place]) {
+            return Err(TokenKindError {
+                provider: kind.provider,
+                reason,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn clash(kind: &TokenKind, others: &[TokenKind]) -> Option<String> {
+    let TokenKind {
+        provider,
+        key_label,
+        subject_prefix,
+        ..
+    } = kind;
+    let mut providers = others.iter().map(|other| other.provider);
+    if [ACCOUNTS, AUTH0].contains(provider) || providers.any(|other| other == *provider) {
+        return Some("another kind of tokens has that provider".to_owned());
+    }
+    let mut labels = others.iter().map(|other| other.key_label);
+    if KeyUse::has_label(key_label) || labels.any(|other| other == *key_label) {
+        return Some(format!("another key has the label '{key_label}'"));
+    }
+    if subject_prefix.is_empty() {
+        return Some("`subject_prefix` is empty, so every user would hold one".to_owned());
+    }
+    let prefix = others
+        .iter()
+        .find(|other| other.owns(subject_prefix) || kind.owns(other.subject_prefix))?
+        .subject_prefix;
+    Some(format!(
+        "subjects that begin with '{prefix}' and '{subject_prefix}' are not told apart"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MEMBER: TokenKind = TokenKind {
+        provider: "card",
+        key_label: "club member v1",
+        subject_prefix: "member:",
+        subject_form: "member:ID",
+        holder: "a member's",
+        claims: &[],
+        subject: |_| None,
+    };
+    const GUEST: TokenKind = TokenKind {
+        provider: "ticket",
+        key_label: "club guest v1",
+        subject_prefix: "guest:",
+        ..MEMBER
+    };
+
+    #[test]
+    fn kinds_that_share_a_provider_a_key_or_subjects_are_refused() {
+        assert!(check_kinds(&[MEMBER, GUEST]).is_ok());
+        for (second, expected) in [
+            (
+                TokenKind {
+                    provider: ACCOUNTS,
+                    ..GUEST
+                },
+                "another kind of tokens has that provider",
+            ),
+            (
+                TokenKind {
+                    provider: "card",
+                    ..GUEST
+                },
+                "another kind of tokens has that provider",
+            ),
+            (
+                TokenKind {
+                    key_label: "gom csrf token v1",
+                    ..GUEST
+                },
+                "another key has the label 'gom csrf token v1'",
+            ),
+            (
+                TokenKind {
+                    key_label: MEMBER.key_label,
+                    ..GUEST
+                },
+                "another key has the label 'club member v1'",
+            ),
+            (
+                TokenKind {
+                    subject_prefix: "",
+                    ..GUEST
+                },
+                "`subject_prefix` is empty",
+            ),
+            (
+                TokenKind {
+                    subject_prefix: "member:guest:",
+                    ..GUEST
+                },
+                "'member:' and 'member:guest:' are not told apart",
+            ),
+        ] {
+            let error = check_kinds(&[MEMBER, second]).unwrap_err().to_string();
+            assert!(error.contains(expected), "{expected}: {error}");
+        }
     }
 }

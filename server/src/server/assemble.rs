@@ -27,7 +27,7 @@ use crate::http::{
     self, AuthServices, Console, HealthChecks, InlineMetrics, Metrics, MetricsServer, Renewals,
     Sending, State, Welcome,
 };
-use crate::identity::{Cursors, ServiceTokens, obtain_service_secret};
+use crate::identity::{Cursors, ServiceTokens, check_kinds, obtain_service_secret};
 use crate::ledger;
 use crate::metrics::MetricsCollector;
 use crate::policy;
@@ -49,6 +49,7 @@ impl Server {
         stop: Stop,
     ) -> Result<Self, StartError> {
         let role = settings.server.role;
+        check_kinds(application.token_kinds())?;
         let traces = Traces::start(|name| std::env::var(name).ok())?;
         let datamodel = application.read_datamodel(&settings)?;
         for warning in &datamodel.warnings {
@@ -92,7 +93,7 @@ impl Server {
             Welcome::Brief
         };
         let additions = Arc::new(application.additions(&engine));
-        http::register_routes(&additions);
+        http::register_routes(&additions)?;
         let description = Description::new(Arc::clone(&additions));
         let description = settings.server.openapi.then(|| Arc::new(description));
         let own_demo =

@@ -9,8 +9,8 @@ use gom_embedded_postgres::EmbeddedError;
 use gom_engine::schema::SchemaError;
 
 use crate::datamodel;
-use crate::http::AuthServicesError;
-use crate::identity::SecretError;
+use crate::http::{AuthServicesError, RouteError};
+use crate::identity::{SecretError, TokenKindError};
 use crate::ledger::LedgerError;
 use crate::policy::PolicyError;
 use crate::push::PushError;
@@ -40,6 +40,10 @@ pub enum StartError {
     Deploy(String),
     #[error(transparent)]
     Secret(#[from] SecretError),
+    #[error(transparent)]
+    TokenKind(#[from] TokenKindError),
+    #[error(transparent)]
+    Route(#[from] RouteError),
     #[error(transparent)]
     AuthServices(#[from] AuthServicesError),
     #[error(transparent)]

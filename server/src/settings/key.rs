@@ -109,6 +109,18 @@ impl Key {
         std::iter::once(self.variable()).chain(self.variables.iter().map(|name| (*name).to_owned()))
     }
 
+    /// Every name by which something sets it: paths, and variables, also those that name a file.
+    pub(super) fn names(&self) -> Vec<String> {
+        let former = self.former_variables().map(|(_, variable)| variable);
+        let variables = self.all_variables().chain(former);
+        let paths = [Some(self.path), self.alias].into_iter().flatten();
+        let paths = paths.chain(self.former.iter().copied()).map(str::to_owned);
+        variables
+            .flat_map(|name| [format!("{name}_FILE"), name])
+            .chain(paths)
+            .collect()
+    }
+
     /// The variables of its former paths, each with the path.
     pub fn former_variables(&self) -> impl Iterator<Item = (&'static str, String)> {
         self.former.iter().map(|path| (*path, variable(path)))

@@ -221,6 +221,7 @@ fn read(inputs: &Inputs) -> Result<(Loaded, Vec<Problem>), SettingsError> {
     let own_file = files
         .iter()
         .any(|(path, _)| path.file_stem().is_some_and(|stem| stem == environment));
+    problems.append(&mut application::problems(inputs.keys));
     let table = Table::with(inputs.keys);
     let mut all = vec![Layer::defaults(&table)];
     if inputs.directory.is_none() && !own_file {

@@ -62,7 +62,7 @@ pub fn former(key: &'static Key, path: &str) -> Option<&'static str> {
 }
 
 /// `session.options.maxAge` and `login-limiter` as `session.options.max_age` and `login_limiter`.
-fn snake_case(path: &str) -> String {
+pub(super) fn snake_case(path: &str) -> String {
     let mut out = String::with_capacity(path.len() + 4);
     let mut previous = '.';
     for c in path.chars() {
@@ -105,23 +105,7 @@ mod tests {
 
     #[test]
     fn no_name_means_two_keys() {
-        let mut names: Vec<String> = own()
-            .flat_map(|key| {
-                key.all_variables()
-                    .chain(key.former_variables().map(|(_, name)| name))
-            })
-            .flat_map(|name| [format!("{name}_FILE"), name])
-            .collect();
-        names.extend(
-            own()
-                .flat_map(|key| {
-                    [Some(key.path), key.alias]
-                        .into_iter()
-                        .flatten()
-                        .chain(key.former.iter().copied())
-                })
-                .map(String::from),
-        );
+        let mut names: Vec<String> = own().flat_map(Key::names).collect();
         let count = names.len();
         names.sort();
         names.dedup();
