@@ -1,6 +1,8 @@
 //! The shop, an application of the server: rules of its datamodel that no generic API has, its notices, and its customers'
 //! way to log in. Everything that depends on what a shop is stands here.
 
+#![warn(missing_docs)]
+
 mod code_endpoint;
 mod customers;
 mod day;

@@ -65,9 +65,11 @@ pub static KEYS: &[Key] = &[
 /// A language that notices can be written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 pub enum Language {
+    /// `es`
     #[default]
     #[serde(rename = "es")]
     Spanish,
+    /// `en`
     #[serde(rename = "en")]
     English,
 }
@@ -75,6 +77,7 @@ pub enum Language {
 /// How notices of one kind travel.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NoticeSettings {
+    /// How soon they are to wake a device that saves its battery.
     pub urgency: Urgency,
     /// How long push services keep them for a device that is away, and how long they are tried.
     pub time_to_live: Duration,
@@ -83,12 +86,16 @@ pub struct NoticeSettings {
 /// How notices are written, and how they travel.
 #[derive(Debug, Clone, Copy)]
 pub struct NoticeOptions {
+    /// The language of all texts.
     pub language: Language,
+    /// Notices of new and changed orders.
     pub orders: NoticeSettings,
+    /// Notices of published promotions.
     pub promotions: NoticeSettings,
 }
 
 impl NoticeOptions {
+    /// As the settings' keys ([`KEYS`]) have them.
     pub fn of(settings: &Settings) -> Self {
         let notices = |urgency, time_to_live| NoticeSettings {
             urgency: value::<String>(settings, urgency)

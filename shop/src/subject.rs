@@ -46,6 +46,7 @@ pub struct CustomerClaims {
     pub seller: String,
     /// The seller's business.
     pub business: String,
+    /// What the policy permits customers, as `verb:subject`.
     pub permissions: Vec<String>,
 }
 

@@ -24,6 +24,7 @@ pub struct DemoShop {
 }
 
 impl DemoShop {
+    /// Accounts get their password's hash with the settings' cost.
     pub fn new(settings: &Settings) -> Self {
         DemoShop {
             hasher: Hasher::new(&settings.auth.accounts),

@@ -17,22 +17,35 @@ const DEMO: &str = include_str!("demo.sql");
 /// Nothing was written, or a portion of the data set is missing: the same again goes on from there.
 #[derive(Debug, thiserror::Error)]
 pub enum SeedError {
+    /// The schema lacks a table of the shop's datamodel.
     #[error(
         "the demo shop and the benchmark's rows are of Gom's own datamodel, whose table {missing} is not in the schema \
          {schema}: run `gom migrate apply` first. Where the settings name another datamodel (datamodel.file), write rows of \
          yours through the API, with a token of `gom token`"
     )]
-    NoTables { schema: String, missing: String },
+    NoTables {
+        /// The PostgreSQL schema.
+        schema: String,
+        /// The first table that it lacks.
+        missing: String,
+    },
+    /// The datamodel that is to be deployed is not the shop's.
     #[error(
         "the demo shop and the benchmark's rows are of Gom's own datamodel, and the settings name another \
          (datamodel.file), which has no table {missing}: the database was left as it is. Write rows of yours through the \
          API, with a token of `gom token`"
     )]
-    AnotherDatamodel { missing: &'static str },
+    AnotherDatamodel {
+        /// The first table that it lacks.
+        missing: &'static str,
+    },
+    /// PostgreSQL has refused a statement, or the connection was lost.
     #[error("the database refused: {0}")]
     Database(#[from] tokio_postgres::Error),
+    /// The table of accounts cannot be read or written.
     #[error("the accounts of the demo shop cannot be written: {0}")]
     Account(#[from] AccountError),
+    /// The password cannot be hashed.
     #[error("the accounts of the demo shop cannot be written: {0}")]
     Password(#[from] PasswordError),
 }

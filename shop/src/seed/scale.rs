@@ -3,7 +3,9 @@
 
 /// A table's part of the data set. Portions are numbered from 1, rows from 1 to `rows`.
 pub struct Part {
+    /// What a progress bar calls it.
     pub label: &'static str,
+    /// All of its rows.
     pub rows: u32,
     /// Rows of one statement.
     pub portion: u32,
