@@ -22,7 +22,7 @@ pub type EarlierSubject = fn(&str) -> Option<&str>;
 /// An application of the server. Each method adds nothing unless it is implemented; each looks at the datamodel first and
 /// adds nothing to one that is not the application's own.
 pub trait Application: Send + Sync {
-    /// The settings that it has beside the server's own.
+    /// The settings that it has beside the server's own. A key that the server has already is an error at start.
     fn settings(&self) -> &'static [Key] {
         &[]
     }
@@ -67,12 +67,14 @@ pub trait Application: Send + Sync {
     }
 
     /// Endpoints beside the server's own. Called once for each worker, and for the description of the API, which has them
-    /// whatever the datamodel: one that does not fit the datamodel answers 404.
+    /// whatever the datamodel: one that does not fit the datamodel answers 404. A path that the server has already is an error
+    /// at start. Handlers take [`crate::http::Authenticated`] and [`crate::http::JsonBody`] for who asks, and for what.
     fn endpoints(&self, _engine: &Engine) -> Vec<Endpoint> {
         Vec::new()
     }
 
-    /// The tokens that it issues to users who log in its own way.
+    /// The tokens that it issues to users who log in its own way. Kinds that share a provider, a key or subjects with another
+    /// are an error at start.
     fn token_kinds(&self) -> &'static [TokenKind] {
         &[]
     }
