@@ -18,7 +18,7 @@ use gom_engine::schema::{InputMeaning, OutputMeaning, Schema};
 use gom_server::application::Application;
 use gom_server::datamodel::BuiltIn;
 use gom_server::graphql::{self, Engine, Request, WriteRules};
-use gom_server::http::openapi::{Answer, Caller, Operation, Tag};
+use gom_server::http::openapi::{Answer, Caller, OperationObject, Tag};
 use gom_server::http::{
     Authenticated, Endpoint, Fields, JsonBody, MAX_JSON_BODY_BYTES, RestError, State,
 };
@@ -133,9 +133,9 @@ impl WriteRules for LongNames {
 }
 
 /// The endpoint, for `/openapi.json`.
-fn describe() -> Operation {
+fn describe() -> OperationObject {
     let body = json!({ "type": "object", "properties": { "members": { "type": "integer" } } });
-    Operation::new(Tag::Server, "clubSize", "How many members the club has")
+    OperationObject::new(Tag::Server, "clubSize", "How many members the club has")
         .answer(Answer::new(200, "The number.").json(body))
         .answer(Answer::error(404, &["Not Found"], "There is no club."))
 }
@@ -164,9 +164,9 @@ async fn size(state: &State) -> Result<HttpResponse, RestError> {
 }
 
 /// For `/openapi.json`.
-fn describe_let_in() -> Operation {
+fn describe_let_in() -> OperationObject {
     let body = json!({ "type": "object", "properties": { "name": { "type": "string" } } });
-    Operation::new(Tag::Server, "letIn", "Makes a guest a member")
+    OperationObject::new(Tag::Server, "letIn", "Makes a guest a member")
         .by(&[Caller::SessionWithCsrf, Caller::Bearer])
         .body("The guest.", body)
         .answer(Answer::new(201, "The guest is a member."))

@@ -7,7 +7,7 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Data, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use gom_actors::limiter::{LoginAttempt, Verdict};
-use gom_server::http::openapi::{self, Answer, Operation, Tag};
+use gom_server::http::openapi::{self, Answer, OperationObject, Tag};
 use gom_server::http::{Endpoint, Fields, RestError, State, check_site};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
@@ -27,7 +27,7 @@ pub fn endpoint(customers: Option<Customers>) -> Endpoint {
         .kept_from_caches()
 }
 
-fn operation() -> Operation {
+fn operation() -> OperationObject {
     let body = json!({
         "type": "object",
         "required": ["phoneLast", "customerOf"],
@@ -37,7 +37,7 @@ fn operation() -> Operation {
         },
         "additionalProperties": false,
     });
-    Operation::new(
+    OperationObject::new(
         Tag::Sessions,
         "customerOfCode",
         "What the login page shows to a customer who came with a code",

@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use gom_server::application::{Application, NoApplication};
 use gom_server::graphql::Engine;
 use gom_server::http::Endpoint;
-use gom_server::http::openapi::{Operation, Tag};
+use gom_server::http::openapi::{OperationObject, Tag};
 use gom_server::server::Server;
 use gom_server::settings::{Inputs, Purpose, load};
 use gom_shop::Shop;
@@ -103,7 +103,7 @@ struct Clashing;
 
 impl Application for Clashing {
     fn endpoints(&self, _: &Engine) -> Vec<Endpoint> {
-        let described = Operation::new(Tag::Server, "health", "Whether the club is open");
+        let described = OperationObject::new(Tag::Server, "health", "Whether the club is open");
         vec![
             Endpoint::at("/club")
                 .also_at("/healthz")

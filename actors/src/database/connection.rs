@@ -11,7 +11,7 @@ use gom_engine::plan::{Program, Statement};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::connector::{Connector, OpenError, Role};
+use super::connector::{ConnectionPurpose, Connector, OpenError};
 use super::error::{Failure, RunError};
 use super::execution::ProgramError;
 use super::health::Health;
@@ -184,7 +184,11 @@ async fn keep_shared(worker: Rc<Worker>, place: usize) {
         else {
             return;
         };
-        match worker.connector.open(Role::Shared, generation).await {
+        match worker
+            .connector
+            .open(ConnectionPurpose::Shared, generation)
+            .await
+        {
             Ok(link) => {
                 let shared = Rc::new(Shared::new(link));
                 worker.shared.put(place, Some(Rc::clone(&shared)));

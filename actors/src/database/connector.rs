@@ -1,5 +1,5 @@
 //! Opens connections: settings of the session, encryption, time-out, and the bound of the process. Knows
-//! nothing of what they are used for beyond their [`Role`].
+//! nothing of what they are used for beyond their [`ConnectionPurpose`].
 
 use std::fmt::Write as _;
 use std::ops::{Deref, DerefMut};
@@ -23,7 +23,7 @@ use gom_telemetry::metrics::{
 
 /// What a connection is for decides its session's settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
+pub(super) enum ConnectionPurpose {
     /// Pipelined reads; takes no writes at all.
     Shared,
     /// Transactions and long reads.
@@ -37,13 +37,13 @@ pub(super) enum Role {
     Lent,
 }
 
-impl Role {
+impl ConnectionPurpose {
     fn pool(self) -> Pool {
         match self {
-            Role::Shared => Pool::Shared,
-            Role::Leased => Pool::Leased,
-            Role::Heartbeat => Pool::Heartbeat,
-            Role::Dedicated { .. } | Role::Lent => Pool::Own,
+            ConnectionPurpose::Shared => Pool::Shared,
+            ConnectionPurpose::Leased => Pool::Leased,
+            ConnectionPurpose::Heartbeat => Pool::Heartbeat,
+            ConnectionPurpose::Dedicated { .. } | ConnectionPurpose::Lent => Pool::Own,
         }
     }
 }
@@ -91,11 +91,15 @@ impl Connector {
     }
 
     /// Opens a connection, driven by this thread's runtime.
-    pub async fn open(&self, role: Role, generation: u64) -> Result<Link, OpenError> {
-        let permit = match role {
-            Role::Shared | Role::Leased => {
+    pub async fn open(
+        &self,
+        purpose: ConnectionPurpose,
+        generation: u64,
+    ) -> Result<Link, OpenError> {
+        let permit = match purpose {
+            ConnectionPurpose::Shared | ConnectionPurpose::Leased => {
                 Some(Arc::clone(&self.room).try_acquire_owned().map_err(|_| {
-                    DATABASE_CONNECTS.inc((role.pool(), ConnectOutcome::NoRoom));
+                    DATABASE_CONNECTS.inc((purpose.pool(), ConnectOutcome::NoRoom));
                     OpenError {
                         reason: format!(
                             "all {} connections are in use",
@@ -105,12 +109,14 @@ impl Connector {
                     }
                 })?)
             }
-            Role::Heartbeat | Role::Dedicated { .. } | Role::Lent => None,
+            ConnectionPurpose::Heartbeat
+            | ConnectionPurpose::Dedicated { .. }
+            | ConnectionPurpose::Lent => None,
         };
-        let (client, io) = self.connect(role).await?;
+        let (client, io) = self.connect(purpose).await?;
         let open = Open {
             _permit: permit,
-            _counted: DATABASE_CONNECTIONS.guard(role.pool()),
+            _counted: DATABASE_CONNECTIONS.guard(purpose.pool()),
         };
         Ok(Link::new(
             client,
@@ -124,28 +130,34 @@ impl Connector {
 
     /// A plain client for somebody who needs the whole connection.
     pub async fn lend(&self) -> Result<Lent, OpenError> {
-        let (client, _) = self.connect(Role::Lent).await?;
+        let (client, _) = self.connect(ConnectionPurpose::Lent).await?;
         Ok(Lent {
             client,
             tls: self.tls.clone(),
-            _counted: DATABASE_CONNECTIONS.guard(Role::Lent.pool()),
+            _counted: DATABASE_CONNECTIONS.guard(ConnectionPurpose::Lent.pool()),
         })
     }
 
-    async fn connect(&self, role: Role) -> Result<(Client, JoinHandle<()>), OpenError> {
-        let connected = self.try_connect(role).await;
+    async fn connect(
+        &self,
+        purpose: ConnectionPurpose,
+    ) -> Result<(Client, JoinHandle<()>), OpenError> {
+        let connected = self.try_connect(purpose).await;
         let outcome = match &connected {
             Ok(_) => ConnectOutcome::Ok,
             Err(error) if error.no_room => ConnectOutcome::NoRoom,
             Err(_) => ConnectOutcome::Failed,
         };
-        DATABASE_CONNECTS.inc((role.pool(), outcome));
+        DATABASE_CONNECTS.inc((purpose.pool(), outcome));
         connected
     }
 
-    async fn try_connect(&self, role: Role) -> Result<(Client, JoinHandle<()>), OpenError> {
+    async fn try_connect(
+        &self,
+        purpose: ConnectionPurpose,
+    ) -> Result<(Client, JoinHandle<()>), OpenError> {
         let mut server = self.server.clone();
-        server.options(self.session(role));
+        server.options(self.session(purpose));
         let connecting = async {
             match &self.tls {
                 Tls::Off => server
@@ -194,10 +206,10 @@ impl Connector {
 
     /// The session's settings as the server's command-line options: they come with the greeting, and so cost
     /// no round trip. They outrank what the role or the database has set.
-    fn session(&self, role: Role) -> String {
-        let limit = match role {
-            Role::Lent => 0,
-            Role::Dedicated { limit, .. } => limit.as_millis(),
+    fn session(&self, purpose: ConnectionPurpose) -> String {
+        let limit = match purpose {
+            ConnectionPurpose::Lent => 0,
+            ConnectionPurpose::Dedicated { limit, .. } => limit.as_millis(),
             _ => self.options.statement_timeout.as_millis(),
         };
         let mut options = format!(
@@ -207,14 +219,14 @@ impl Connector {
              -c default_transaction_isolation=read\\ committed",
             limit.saturating_mul(2),
         );
-        if role == Role::Shared {
+        if purpose == ConnectionPurpose::Shared {
             options.push_str(" -c default_transaction_read_only=on");
         }
-        if matches!(role, Role::Dedicated { .. }) {
+        if matches!(purpose, ConnectionPurpose::Dedicated { .. }) {
             // Few rows of tables that may be large: also by a plan that was made while they were small.
             options.push_str(" -c enable_seqscan=off");
         }
-        if matches!(role, Role::Dedicated { planned: true, .. }) {
+        if matches!(purpose, ConnectionPurpose::Dedicated { planned: true, .. }) {
             options.push_str(" -c plan_cache_mode=force_custom_plan");
         }
         if let Some(given) = self.server.get_options() {

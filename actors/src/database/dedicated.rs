@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 use tokio_postgres::Row;
 
 use super::Database;
-use super::connector::Role;
+use super::connector::ConnectionPurpose;
 use super::error::{DatabaseError, Failure};
 use super::link::Link;
 
@@ -180,7 +180,7 @@ impl DedicatedConnection {
             .database
             .connector
             .open(
-                Role::Dedicated {
+                ConnectionPurpose::Dedicated {
                     limit: self.limit,
                     planned: self.planned,
                 },

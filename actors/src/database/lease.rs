@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::connector::{Connector, OpenError, Role};
+use super::connector::{ConnectionPurpose, Connector, OpenError};
 use super::error::RunError;
 use super::health::Health;
 use super::link::Link;
@@ -87,7 +87,11 @@ impl LeasePool {
                 return Ok(self.lend(link, permit, share));
             }
             let generation = self.health.borrow().generation;
-            let opened = timeout_at(deadline, self.connector.open(Role::Leased, generation)).await;
+            let opened = timeout_at(
+                deadline,
+                self.connector.open(ConnectionPurpose::Leased, generation),
+            )
+            .await;
             match opened {
                 Err(_) => return Err(LeaseError::Refused(RunError::Deadline)),
                 Ok(Ok(link)) => return Ok(self.lend(link, permit, share)),

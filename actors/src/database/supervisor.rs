@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Handler, MessageResult, SpawnHandle, WrapFuture};
 
-use super::connector::{Connector, OpenError, Role};
+use super::connector::{ConnectionPurpose, Connector, OpenError};
 use super::health::{DatabaseState, HealthChannel};
 use super::link::Link;
 use super::messages::{AskHealth, Suspect};
@@ -76,20 +76,24 @@ impl DatabaseSupervisor {
             let reused = link.is_some();
             let link = match link {
                 Some(link) => link,
-                None => Rc::new(connector.open(Role::Heartbeat, 0).await?),
+                None => Rc::new(connector.open(ConnectionPurpose::Heartbeat, 0).await?),
             };
             let seen = match look_with(&link, options.heartbeat_timeout).await {
                 // Its own connection may be all that was lost.
                 Err(ProbeError::Lost(_)) if reused => {
-                    let fresh = Rc::new(connector.open(Role::Heartbeat, 0).await?);
+                    let fresh = Rc::new(connector.open(ConnectionPurpose::Heartbeat, 0).await?);
                     let seen = look_with(&fresh, options.heartbeat_timeout).await;
                     return conclude(fresh, seen, false);
                 }
                 seen => seen,
             };
             // Is there room again for more?
-            let no_room =
-                no_room && seen.is_ok() && connector.open(Role::Heartbeat, 0).await.is_err();
+            let no_room = no_room
+                && seen.is_ok()
+                && connector
+                    .open(ConnectionPurpose::Heartbeat, 0)
+                    .await
+                    .is_err();
             conclude(link, seen, no_room)
         };
         ctx.spawn(

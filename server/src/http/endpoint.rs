@@ -12,7 +12,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{Error, FromRequest, Handler, HttpRequest, Responder, ResponseError, Route};
 use gom_telemetry::metrics::Route as Label;
 
-use super::openapi::Operation;
+use super::openapi::OperationObject;
 use super::rest_error::RestError;
 
 /// A path, its methods and their descriptions.
@@ -20,7 +20,7 @@ pub struct Endpoint {
     path: &'static str,
     also_at: Vec<&'static str>,
     routes: Vec<Route>,
-    operations: Vec<(Method, Operation)>,
+    operations: Vec<(Method, OperationObject)>,
     /// What `Allow` says where another method is asked for.
     allow: Vec<Method>,
     refuses_methods: bool,
@@ -54,7 +54,7 @@ impl Endpoint {
 
     /// GET, and HEAD: the same without a body.
     #[must_use]
-    pub fn get<F, Args>(self, handler: F, operation: Operation) -> Self
+    pub fn get<F, Args>(self, handler: F, operation: OperationObject) -> Self
     where
         F: Handler<Args>,
         Args: FromRequest + 'static,
@@ -67,7 +67,7 @@ impl Endpoint {
     }
 
     #[must_use]
-    pub fn post<F, Args>(self, handler: F, operation: Operation) -> Self
+    pub fn post<F, Args>(self, handler: F, operation: OperationObject) -> Self
     where
         F: Handler<Args>,
         Args: FromRequest + 'static,
@@ -78,7 +78,7 @@ impl Endpoint {
 
     /// One method, no other.
     #[must_use]
-    pub fn on<F, Args>(self, method: Method, handler: F, operation: Operation) -> Self
+    pub fn on<F, Args>(self, method: Method, handler: F, operation: OperationObject) -> Self
     where
         F: Handler<Args>,
         Args: FromRequest + 'static,
@@ -97,7 +97,7 @@ impl Endpoint {
 
     /// What a method does here that one of the routes answers.
     #[must_use]
-    pub fn described(mut self, method: Method, operation: Operation) -> Self {
+    pub fn described(mut self, method: Method, operation: OperationObject) -> Self {
         self.allow.push(method.clone());
         self.operations.push((method, operation));
         self
@@ -140,7 +140,7 @@ impl Endpoint {
         std::iter::once(self.path).chain(self.also_at.iter().copied())
     }
 
-    pub fn operations(&self) -> &[(Method, Operation)] {
+    pub fn operations(&self) -> &[(Method, OperationObject)] {
         &self.operations
     }
 

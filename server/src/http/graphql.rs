@@ -17,7 +17,9 @@ use super::State;
 use super::access::RequestContext;
 use super::call::Call;
 use super::media_type::{self, MediaType};
-use super::openapi::{ALLOW, Answer as Described, Caller, Operation, SET_COOKIE, Tag, reference};
+use super::openapi::{
+    ALLOW, Answer as Described, Caller, OperationObject, SET_COOKIE, Tag, reference,
+};
 use super::outgoing;
 use super::refusal::Refusal;
 use super::sse;
@@ -29,8 +31,8 @@ use crate::telemetry::{observe_operation, outcome_of};
 /// Seconds after which an overloaded or unready server may be asked again.
 pub const RETRY_AFTER: &str = "1";
 
-pub fn by_post(id: &'static str) -> Operation {
-    described(Operation::new(Tag::Graphql, id, "An operation, or several"))
+pub fn by_post(id: &'static str) -> OperationObject {
+    described(OperationObject::new(Tag::Graphql, id, "An operation, or several"))
         .text(
             "Of a list, the operations are done one after the other, and answered by a list. Where `Accept` names \
              `application/graphql-response+json`, the status says whether the document was refused (400), and a refusal has no `data`; else refused \
@@ -41,9 +43,9 @@ pub fn by_post(id: &'static str) -> Operation {
         .answer(crowded())
 }
 
-pub fn by_get(id: &'static str) -> Operation {
+pub fn by_get(id: &'static str) -> OperationObject {
     let text = json!({ "type": "string" });
-    asked(Operation::new(Tag::Graphql, id, "A query"))
+    asked(OperationObject::new(Tag::Graphql, id, "A query"))
         .text(
             "Media types and events as by POST. With `Upgrade: websocket` it is the handshake of a websocket, for whose \
              subprotocols (`graphql-transport-ws`, `graphql-ws`, `graphql-subscriptions`) see their own descriptions.",
@@ -62,7 +64,7 @@ pub fn by_get(id: &'static str) -> Operation {
 }
 
 /// What all say that read GraphQL from a body.
-pub fn described(operation: Operation) -> Operation {
+pub fn described(operation: OperationObject) -> OperationObject {
     let several = |name| json!({ "anyOf": [reference(name), { "type": "array", "minItems": 1, "items": reference(name) }] });
     asked(operation)
         .by(&[Caller::SessionWithCsrf, Caller::Bearer])
@@ -79,7 +81,7 @@ pub fn described(operation: Operation) -> Operation {
         .answer(refused(415, "The body is not JSON, or is compressed."))
 }
 
-fn asked(operation: Operation) -> Operation {
+fn asked(operation: OperationObject) -> OperationObject {
     let several = json!({ "anyOf": [reference("GraphqlAnswer"), { "type": "array", "minItems": 1, "items": reference("GraphqlAnswer") }] });
     operation
         .answer(refused(

@@ -16,7 +16,7 @@ use gom_telemetry::health::{Condition, HealthStatus};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use super::openapi::{Answer, Operation, Tag};
+use super::openapi::{Answer, OperationObject, Tag};
 use crate::deployment::Deployed;
 use crate::settings::{ServerRole, StoreBackend, Stores};
 use crate::stop::Stop;
@@ -41,9 +41,9 @@ pub struct HealthChecks {
     pub stop: Stop,
 }
 
-pub fn describe_healthz() -> Operation {
+pub fn describe_healthz() -> OperationObject {
     let body = |status: &str| json!({ "type": "object", "required": ["status"], "properties": { "status": { "const": status } } });
-    Operation::new(Tag::Server, "health", "Whether the process answers")
+    OperationObject::new(Tag::Server, "health", "Whether the process answers")
         .query(
             "started",
             false,
@@ -58,7 +58,7 @@ pub fn describe_healthz() -> Operation {
         )
 }
 
-pub fn describe_readyz() -> Operation {
+pub fn describe_readyz() -> OperationObject {
     let dependency = |states: &[&str], more: Value| {
         let mut shape = json!({
             "type": "object",
@@ -115,7 +115,7 @@ pub fn describe_readyz() -> Operation {
             },
         })
     };
-    Operation::new(
+    OperationObject::new(
         Tag::Server,
         "readiness",
         "Whether the server can do its work",

@@ -17,7 +17,7 @@ use std::rc::Rc;
 
 use super::access::RequestContext;
 use super::endpoint::Endpoint;
-use super::openapi::{Answer, Operation, Tag};
+use super::openapi::{Answer, OperationObject, Tag};
 use super::{asks_for_socket, graphql, socket, vary_by_accept};
 
 /// No service has such a name: these are paths of our own, or Prisma's for other purposes.
@@ -41,7 +41,7 @@ const MAX_NAME_BYTES: usize = 128;
 
 /// To be served after all other paths.
 pub fn service() -> Endpoint {
-    let named = |operation: Operation| {
+    let named = |operation: OperationObject| {
         operation
             .path(
                 "service",
@@ -74,7 +74,7 @@ pub fn service() -> Endpoint {
 
 /// `/status`: what Prisma's health checks expect.
 pub fn status() -> Endpoint {
-    let operation = Operation::new(
+    let operation = OperationObject::new(
         Tag::Server,
         "status",
         "Whether the process answers, as Prisma 1 said it",

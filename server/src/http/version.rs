@@ -7,10 +7,10 @@ use gom_actors::migrations;
 use serde_json::json;
 
 use super::health::HealthChecks;
-use super::openapi::{Answer, Operation, Tag};
+use super::openapi::{Answer, OperationObject, Tag};
 use crate::build_info;
 
-pub fn describe() -> Operation {
+pub fn describe() -> OperationObject {
     let text = json!({ "type": ["string", "null"] });
     let body = json!({
         "type": "object",
@@ -25,7 +25,7 @@ pub fn describe() -> Operation {
             "migrations": { "type": "integer", "description": "The version of Gom's own tables." },
         },
     });
-    Operation::new(
+    OperationObject::new(
         Tag::Server,
         "version",
         "Which program this is, and what it was built and started for",

@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::problem::Problem;
 use super::source::Source;
-use super::table::{self, Key, Table};
+use super::table::{self, Key, KeyTable};
 
 /// A value that a layer gives to a key.
 #[derive(Clone)]
@@ -67,7 +67,7 @@ impl config::Source for Layer {
 
 impl Layer {
     /// What the table of keys says.
-    pub fn defaults(keys: &Table) -> Layer {
+    pub fn defaults(keys: &KeyTable) -> Layer {
         let mut layer = Layer::default();
         for key in keys.keys() {
             if let Some(text) = key.default {
@@ -78,7 +78,7 @@ impl Layer {
     }
 
     /// A TOML file's text. `path` is for messages.
-    pub fn toml(keys: &Table, path: &Path, text: &str) -> Layer {
+    pub fn toml(keys: &KeyTable, path: &Path, text: &str) -> Layer {
         let mut layer = Layer::default();
         let line = |offset: usize| Some(text[..offset].matches('\n').count() + 1);
         match DeTable::parse(text) {
@@ -98,7 +98,7 @@ impl Layer {
 
     /// Variables: `GOM__SECTION__KEY`, the names in the table, and each of them with `_FILE`. An empty
     /// variable counts as unset.
-    pub fn environment(keys: &Table, variables: &BTreeMap<OsString, OsString>) -> Layer {
+    pub fn environment(keys: &KeyTable, variables: &BTreeMap<OsString, OsString>) -> Layer {
         let mut layer = Layer::default();
         let get = |name: &str| {
             variables
@@ -158,7 +158,7 @@ impl Layer {
     }
 
     /// Flags of the command line: path of the key, name of the flag, text.
-    pub fn arguments(keys: &Table, arguments: &[(&'static str, &'static str, String)]) -> Layer {
+    pub fn arguments(keys: &KeyTable, arguments: &[(&'static str, &'static str, String)]) -> Layer {
         let mut layer = Layer::default();
         for (path, flag, text) in arguments {
             match keys.find(path) {
@@ -171,7 +171,7 @@ impl Layer {
 
     fn add_table(
         &mut self,
-        keys: &Table,
+        keys: &KeyTable,
         file: &Path,
         prefix: &str,
         table: &DeTable<'_>,
@@ -321,7 +321,7 @@ impl Layer {
 
     fn unknown(
         &mut self,
-        keys: &Table,
+        keys: &KeyTable,
         path: &str,
         source: Source,
         spelt: impl Fn(&'static str) -> String,

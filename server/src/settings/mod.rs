@@ -65,7 +65,7 @@ pub(crate) use address::is_local;
 pub use gom_actors::secret::SecretText as Secret;
 use key::{SECRET, section};
 use layers::Layer;
-use table::Table;
+use table::KeyTable;
 
 /// An application declares its keys itself.
 const NO_KEYS: &[Key] = &[];
@@ -199,7 +199,7 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, SettingsError> {
 /// What is wrong with the keys of `server`, or with all settings.
 pub fn server(inputs: &Inputs) -> Result<Server, SettingsError> {
     let (loaded, mut problems) = read(inputs)?;
-    let table = Table::with(inputs.keys);
+    let table = KeyTable::with(inputs.keys);
     problems.retain(|problem| {
         let key = problem.key.as_str();
         key.starts_with("server.") || table.find(key).is_none() && !key.contains('.')
@@ -222,7 +222,7 @@ fn read(inputs: &Inputs) -> Result<(Loaded, Vec<Problem>), SettingsError> {
         .iter()
         .any(|(path, _)| path.file_stem().is_some_and(|stem| stem == environment));
     problems.append(&mut application::problems(inputs.keys));
-    let table = Table::with(inputs.keys);
+    let table = KeyTable::with(inputs.keys);
     let mut all = vec![Layer::defaults(&table)];
     if inputs.directory.is_none() && !own_file {
         let path = format!("{}config/{environment}.toml", source::BUILT_IN);

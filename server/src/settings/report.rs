@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use super::kind::{Kind, masked};
-use super::table::{Key, Table};
+use super::table::{Key, KeyTable};
 
 /// A key's value in use, with secrets masked, and where it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub struct Effective {
     pub source: String,
 }
 
-pub(super) fn effective(table: &Table, merged: &config::Config) -> Vec<Effective> {
+pub(super) fn effective(table: &KeyTable, merged: &config::Config) -> Vec<Effective> {
     table
         .keys()
         .map(|key| {
@@ -47,7 +47,7 @@ pub fn secret_files(
     keys: &'static [Key],
     variables: &BTreeMap<OsString, OsString>,
 ) -> Vec<(String, PathBuf)> {
-    let table = Table::with(keys);
+    let table = KeyTable::with(keys);
     let secret = table
         .keys()
         .filter(|key| matches!(key.kind, Kind::Secret | Kind::DatabaseUrl));
@@ -69,7 +69,7 @@ pub fn secret_files(
 pub fn documentation(application: &'static [Key]) -> String {
     let mut page = String::from(INTRODUCTION);
     let mut section = "";
-    for key in Table::with(application).keys() {
+    for key in KeyTable::with(application).keys() {
         let first = key.section();
         if first != section {
             section = first;

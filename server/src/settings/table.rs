@@ -10,9 +10,9 @@ static OWN: LazyLock<Vec<&'static Key>> = LazyLock::new(Settings::keys);
 
 /// Every key of a server: its own, and those that its application declares.
 #[derive(Debug)]
-pub struct Table(Vec<&'static Key>);
+pub struct KeyTable(Vec<&'static Key>);
 
-impl Table {
+impl KeyTable {
     /// An application's keys stand at the end of their section, or of all.
     pub fn with(application: &'static [Key]) -> Self {
         let mut all = OWN.clone();
@@ -22,7 +22,7 @@ impl Table {
                 .rposition(|other| other.section() == key.section());
             all.insert(last.map_or(all.len(), |last| last + 1), key);
         }
-        Table(all)
+        KeyTable(all)
     }
 
     /// In the order in which they are shown.
@@ -83,8 +83,8 @@ pub(super) fn snake_case(path: &str) -> String {
 mod tests {
     use super::*;
 
-    fn table() -> Table {
-        Table::with(&[])
+    fn table() -> KeyTable {
+        KeyTable::with(&[])
     }
 
     #[test]

@@ -170,7 +170,7 @@ pub(super) struct Socket {
     rights: u64,
     /// The machine has been given its viewer.
     known: bool,
-    running: HashMap<Id, Operation>,
+    running: HashMap<Id, RunningOperation>,
     /// How many operations were started.
     begun: u64,
     expiry: Option<SpawnHandle>,
@@ -186,7 +186,7 @@ pub(super) struct Socket {
 }
 
 /// An operation that is being started, or runs.
-struct Operation {
+struct RunningOperation {
     number: u64,
     /// The request, to restart it when the viewer's rights change.
     request: Arc<Request>,
@@ -202,7 +202,7 @@ struct Operation {
     _held: Option<Charge>,
 }
 
-impl Operation {
+impl RunningOperation {
     /// See [`Running::position`].
     pub(super) fn position(&self) -> Option<impl Future<Output = Option<Cursor>> + 'static> {
         self.running.as_ref()?.position(self.outlet.delivered.get())

@@ -96,7 +96,7 @@ where
 {
     fn pack(message: M, reply: Option<Sender<M::Result>>) -> Envelope<A> {
         let waiting = Some(ACTOR_MAILBOX.guard(A::KIND));
-        Envelope::with_proxy(Box::new(Waiting {
+        Envelope::with_proxy(Box::new(QueuedMessage {
             message: Some(message),
             reply,
             waiting,
@@ -105,13 +105,13 @@ where
 }
 
 /// A message in a mailbox. It counts as waiting until it is handled, or lost with the mailbox.
-struct Waiting<M: Message> {
+struct QueuedMessage<M: Message> {
     message: Option<M>,
     reply: Option<Sender<M::Result>>,
     waiting: Option<GaugeGuard>,
 }
 
-impl<A, M> EnvelopeProxy<A> for Waiting<M>
+impl<A, M> EnvelopeProxy<A> for QueuedMessage<M>
 where
     A: SupervisedActor + Handler<M>,
     M: Message + Send + 'static,

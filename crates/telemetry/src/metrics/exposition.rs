@@ -39,7 +39,7 @@ pub fn expose(format: Format, build: &[(&'static str, String)]) -> String {
     static REGISTRY: OnceLock<Registry> = OnceLock::new();
     let registry = REGISTRY.get_or_init(|| {
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(Table {
+        registry.register_collector(Box::new(AllMetrics {
             build: build.to_vec(),
         }));
         registry
@@ -58,11 +58,11 @@ pub fn expose(format: Format, build: &[(&'static str, String)]) -> String {
 const MANY: usize = 100;
 
 #[derive(Debug)]
-struct Table {
+struct AllMetrics {
     build: Vec<(&'static str, String)>,
 }
 
-impl Collector for Table {
+impl Collector for AllMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         for definition in DEFINITIONS {
             let (unit, name) = match definition.unit {
@@ -82,7 +82,7 @@ impl Collector for Table {
     }
 }
 
-impl Table {
+impl AllMetrics {
     fn encode_series(
         &self,
         definition: &Definition,

@@ -15,7 +15,7 @@ use crate::http::State;
 use crate::http::additions::{AcceptedLogin, Additions, Credentials, LoginProvider};
 use crate::http::auth_services::AuthServices;
 use crate::http::json_body::{self, Fields};
-use crate::http::openapi::{self, Answer, Caller, Operation, SET_COOKIE, Tag};
+use crate::http::openapi::{self, Answer, Caller, OperationObject, SET_COOKIE, Tag};
 use crate::http::rest_error::RestError;
 use crate::http::session::{self, unanswered};
 use crate::http::viewer::{check_page, check_site};
@@ -31,8 +31,8 @@ struct Claim<'a> {
     credentials: Credentials,
 }
 
-pub fn operation() -> Operation {
-    Operation::new(Tag::Sessions, "logIn", "Opens a session")
+pub fn operation() -> OperationObject {
+    OperationObject::new(Tag::Sessions, "logIn", "Opens a session")
         .text(
             "A right login gets a session under a new id, with its cookies. A browser that is logged in already gets its \
              cookies again. Wrong attempts are counted, for user and address together and for the address.",

@@ -7,14 +7,14 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use gom_actors::sessions::SessionId;
 
 use crate::http::State;
-use crate::http::openapi::{Answer, Caller, Operation, SET_COOKIE, Tag};
+use crate::http::openapi::{Answer, Caller, OperationObject, SET_COOKIE, Tag};
 use crate::http::rest_error::RestError;
 use crate::http::session::unanswered;
 use crate::http::viewer::{check_page, check_site};
 use crate::http::webpush::unanswered as devices_unanswered;
 
-pub fn by_post() -> Operation {
-    described(Operation::new(
+pub fn by_post() -> OperationObject {
+    described(OperationObject::new(
         Tag::Sessions,
         "logOut",
         "Closes the session",
@@ -22,8 +22,8 @@ pub fn by_post() -> Operation {
     .by(&[Caller::SessionWithCsrf, Caller::Anyone])
 }
 
-pub fn by_get() -> Operation {
-    described(Operation::new(
+pub fn by_get() -> OperationObject {
+    described(OperationObject::new(
         Tag::Sessions,
         "logOutByGet",
         "The same, for links",
@@ -31,7 +31,7 @@ pub fn by_get() -> Operation {
     .by(&[Caller::Session, Caller::Anyone])
 }
 
-fn described(operation: Operation) -> Operation {
+fn described(operation: OperationObject) -> OperationObject {
     operation
         .text(
             "Devices that were subscribed in the session receive nothing any more. Where there is no session, there is \

@@ -5,18 +5,18 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
 
 use crate::http::State;
-use crate::http::openapi::{Answer, Operation, SET_COOKIE, Tag};
+use crate::http::openapi::{Answer, OperationObject, SET_COOKIE, Tag};
 use crate::http::rest_error::RestError;
 use crate::http::viewer::check_site;
 
-pub fn operation() -> Operation {
+pub fn operation() -> OperationObject {
     let body = json!({
         "type": "object",
         "required": ["success"],
         "properties": { "success": { "const": true } },
         "additionalProperties": false,
     });
-    Operation::new(
+    OperationObject::new(
         Tag::Sessions,
         "ping",
         "A CSRF token, and a session to log in with",

@@ -12,7 +12,7 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use serde_json::json;
 
 use super::built_in::File;
-use super::openapi::{Answer, Operation, Tag};
+use super::openapi::{Answer, OperationObject, Tag};
 use super::page::{bind, wants_page};
 use super::rest_error::RestError;
 use super::{State, socket};
@@ -96,14 +96,14 @@ pub fn unchanged() -> Answer {
     Answer::new(304, "The browser has it.").may_be_kept()
 }
 
-pub fn describe_file() -> Operation {
+pub fn describe_file() -> OperationObject {
     let text = json!({ "type": "string" });
     let found = ["text/javascript", "text/css", "text/plain", "image/svg+xml"]
         .into_iter()
         .fold(Answer::new(200, "The file."), |answer, media_type| {
             answer.content(media_type, text.clone())
         });
-    Operation::new(Tag::Graphql, "consoleFile", "A file of GraphiQL")
+    OperationObject::new(Tag::Graphql, "consoleFile", "A file of GraphiQL")
         .path("file", "Its name, as the page has it.")
         .answer(found.may_be_kept())
         .answer(unchanged())

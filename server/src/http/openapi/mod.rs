@@ -13,7 +13,7 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use gom_telemetry::metrics::Route;
 use serde_json::{Map, Value, json};
 
-pub use operation::{Answer, Caller, Operation, Tag};
+pub use operation::{Answer, Caller, OperationObject, Tag};
 pub use schemas::{ALLOW, SET_COOKIE, reference, text};
 
 use super::State;
@@ -68,7 +68,7 @@ static STYLE: LazyLock<File> = LazyLock::new(|| {
 
 pub fn endpoints() -> Vec<Endpoint> {
     let file = |id, summary, text, media_type, schema| {
-        Operation::new(Tag::Server, id, summary)
+        OperationObject::new(Tag::Server, id, summary)
             .answer(
                 Answer::new(200, text)
                     .content(media_type, schema)

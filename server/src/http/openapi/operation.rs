@@ -67,7 +67,7 @@ impl Caller {
 
 /// What one method of one path does.
 #[derive(Debug, Clone)]
-pub struct Operation {
+pub struct OperationObject {
     tag: Tag,
     id: &'static str,
     summary: &'static str,
@@ -171,9 +171,9 @@ impl Answer {
     }
 }
 
-impl Operation {
+impl OperationObject {
     pub fn new(tag: Tag, id: &'static str, summary: &'static str) -> Self {
-        Operation {
+        OperationObject {
             tag,
             id,
             summary,

@@ -7,13 +7,13 @@ use actix_web::web::Data;
 use serde_json::json;
 
 use crate::http::State;
-use crate::http::openapi::{Answer, Operation, Tag};
+use crate::http::openapi::{Answer, OperationObject, Tag};
 use crate::http::rest_error::RestError;
 
-pub fn operation() -> Operation {
+pub fn operation() -> OperationObject {
     // An uncompressed point on P-256: 65 bytes.
     let key = json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{87}$" });
-    Operation::new(
+    OperationObject::new(
         Tag::Push,
         "pushKey",
         "The public key (VAPID) for which browsers subscribe",

@@ -6,11 +6,11 @@ use actix_web::{HttpRequest, HttpResponse};
 use crate::http::State;
 use crate::http::call::Call;
 use crate::http::graphql::{OnlyQueries, answer, described, refused};
-use crate::http::openapi::{Operation, Tag};
+use crate::http::openapi::{OperationObject, Tag};
 use crate::ledger;
 
-pub fn operation() -> Operation {
-    let operation = Operation::new(Tag::Push, "pushLedger", "Who was notified of what, by GraphQL")
+pub fn operation() -> OperationObject {
+    let operation = OperationObject::new(Tag::Push, "pushLedger", "Who was notified of what, by GraphQL")
         .text("A datamodel of its own, read by the rules of `/graphql`: a service sees all, a user what concerns the user. Introspection describes it.");
     described(operation).answer(refused(
         403,

@@ -14,11 +14,11 @@ use serde_json::json;
 use super::{OTHER_KEY, admit, subscription, unanswered};
 use crate::http::State;
 use crate::http::json_body;
-use crate::http::openapi::{self, Answer, Operation, Tag};
+use crate::http::openapi::{self, Answer, OperationObject, Tag};
 use crate::http::rest_error::RestError;
 
-pub fn operation() -> Operation {
-    Operation::new(Tag::Push, "renewDevice", "A browser's new subscription receives the user's notifications instead of the old one")
+pub fn operation() -> OperationObject {
+    OperationObject::new(Tag::Push, "renewDevice", "A browser's new subscription receives the user's notifications instead of the old one")
         .text("A client that has both subscriptions whole may do it, without a session. Doing it again changes nothing.")
         .body("What `PushSubscription.toJSON()` gave before, and what it gives now.", openapi::reference("PushRenewal"))
         .answer(

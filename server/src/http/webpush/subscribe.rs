@@ -11,14 +11,14 @@ use super::{OTHER_KEY, admit, subscription, unanswered};
 use crate::http::State;
 use crate::http::graphql::refused;
 use crate::http::json_body;
-use crate::http::openapi::{self, Answer, Caller, Operation, SET_COOKIE, Tag};
+use crate::http::openapi::{self, Answer, Caller, OperationObject, SET_COOKIE, Tag};
 use crate::http::refusal::Refusal;
 use crate::http::rest_error::RestError;
 use crate::http::session;
 use crate::http::viewer::{ViewerError, viewer};
 
-pub fn operation() -> Operation {
-    Operation::new(Tag::Push, "subscribeDevice", "From now on this device receives the user's notifications")
+pub fn operation() -> OperationObject {
+    OperationObject::new(Tag::Push, "subscribeDevice", "From now on this device receives the user's notifications")
         .text("A device has one user: the one who subscribed it last. It is forgotten when the session is closed. Of a user's devices, the oldest is forgotten where there are too many.")
         .by(&[Caller::SessionWithCsrf])
         .body("What `PushSubscription.toJSON()` gives.", openapi::reference("PushSubscription"))

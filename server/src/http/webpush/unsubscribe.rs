@@ -10,11 +10,11 @@ use serde_json::json;
 use super::{subscription, unanswered};
 use crate::http::State;
 use crate::http::json_body;
-use crate::http::openapi::{self, Answer, Operation, Tag};
+use crate::http::openapi::{self, Answer, OperationObject, Tag};
 use crate::http::rest_error::RestError;
 
-pub fn operation() -> Operation {
-    Operation::new(Tag::Push, "unsubscribeDevice", "This device receives no more notifications")
+pub fn operation() -> OperationObject {
+    OperationObject::new(Tag::Push, "unsubscribeDevice", "This device receives no more notifications")
         .text("A client that has the whole subscription, with the secret that only the browser and the server know, may end it.")
         .body("What `PushSubscription.toJSON()` gives.", openapi::reference("PushSubscription"))
         .answer(

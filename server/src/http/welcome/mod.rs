@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use super::State;
 use super::built_in::File;
 use super::health::HealthChecks;
-use super::openapi::{Answer, Operation, Tag};
+use super::openapi::{Answer, OperationObject, Tag};
 use super::page::{bind, wants_page};
 
 const PAGE: &str = include_str!("page.html");
@@ -63,7 +63,7 @@ struct Link {
     what: &'static str,
 }
 
-pub fn describe() -> Operation {
+pub fn describe() -> OperationObject {
     let text = json!({ "type": "string" });
     let body = json!({
         "type": "object",
@@ -76,13 +76,13 @@ pub fn describe() -> Operation {
             "links": { "type": "object", "additionalProperties": text },
         },
     });
-    Operation::new(Tag::Server, "welcome", "What this is, how it is doing, and where to go on")
+    OperationObject::new(Tag::Server, "welcome", "What this is, how it is doing, and where to go on")
         .text("A page for browsers, JSON for others. Tells the name and the state only where `server.welcome` is off. With `query`, or as the handshake of a websocket, the address is that of `/graphql`.")
         .answer(Answer::new(200, "In each state.").json(body).content("text/html", text))
 }
 
-pub fn describe_icon() -> Operation {
-    Operation::new(Tag::Server, "icon", "The icon of the pages")
+pub fn describe_icon() -> OperationObject {
+    OperationObject::new(Tag::Server, "icon", "The icon of the pages")
         .answer(
             Answer::new(200, "It.")
                 .content("image/svg+xml", json!({ "type": "string" }))

@@ -13,7 +13,7 @@ use super::super::close_code::CloseCode;
 use super::super::frame;
 use super::super::machine::{Id, Start};
 use super::super::memory::Memory;
-use super::{Operation, Socket};
+use super::{RunningOperation, Socket};
 use crate::identity::Viewer;
 
 /// A client that could not be served is sent away after this at the earliest, and so many milliseconds later at the latest.
@@ -113,7 +113,7 @@ impl Socket {
 
     /// The client has gone on purpose: it begins from scratch if it comes back.
     pub(super) fn forget_all(&self) {
-        self.running.values().for_each(Operation::forget);
+        self.running.values().for_each(RunningOperation::forget);
     }
 
     /// Whether an operation went on from where it was remembered to be, and has delivered nothing yet.
@@ -135,7 +135,7 @@ impl Socket {
             "a subscription of a client without cursors begins now: what came since it left is not kept any more"
         );
         ctx.cancel_future(operation.starting);
-        let Operation {
+        let RunningOperation {
             request,
             bytes,
             outlet,
@@ -153,7 +153,7 @@ impl Socket {
     }
 }
 
-impl Operation {
+impl RunningOperation {
     pub(super) fn forget(&self) {
         if let Some(memory) = &self.outlet.memory {
             memory.forget();

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::super::close_code::CloseCode;
 use super::super::machine::{Id, Start};
 use super::super::services::NotRenewed;
-use super::{Operation, Socket};
+use super::{RunningOperation, Socket};
 use crate::admission::reader;
 use crate::identity::{User, Viewer};
 
@@ -54,7 +54,8 @@ impl Socket {
         // An acknowledgement that is still awaited, or a start, must not give the rights back.
         (self.known, self.viewer, self.until) = (false, None, None);
         self.outbox.may_send_until(None);
-        let is_carried_out = |one: &Operation| one.running.is_none() && one.outlet.begun.get();
+        let is_carried_out =
+            |one: &RunningOperation| one.running.is_none() && one.outlet.begun.get();
         let carried_out = self
             .running
             .iter()

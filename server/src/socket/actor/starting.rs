@@ -9,7 +9,7 @@ use actix::{Actor, ActorFutureExt, AsyncContext, WrapFuture};
 use futures::FutureExt;
 use gom_engine::error::ErrorKind;
 
-use super::{Operation, Socket};
+use super::{RunningOperation, Socket};
 use crate::graphql::{self, Answer, CURSOR, Started, malformed};
 use crate::socket::close_code::CloseCode;
 use crate::socket::machine::{Id, Start};
@@ -183,7 +183,7 @@ impl Socket {
         });
         let starting = ctx.spawn(starting);
         let (outlet, rights) = (of_operation, self.rights);
-        let operation = Operation {
+        let operation = RunningOperation {
             number,
             request,
             bytes,
