@@ -82,7 +82,7 @@ fn clash(kind: &TokenKind, others: &[TokenKind]) -> Option<String> {
         .find(|other| other.owns(subject_prefix) || kind.owns(other.subject_prefix))?
         .subject_prefix;
     Some(format!(
-        "subjects that begin with '{prefix}' and '{subject_prefix}' are not told apart"
+        "subjects that begin with '{prefix}' and '{subject_prefix}' cannot be distinguished"
     ))
 }
 
@@ -150,7 +150,7 @@ mod tests {
                     subject_prefix: "member:guest:",
                     ..GUEST
                 },
-                "'member:' and 'member:guest:' are not told apart",
+                "'member:' and 'member:guest:' cannot be distinguished",
             ),
         ] {
             let error = check_kinds(&[MEMBER, second]).unwrap_err().to_string();
