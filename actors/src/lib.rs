@@ -1,5 +1,7 @@
 //! Gom's actors, their messages and their stores. Knows no HTTP and no GraphQL text.
 
+#![warn(missing_docs)]
+
 pub mod database;
 pub mod limiter;
 pub mod live;

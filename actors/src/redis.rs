@@ -26,8 +26,11 @@ const CHECK_KEY_MILLISECONDS: u32 = 10_000;
 /// Where Redis is.
 #[derive(Debug, Clone)]
 pub struct RedisOptions {
+    /// The server's name or address.
     pub host: String,
+    /// The server's port.
     pub port: u16,
+    /// What the server requires of clients; nothing without a password.
     pub password: Option<SecretText>,
     /// How long connecting, and each answer, may take before the server counts as failed. More than 500 ms
     /// counts as 500 ms.
@@ -35,6 +38,7 @@ pub struct RedisOptions {
 }
 
 impl RedisOptions {
+    /// Without a password, and with a timeout of 250 ms.
     pub fn new(host: impl Into<String>, port: u16) -> Self {
         RedisOptions {
             host: host.into(),
@@ -48,10 +52,12 @@ impl RedisOptions {
 /// What is wrong with the options.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RedisOptionsError {
+    /// The name of the server is empty.
     #[error(
         "redis.host is empty; set it to the name or address of the Redis server, or unset it to use PostgreSQL"
     )]
     NoHost,
+    /// The driver makes no address of host and port.
     #[error("redis.host and redis.port make no address: {0}")]
     Malformed(String),
 }

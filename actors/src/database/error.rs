@@ -18,11 +18,17 @@ pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub struct DatabaseError {
     /// Five characters; see PostgreSQL's appendix "Error Codes".
     pub sqlstate: String,
+    /// What went wrong, in PostgreSQL's words.
     pub message: String,
+    /// What PostgreSQL adds to the message. It may contain values of rows.
     pub detail: Option<String>,
+    /// The schema of the table, if the error is about one.
     pub schema: Option<String>,
+    /// The table that the error is about.
     pub table: Option<String>,
+    /// The column that the error is about.
     pub column: Option<String>,
+    /// The constraint that was violated.
     pub constraint: Option<String>,
 }
 
@@ -59,12 +65,17 @@ pub enum RunError {
     /// There is no database to ask, or it takes no writes.
     #[error("the database is not available: {reason}")]
     Unavailable {
+        /// What is known of the cause, for operators.
         reason: String,
+        /// When the next attempt may succeed.
         retry_after: Duration,
     },
     /// Too much is waiting already.
     #[error("too many requests are waiting for the database")]
-    Overloaded { retry_after: Duration },
+    Overloaded {
+        /// When the next attempt may succeed.
+        retry_after: Duration,
+    },
     /// The deadline passed before there was an answer.
     #[error("the database did not answer before the deadline")]
     Deadline,

@@ -10,7 +10,10 @@ use gom_telemetry::metrics::{DATABASE_STATE, State};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DatabaseState {
     /// Not reached since the start of the process.
-    Connecting { reason: Option<String> },
+    Connecting {
+        /// Why the last attempt failed; nothing before the first has ended.
+        reason: Option<String>,
+    },
     /// Takes reads and writes.
     Ready,
     /// Takes reads only: it is in recovery, or its default is read-only transactions.
@@ -18,7 +21,10 @@ pub enum DatabaseState {
     /// Lives, but gives no further connections: what is connected goes on.
     OutOfConnections,
     /// Was there, and does not answer.
-    Down { reason: String },
+    Down {
+        /// Why it counts as down.
+        reason: String,
+    },
 }
 
 impl DatabaseState {
@@ -47,8 +53,10 @@ impl DatabaseState {
     }
 }
 
+/// What the last looks at the server's health have found. Read it with [`super::Database::health`].
 #[derive(Debug, Clone)]
 pub struct Health {
+    /// Whether statements can run.
     pub state: DatabaseState,
     /// When the state began.
     pub since: Instant,

@@ -292,6 +292,7 @@ impl Canceller {
         }
     }
 
+    /// Cancels the statement that runs on the connection. Without effect if none does.
     pub async fn cancel(&self) {
         let result = match &self.tls {
             Tls::Off => self.token.cancel_query(tokio_postgres::NoTls).await,

@@ -168,6 +168,7 @@ pub struct LocalDatabase {
 }
 
 impl LocalDatabase {
+    /// The database of all workers.
     pub fn database(&self) -> &Database {
         &self.database
     }

@@ -16,6 +16,7 @@ use gom_telemetry::causes::with_causes;
 pub struct DatabaseOptions {
     /// Host, port, user, database; TCP or a socket folder.
     pub server: Config,
+    /// Whether connections are encrypted.
     pub encryption: Encryption,
     /// How many worker threads will ask for a [`super::LocalDatabase`]: they share `max_connections` equally.
     pub workers: usize,
@@ -57,11 +58,13 @@ pub struct DatabaseOptions {
 /// Whether the connection is encrypted. Sockets and loopback addresses are never encrypted unless `Verified`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Encryption {
+    /// Never: libpq's `disable`.
     Off,
     /// If the server offers it, without looking at who it is: libpq's `prefer`.
     IfOffered,
     /// Always, and the certificate must be valid for the host: against the system's roots or this PEM file.
     Verified {
+        /// A PEM file of the certificates that are trusted; the system's without one.
         roots: Option<PathBuf>,
     },
 }
@@ -69,25 +72,32 @@ pub enum Encryption {
 /// What is wrong with a database URL. Never repeats the URL, which may hold a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
+    /// It cannot be parsed.
     #[error("the database URL is not valid: {0}")]
     Malformed(String),
+    /// It does not begin with a scheme, and is no list of `key=value`.
     #[error(
         "the database URL has no scheme; it begins with postgres:// (or give `key=value` pairs)"
     )]
     NoScheme,
+    /// The scheme is another database's.
     #[error(
         "the database URL begins with {0}://; Gom works on PostgreSQL: postgres://USER:PASSWORD@HOST:PORT/DATABASE"
     )]
     Scheme(String),
+    /// A parameter that the driver does not have.
     #[error("the database URL has the parameter {0}, which is not supported")]
     Parameter(&'static str),
+    /// The value of a part or parameter.
     #[error("the {0} of the database URL is not valid")]
     Part(&'static str),
+    /// The value of `sslmode`.
     #[error(
         "the database URL has an sslmode that is not known; use disable, prefer, require, verify-ca or verify-full \
          (the last three all check the certificate)"
     )]
     SslMode,
+    /// No host and no socket folder.
     #[error("the database URL names no host; write postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
     NoHost,
 }

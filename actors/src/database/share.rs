@@ -17,6 +17,7 @@ use gom_runtime::permits::{Permit, Permits};
 pub struct Asker(u64);
 
 impl Asker {
+    /// The asker of a name, such as a user's subject.
     pub fn named(name: &str) -> Self {
         // Seeded by the process, so that nobody can choose to be counted with another.
         static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
@@ -33,6 +34,7 @@ pub struct Behalf {
 }
 
 impl Behalf {
+    /// `kept` is dropped when the work has ended.
     pub fn of(asker: Asker, kept: Arc<dyn Any + Send + Sync>) -> Self {
         Behalf { asker, _kept: kept }
     }

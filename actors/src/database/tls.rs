@@ -21,10 +21,18 @@ pub(super) enum Tls {
 /// Why encryption could not be set up; nothing was connected yet.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
+    /// The machine has no root certificates.
     #[error("no root certificates were found on this machine; name a PEM file with sslrootcert")]
     NoRoots,
+    /// The file of root certificates cannot be read, or has none.
     #[error("the root certificates in {path} cannot be used: {reason}")]
-    Roots { path: String, reason: String },
+    Roots {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The TLS library refuses the configuration.
     #[error("TLS could not be set up: {0}")]
     Setup(#[from] rustls::Error),
 }

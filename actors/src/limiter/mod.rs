@@ -44,8 +44,11 @@ const MAX_KEY_BYTES: usize = 200;
 /// zero). A `duration` of zero never ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
+    /// Attempts that a window admits.
     pub points: u32,
+    /// How long a window is; zero: without an end.
     pub duration: Duration,
+    /// How long attempts are refused after one too many; zero: until the window ends.
     pub block_duration: Duration,
 }
 
@@ -60,6 +63,7 @@ pub struct LimiterOptions {
     pub account: Limit,
     /// Per account: right attempts.
     pub right: Limit,
+    /// Where attempts are counted.
     pub store: LimiterStoreChoice,
 }
 
@@ -84,7 +88,10 @@ pub enum Verdict {
     /// could not be checked, and drop it if it was wrong.
     Admitted(Reservation),
     /// Too many attempts; the time until the next one may be made, in whole milliseconds.
-    Blocked { retry_after: Duration },
+    Blocked {
+        /// When attempts are admitted again.
+        retry_after: Duration,
+    },
     /// Too much is waiting already, or the limiter is being restarted: do not make the attempt. It was not counted,
     /// or it was and its reply was lost.
     Overloaded,

@@ -48,7 +48,9 @@ pub enum Interest {
 /// Rows that a live query has read: those of a model, or those of them that the key leads to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Watched {
+    /// Whose rows.
     pub model: ModelId,
+    /// Which of them; all without one.
     pub key: Option<SubscriptionKey>,
 }
 

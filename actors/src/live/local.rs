@@ -38,6 +38,7 @@ pub trait Sink {
     fn noted(&self, _after: Cursor) {}
     /// Everything up to the cursor has been handed over, whether or not any of it was for this one.
     fn level(&self, _with: Cursor) {}
+    /// A change that the subscriber receives.
     fn event(&self, event: &Delivered);
     /// Nothing follows.
     fn ended(&self, reason: LiveError);
@@ -138,6 +139,7 @@ impl LocalLive {
         }
     }
 
+    /// What the workers share.
     pub fn live(&self) -> &Live {
         &self.live
     }

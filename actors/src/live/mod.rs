@@ -78,20 +78,24 @@ pub type Encode = dyn Fn(&Subscription, &str, Cursor) -> Bytes + Send + Sync;
 pub struct Delivered {
     /// Nothing for a [`Interest::Touch`].
     pub payload: Bytes,
+    /// Where a subscriber that has received it goes on.
     pub cursor: Cursor,
 }
 
 /// Why a subscriber gets no more events.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LiveError {
+    /// The cursor is older than the retention, or of another epoch.
     #[error(
         "what came after the cursor is not kept any more: read anew what you show, and subscribe without a cursor"
     )]
     Resync,
+    /// The database has no change log.
     #[error(
         "this database has no change log: bring it to the datamodel (`gom migrate apply`, or --deploy)"
     )]
     Unlogged,
+    /// A table that the subscription reads has no triggers.
     #[error(
         "changes of the table `{0}` are not logged: bring the database to the datamodel (`gom migrate apply`, or --deploy)"
     )]
@@ -111,7 +115,9 @@ pub enum LiveError {
          (live.max_lag). Ask for less in its filter and its selection", .statement.as_millis(), .max_lag.as_millis()
     )]
     CostlyChange {
+        /// How long a statement may take.
         statement: Duration,
+        /// How far a subscription may fall behind.
         max_lag: Duration,
     },
     /// A fault of ours.
@@ -122,8 +128,10 @@ pub enum LiveError {
 /// Why nothing can be followed.
 #[derive(Debug, thiserror::Error)]
 pub enum LiveStartError {
+    /// Redis' address cannot be used.
     #[error(transparent)]
     Redis(#[from] RedisOptionsError),
+    /// The hub does not answer.
     #[error("the hub's thread has ended, or panicked (see the log)")]
     Thread,
 }

@@ -10,12 +10,15 @@ use crate::database::SqlErrorKind;
 /// Nothing was changed, except that Gom's own tables may have been brought up to date.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
+    /// PostgreSQL refused a statement, or the connection was lost.
     #[error("the database refused: {}", describe(.0))]
     Database(#[from] tokio_postgres::Error),
     /// A step failed.
     #[error("cannot {step}: {}; nothing was changed", describe(.error))]
     Step {
+        /// What was to be done: `add the column …`.
         step: String,
+        /// PostgreSQL's refusal.
         error: tokio_postgres::Error,
     },
     /// Somebody uses tables that are to be locked before what is empty in them goes.
@@ -24,12 +27,15 @@ pub enum MigrateError {
          End the long transaction (pg_stat_activity shows it), or wait until it is quiet", describe(.error)
     )]
     Busy {
+        /// The tables, separated by commas.
         tables: String,
+        /// PostgreSQL's refusal.
         error: tokio_postgres::Error,
     },
     /// Rows that the datamodel does not allow.
     #[error("{}", describe_misfits(.0.iter().map(ToString::to_string)))]
     Misfits(Vec<Misfit>),
+    /// A rename that fits neither the datamodel nor the database.
     #[error(transparent)]
     Rename(#[from] RenameError),
     /// Steps that lose data, without the permission to.
@@ -38,11 +44,18 @@ pub enum MigrateError {
     /// Gom's own migrations could not be run.
     #[error("Gom's own tables cannot be brought up to date: {}", describe_system(.0))]
     System(Box<refinery::Error>),
+    /// A later version of the program has migrated Gom's own tables.
     #[error(
         "the database was migrated by a newer version of gom (its system tables are at version {found}, \
          this program has {known}); use that version"
     )]
-    NewerVersion { found: i32, known: i32 },
+    NewerVersion {
+        /// The version that the database has.
+        found: i32,
+        /// The version that this program brings.
+        known: i32,
+    },
+    /// The schema is one of PostgreSQL's or Gom's own.
     #[error(
         "the schema `{0}` cannot hold the datamodel's tables: it has a use of its own; choose another"
     )]

@@ -38,6 +38,7 @@ impl Before {
 /// What a deployment would do, or has done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
+    /// What is done, in this order.
     pub steps: Vec<MigrationStep>,
     /// Rows that the datamodel does not allow.
     pub misfits: Vec<Misfit>,

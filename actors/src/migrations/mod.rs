@@ -35,12 +35,15 @@ const EMPTY_LOCK_TIMEOUT: &str = "2s";
 /// What a database shall be brought to.
 #[derive(Debug, Clone, Copy)]
 pub struct Deployment<'a> {
+    /// The datamodel.
     pub model: &'a DataModel,
     /// The datamodel as it was written, for the record.
     pub text: &'a str,
     /// The schema for the model's tables.
     pub schema: &'a str,
+    /// Models and fields that have other names since the last deployment: their rows are kept.
     pub renames: &'a [Rename],
+    /// Whether steps may run that delete rows or values.
     pub allow_data_loss: bool,
     /// Also drops tables and columns that were never Gom's.
     pub drop_unknown: bool,
@@ -68,6 +71,7 @@ impl<'a> Deployment<'a> {
 pub struct Status {
     /// The version of Gom's own tables, and the one that this program brings.
     pub system_version: Option<i32>,
+    /// The version of Gom's own tables that this program brings.
     pub known_system_version: i32,
     /// What was applied last to this schema.
     pub last: Option<Applied>,
@@ -78,8 +82,11 @@ pub struct Status {
 /// A datamodel that was applied.
 #[derive(Debug, Clone)]
 pub struct Applied {
+    /// When.
     pub at: SystemTime,
+    /// The version of the program.
     pub gom_version: String,
+    /// The text of the datamodel.
     pub datamodel: String,
 }
 

@@ -33,14 +33,19 @@ pub struct Endpoint {
 /// Why a text is no endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
+    /// It is longer than [`MAX_ENDPOINT_BYTES`].
     #[error("must be shorter than or equal to {MAX_ENDPOINT_BYTES} characters")]
     TooLong,
+    /// It is no URL.
     #[error("must be a URL")]
     Malformed,
+    /// Its scheme is not `https`.
     #[error("must begin with https://")]
     NotHttps,
+    /// It contains a user name or a password.
     #[error("must not contain a user name or a password")]
     UserInfo,
+    /// It contains a fragment.
     #[error("must not contain a fragment")]
     Fragment,
 }
@@ -125,8 +130,10 @@ pub struct DeviceKeys {
 /// Why two texts are no keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeysError {
+    /// The browser's public key.
     #[error("must be an uncompressed point on P-256: {P256DH_BYTES} bytes in base64url")]
     P256dh,
+    /// The browser's authentication secret.
     #[error("must be {AUTH_BYTES} bytes in base64url")]
     Auth,
 }
@@ -204,7 +211,9 @@ fn decode(text: &str) -> Option<Vec<u8>> {
 /// A subscription, as a browser has it from its push service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
+    /// Where the push service takes messages for it.
     pub endpoint: Endpoint,
+    /// What messages to it are encrypted with.
     pub keys: DeviceKeys,
     /// Milliseconds since 1970, if the push service has set an end (`expirationTime`).
     pub expires: Option<i64>,
@@ -213,6 +222,7 @@ pub struct Device {
 /// A device that somebody has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registered {
+    /// Its subscription.
     pub device: Device,
     /// The claim `sub` of its user.
     pub user: String,

@@ -9,6 +9,7 @@ use super::notice::Notice;
 /// A change that may cause notifications.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
+    /// The job's number.
     pub id: i64,
     /// What has changed: the subject of a watched model.
     pub subject: String,
@@ -20,6 +21,7 @@ pub struct Job {
     pub writer: Option<String>,
     /// When it was queued, and what time it is, by the database's clock: those of several servers may differ.
     pub queued_at: SystemTime,
+    /// The database's time when the job was leased.
     pub now: SystemTime,
 }
 
@@ -36,6 +38,7 @@ pub enum Composed {
     Later(SystemTime),
     /// Its time has come and gone, so long ago that no notification is sent any more.
     TooLate,
+    /// It causes this notification.
     Notify(Notice),
 }
 
@@ -57,10 +60,13 @@ pub struct Settled {
     pub notification: String,
     /// The job's subject and node.
     pub subject: String,
+    /// The node of the job that caused it.
     pub source: String,
     /// Devices that confirmed it, that could not be reached, and that were gone.
     pub delivered: u64,
+    /// Devices that could not be reached.
     pub failed: u64,
+    /// Devices whose subscription has ended.
     pub gone: u64,
 }
 

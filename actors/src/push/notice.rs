@@ -8,9 +8,13 @@ use unicode_segmentation::UnicodeSegmentation;
 /// How soon a device that saves its battery is to be woken (RFC 8030, section 5.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Urgency {
+    /// `very-low`: on power and Wi-Fi.
     VeryLow,
+    /// `low`: on either.
     Low,
+    /// `normal`: on neither.
     Normal,
+    /// `high`: also with a low battery.
     High,
 }
 
@@ -47,7 +51,9 @@ pub struct Notice {
     pub node: String,
     /// `data.operation`: `create` or `update`.
     pub operation: Option<String>,
+    /// The first line that the browser shows. Shortened if the message would be too long.
     pub title: String,
+    /// The text below the title. Shortened if the message would be too long.
     pub body: String,
     /// The `sub` of each recipient.
     pub recipients: Vec<String>,
@@ -55,6 +61,7 @@ pub struct Notice {
     pub next: Option<String>,
     /// How long push services keep it for a device that is away, and how long it is tried.
     pub ttl: Duration,
+    /// How soon it is to wake a device that saves its battery.
     pub urgency: Urgency,
     /// A later message with the same topic replaces one that still waits at the push service. At most 32 characters of
     /// base64url.

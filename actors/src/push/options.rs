@@ -13,9 +13,11 @@ pub struct PushOptions {
     pub lease: Duration,
     /// How often it looks by itself for what is due, and for jobs.
     pub poll: Duration,
+    /// How often it looks for jobs by itself.
     pub poll_jobs: Duration,
     /// The most messages in flight at a time, in all and to one push service. An eighth is kept for urgent ones.
     pub concurrency: usize,
+    /// The most messages in flight to one push service.
     pub per_origin: usize,
     /// The pause before the second attempt; it grows fourfold with each, up to an hour.
     pub retry: Duration,

@@ -36,14 +36,18 @@ const FINGERPRINT_BYTES: usize = 16;
 /// Why keys are not a VAPID pair. Shows nothing of the private key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VapidError {
+    /// The public key is no point of P-256.
     #[error("the public key is not the base64url of 65 bytes, an uncompressed point of P-256")]
     Public,
+    /// The private key is none of P-256.
     #[error(
         "the private key is neither the base64url of 32 bytes nor a PEM with a private key of P-256"
     )]
     Private,
+    /// The two are no pair.
     #[error("the private key does not belong to the public key")]
     Mismatch,
+    /// New keys could not be generated.
     #[error("the keys could not be made: {0}")]
     Crypto(&'static str),
 }
@@ -247,6 +251,7 @@ impl Contact {
         }
     }
 
+    /// The `mailto:` or `https:` URL.
     pub fn as_str(&self) -> &str {
         &self.0
     }

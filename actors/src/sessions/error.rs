@@ -13,7 +13,10 @@ pub enum SessionError {
     Gone,
     /// The store (or, in a refresh, the issuer) gave no answer. Nobody is logged out by it.
     #[error("sessions are not available: {reason}")]
-    Unavailable { reason: String },
+    Unavailable {
+        /// What the store or the issuer has answered, for operators.
+        reason: String,
+    },
     /// Too much is waiting already.
     #[error("too many requests are waiting for the session store")]
     Overloaded,

@@ -46,7 +46,9 @@ pub(super) type OnRefused = Box<dyn Fn(Refused) + Send + Sync>;
 /// A session whose issuer refuses to renew its token.
 pub struct Refused {
     pub(super) backend: Arc<SessionBackend>,
+    /// The session.
     pub id: SessionId,
+    /// Its owner.
     pub subject: String,
 }
 

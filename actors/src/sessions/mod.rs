@@ -59,7 +59,9 @@ struct Shared {
 /// What a refresh gave: the session as it is now, and the new `header.payload` for the cookie.
 #[derive(Debug, Clone)]
 pub struct Refreshed {
+    /// The session, with the signature of the new token.
     pub session: Arc<Session>,
+    /// `header.payload` of the new token.
     pub head: String,
 }
 

@@ -18,13 +18,16 @@ pub struct SessionOptions {
     pub grace: Duration,
     /// How long one refresh may take, the issuer's answer included.
     pub refresh_patience: Duration,
+    /// Where sessions are stored.
     pub store: SessionStoreChoice,
     /// Requests of the process that may wait for the store at once; the next is refused as overload.
     pub max_in_flight: usize,
+    /// The time by which sessions and grace periods end.
     pub clock: Clock,
 }
 
 impl SessionOptions {
+    /// Sessions that end after `idle` without a request, and after `absolute` in any case; the other options are the defaults.
     pub fn new(idle: Duration, absolute: Duration, store: SessionStoreChoice) -> Self {
         SessionOptions {
             idle,

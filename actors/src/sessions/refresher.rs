@@ -27,6 +27,7 @@ pub(super) enum RefreshFor {
 pub struct Renewed {
     /// `header.payload`.
     pub head: String,
+    /// The third part of the token.
     pub signature: String,
     /// The refresh token for the next time; nothing if the old one stays.
     pub refresh_token: Option<SecretText>,

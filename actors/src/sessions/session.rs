@@ -31,6 +31,7 @@ impl SessionId {
             .then(|| SessionId(text.to_owned()))
     }
 
+    /// The id's text, as the cookie has it before its signature. A secret.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -62,16 +63,20 @@ pub struct NewSession {
     pub provider: String,
     /// The third part of the access token; the first two are the browser's.
     pub signature: String,
+    /// What renews the access token; nothing if it is not renewed.
     pub refresh_token: Option<SecretText>,
 }
 
 /// A live session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
+    /// The owner of the session: the token's `sub`.
     pub subject: String,
+    /// The provider that issued the token.
     pub provider: String,
     /// The third part of the current access token.
     pub signature: String,
+    /// What renews the access token; nothing if it is not renewed.
     pub refresh_token: Option<SecretText>,
     /// In whole milliseconds.
     pub opened: SystemTime,
@@ -105,7 +110,9 @@ pub struct SessionSummary {
     /// Distinguishes it and is worth nothing to a thief: the first 16 hexadecimal digits of the SHA-256 of its
     /// id. [`super::Sessions::close_by_handle`] takes it.
     pub handle: String,
+    /// The provider that issued the token.
     pub provider: String,
+    /// When the user logged in.
     pub opened: SystemTime,
     /// To a hundredth of the idle time.
     pub last_seen: SystemTime,

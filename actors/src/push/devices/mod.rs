@@ -31,6 +31,7 @@ pub const OTHER_KEYS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Where devices are kept, and how many.
 #[derive(Debug, Clone)]
 pub struct DevicesOptions {
+    /// Where they are kept.
     pub store: DeviceStoreChoice,
     /// Of one user. One more, and the one that was subscribed the longest time ago is forgotten: a browser subscribes again
     /// with every login, so that it is the one least used.
@@ -49,6 +50,7 @@ pub type EarlierName = fn(&str) -> Option<&str>;
 /// Who subscribes a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscriber {
+    /// The user's subject.
     pub user: String,
     /// The handle of the session: when that is closed, its devices are forgotten.
     pub session: Option<String>,
@@ -63,6 +65,7 @@ pub struct DeviceSummary {
     pub origin: String,
     /// When it was subscribed last. Unknown of what an earlier server has left.
     pub subscribed: Option<SystemTime>,
+    /// When the push service ends the subscription, if it has said so.
     pub expires: Option<SystemTime>,
     /// The handle of the session that subscribed it.
     pub session: Option<String>,
@@ -111,10 +114,15 @@ pub enum Renewed {
 /// Why there is no answer about devices.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DevicesError {
+    /// Too many requests wait for the store; nothing was requested of it.
     #[error("too many requests are waiting for the device store")]
     Overloaded,
+    /// The store does not answer, or refuses.
     #[error("devices are not available: {reason}")]
-    Unavailable { reason: String },
+    Unavailable {
+        /// What the store has answered, for operators.
+        reason: String,
+    },
 }
 
 /// The devices of all users. Cloning is cheap. Each request to the store has an answer or a refusal within 550 ms.

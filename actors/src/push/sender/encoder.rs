@@ -11,14 +11,18 @@ const LIMIT: usize = 3_052;
 /// `web-push` asks for an endpoint, which the encryption does not depend on; we send ourselves.
 const NOWHERE: &str = "https://push.invalid/";
 
+/// Why a message cannot be encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
+    /// The plaintext is over [`Encode::limit`].
     #[error("the message is too long")]
     TooLong,
+    /// The device's keys are no point of the curve.
     #[error("nothing can be encrypted for the keys of this device")]
     Keys,
 }
 
+/// Encrypts messages for devices (RFC 8291).
 pub trait Encode {
     /// Bytes of plaintext, at most.
     fn limit(&self) -> usize;

@@ -15,9 +15,11 @@ const TOPIC_LENGTH: usize = 32;
 /// A message before it is encrypted. `Debug` shows nothing of what it says.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Message {
+    /// The plaintext.
     pub payload: Vec<u8>,
     /// How long the push service may keep it for a device that is away; whole seconds, four weeks at most.
     pub ttl: Duration,
+    /// How soon it is to wake a device that saves its battery.
     pub urgency: Urgency,
     /// A later message of the same topic replaces this one at the push service: at most 32 letters of base64url.
     pub topic: Option<String>,

@@ -11,6 +11,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use super::super::Contact;
 use gom_runtime::clock::Clock;
 
+/// How messages are sent, and where they may go.
 #[derive(Clone)]
 pub struct SenderOptions {
     /// Whom push services write to.
@@ -32,6 +33,7 @@ pub struct SenderOptions {
 }
 
 impl SenderOptions {
+    /// The defaults, with no exceptions from what is refused.
     pub fn new(contact: Contact) -> Self {
         SenderOptions {
             contact,
@@ -49,8 +51,15 @@ impl SenderOptions {
 /// Why a sender could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum SenderError {
+    /// The file of certificates cannot be read, or has none.
     #[error("the certificates in {path} cannot be used: {reason}")]
-    CaFile { path: PathBuf, reason: String },
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The TLS library refuses the configuration.
     #[error("TLS could not be set up: {0}")]
     Setup(String),
 }

@@ -13,25 +13,45 @@ const MAX_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Characters of a service's own words.
 const WORDS: usize = 200;
 
+/// What became of one attempt to send a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The push service has it.
-    Delivered { status: u16 },
+    Delivered {
+        /// Of the HTTP answer.
+        status: u16,
+    },
     /// The subscription is no more.
-    Gone { status: u16 },
+    Gone {
+        /// Of the HTTP answer.
+        status: u16,
+    },
     /// Over the limit, ours or the service's.
     TooLarge,
     /// It may work another time. Without a status there was no answer, and whether the message arrived is not known.
     Later {
+        /// Of the HTTP answer, if there was one.
         status: Option<u16>,
+        /// What the push service suggests to wait.
         retry_after: Option<Duration>,
+        /// The push service's words, or why there was no answer.
         reason: String,
     },
     /// The push service does not accept who this server says it is: its keys, its clock or its contact are at fault, unless
     /// the device subscribed for another server's key.
-    Unauthorized { status: u16, reason: String },
+    Unauthorized {
+        /// Of the HTTP answer.
+        status: u16,
+        /// The push service's words.
+        reason: String,
+    },
     /// It will not work.
-    Refused { status: Option<u16>, reason: String },
+    Refused {
+        /// Of the HTTP answer, if there was one.
+        status: Option<u16>,
+        /// The push service's words, or why nothing was sent.
+        reason: String,
+    },
 }
 
 impl Outcome {

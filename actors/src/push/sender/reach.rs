@@ -12,12 +12,16 @@ use url::Host;
 /// Why nothing is sent there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unreachable {
+    /// It is no `https` URL with a host.
     #[error("the endpoint is no https URL with a host")]
     NoUrl,
+    /// Its host is not among those that `push.allowed_hosts` lists.
     #[error("the endpoint's host is not among push.allowed_hosts")]
     NotAllowed,
+    /// Its address is private, local or reserved.
     #[error("the endpoint's address is inside: private, local or reserved")]
     Inside,
+    /// Its port is another than 443.
     #[error("the endpoint's port is not 443 (push.any_port)")]
     Port,
 }
