@@ -5,6 +5,7 @@ use gom_server::application::{Application, NoApplication};
 use gom_server::graphql::Engine;
 use gom_server::http::Endpoint;
 use gom_server::http::openapi::{OperationObject, Tag};
+use gom_server::identity::{ACCOUNTS, TokenKind};
 use gom_server::server::Server;
 use gom_server::settings::{Inputs, Purpose, load};
 use gom_shop::Shop;
@@ -112,8 +113,25 @@ impl Application for Clashing {
     }
 }
 
+/// An application whose tokens are those of the server's accounts.
+struct Impostor;
+
+impl Application for Impostor {
+    fn token_kinds(&self) -> &'static [TokenKind] {
+        &[TokenKind {
+            provider: ACCOUNTS,
+            key_label: "club member v1",
+            subject_prefix: "member:",
+            subject_form: "member:ID",
+            holder: "a member's",
+            claims: &[],
+            subject: |_| None,
+        }]
+    }
+}
+
 #[actix_web::test]
-async fn a_server_whose_application_has_a_path_of_the_servers_does_not_start() {
+async fn a_server_whose_application_takes_what_is_the_servers_does_not_start() {
     let folder = tempfile::tempdir().unwrap();
     let datamodel = folder.path().join("club.prisma");
     std::fs::write(&datamodel, "type Member { id: ID! @id }").unwrap();
@@ -133,9 +151,15 @@ async fn a_server_whose_application_has_a_path_of_the_servers_does_not_start() {
             .to_vec(),
     };
     let settings = load(&inputs).unwrap().settings;
-    let error = match Server::build(settings, &Clashing).await {
-        Ok(_) => panic!("two endpoints are at one path"),
-        Err(error) => error.to_string(),
-    };
-    assert!(error.contains("/healthz is served there"), "{error}");
+    let cases: [(&'static dyn Application, &str); 2] = [
+        (&Clashing, "/healthz is served there"),
+        (&Impostor, "another kind of tokens has that provider"),
+    ];
+    for (application, expected) in cases {
+        let error = match Server::build(settings.clone(), application).await {
+            Ok(_) => panic!("it starts, although {expected}"),
+            Err(error) => error.to_string(),
+        };
+        assert!(error.contains(expected), "{error}");
+    }
 }
