@@ -11,6 +11,7 @@ mod cursorless;
 mod events;
 mod faults;
 mod large;
+mod leaves;
 mod legacy;
 mod prisma;
 mod proxy;

@@ -58,6 +58,9 @@ pub(crate) enum StatementError {
     /// The database refuses this statement, and would again.
     #[error("the database refused a statement: {0}")]
     Rejected(String),
+    /// What was asked for is more than may be read at once.
+    #[error("an answer is too large: {0}")]
+    Excessive(String),
 }
 
 impl DedicatedConnection {

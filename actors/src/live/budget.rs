@@ -1,12 +1,13 @@
 //! Whose time the hub spends: every user may take a share of it, and anyone who takes more is served in the slow lane for a
 //! while. Pure.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::database::StatementError;
 use gom_runtime::owner::Owner;
 
 /// A user's budget is refilled at this share of real time: one in so many.
@@ -138,6 +139,48 @@ impl Account {
             .penalty
             .is_some_and(|(until, lasts)| now < until + lasts * SHARE);
         remembered || now.saturating_duration_since(self.refilled) < SERVICE_BUDGET * SHARE
+    }
+}
+
+/// What deciding may take, and what it has taken.
+pub(super) struct Meter {
+    allowance: Duration,
+    spent: Cell<Duration>,
+    pub of_service: bool,
+}
+
+impl Meter {
+    pub fn new(allowance: Duration, owner: &Owner) -> Self {
+        Meter {
+            allowance,
+            spent: Cell::default(),
+            of_service: *owner == Owner::Service,
+        }
+    }
+
+    pub fn unlimited() -> Self {
+        Meter {
+            allowance: Duration::MAX,
+            spent: Cell::default(),
+            of_service: false,
+        }
+    }
+
+    pub fn spent(&self) -> Duration {
+        self.spent.get()
+    }
+
+    pub fn add(&self, took: Duration) {
+        self.spent.set(self.spent.get() + took);
+    }
+
+    /// What is returned when it is over.
+    pub fn exceeded(&self) -> StatementError {
+        StatementError::Slow(self.allowance)
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.spent.get() >= self.allowance
     }
 }
 

@@ -11,7 +11,8 @@ use futures::FutureExt;
 use gom_engine::events::Cursor;
 use tokio::time::{Instant, sleep};
 
-use super::decide::{Decider, Meter, last_cursor, own_fault};
+use super::budget::Meter;
+use super::decide::{Decider, last_cursor, own_fault};
 use super::groups::{Interest, Member, Presence};
 use super::hub::{Core, Hub};
 use super::join::{Join, Joined, Progress};
@@ -176,7 +177,13 @@ impl CatchUp<'_> {
             at.after,
         );
         match history
-            .events(interest, &pieces, &ats, at.epoch, &Meter::unlimited())
+            .events(
+                interest,
+                &pieces,
+                &ats,
+                (at.epoch, at.after),
+                &Meter::unlimited(),
+            )
             .await
         {
             Ok(events) => {

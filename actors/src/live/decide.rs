@@ -1,7 +1,7 @@
 //! From pieces of the log to the events of groups: which changes may concern whom, by the index; then one statement
 //! for each group decides and reads.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use gom_engine::datamodel::ModelId;
-use gom_engine::events::{Cursor, NodeChange, Path, Subscription};
-use gom_engine::plan::Planner;
+use gom_engine::events::{Cursor, EventMessage, NodeChange, Path, Subscription};
+use gom_engine::plan::{Planner, Statement};
 use tokio::time::Instant;
 use tokio_postgres::Row;
 
-use super::budget::Budgets;
+use super::budget::{Budgets, Meter};
 use super::groups::{GroupId, Groups, Interest};
 use super::log::{Log, LogPiece};
 use super::{Delivered, Encode, LiveError};
@@ -45,8 +45,8 @@ pub(super) struct Decider {
 
 /// A transaction's changes, or a part of very many.
 pub(super) struct Piece {
-    position: u64,
-    changes: Vec<NodeChange>,
+    pub position: u64,
+    pub changes: Vec<NodeChange>,
 }
 
 /// How many changes of a transaction that comes in pieces were counted: its position, and they.
@@ -55,49 +55,23 @@ pub(super) type Counted = (u64, u32);
 /// A change: which piece, and which of its changes.
 pub(super) type At = (usize, usize);
 
-/// What deciding may take, and what it has taken.
-pub(super) struct Meter {
-    allowance: Duration,
-    spent: Cell<Duration>,
-    of_service: bool,
-}
-
-impl Meter {
-    pub fn new(allowance: Duration, owner: &Owner) -> Self {
-        Meter {
-            allowance,
-            spent: Cell::default(),
-            of_service: *owner == Owner::Service,
-        }
-    }
-
-    pub fn unlimited() -> Self {
-        Meter {
-            allowance: Duration::MAX,
-            spent: Cell::default(),
-            of_service: false,
-        }
-    }
-
-    pub fn spent(&self) -> Duration {
-        self.spent.get()
-    }
-
-    fn add(&self, took: Duration) {
-        self.spent.set(self.spent.get() + took);
-    }
-
-    fn is_over(&self) -> bool {
-        self.spent.get() >= self.allowance
-    }
-}
-
 /// A group that changes may concern.
 pub(super) struct Wanted {
     pub id: GroupId,
     pub interest: Interest,
     pub owner: Owner,
     pub ats: Vec<At>,
+    /// Of one that reads the log by itself: what it has had.
+    pub after: Option<Cursor>,
+}
+
+/// Changes of some pieces, for a subscriber that has had what is up to a cursor.
+#[derive(Clone, Copy)]
+pub(super) struct Changes<'a> {
+    pub pieces: &'a [Piece],
+    pub ats: &'a [At],
+    pub epoch: u64,
+    pub after: Option<Cursor>,
 }
 
 /// What a group gets of some changes.
@@ -145,6 +119,11 @@ impl Decider {
         let mut found: BTreeMap<GroupId, BTreeSet<At>> = BTreeMap::new();
         for (model, ats) in of_model {
             let paths = groups.borrow().paths(model);
+            for (i, j) in &ats {
+                for id in groups.borrow().of_update(&pieces[*i].changes[*j]) {
+                    found.entry(id).or_default().insert((*i, *j));
+                }
+            }
             for id in groups.borrow().of_all(model) {
                 found.entry(*id).or_default().extend(ats.iter().copied());
             }
@@ -210,8 +189,7 @@ impl Decider {
         };
         let admitted = |at: &&At| {
             let change = &pieces[at.0].changes[at.1];
-            change.model == subscription.model()
-                && subscription.admits(change)
+            subscription.concerns(change)
                 && after.is_none_or(|after| cursor(pieces, **at, epoch) > after)
         };
         ats.iter().filter(admitted).copied().collect()
@@ -223,10 +201,19 @@ impl Decider {
         interest: &Interest,
         pieces: &[Piece],
         ats: &[At],
-        epoch: u64,
+        (epoch, after): (u64, Option<Cursor>),
         meter: &Meter,
     ) -> Result<Vec<Delivered>, StatementError> {
         let subscription = match interest {
+            Interest::Events(subscription) if subscription.reports_leaves() => {
+                let changes = Changes {
+                    pieces,
+                    ats,
+                    epoch,
+                    after,
+                };
+                return self.events_with_leaves(subscription, changes, meter).await;
+            }
             Interest::Events(subscription) => subscription,
             Interest::Touch(_) => {
                 let touch = |at: &At| Delivered {
@@ -239,50 +226,68 @@ impl Decider {
         let mut found = Vec::with_capacity(ats.len());
         for run in runs(ats) {
             if meter.is_over() {
-                return Err(StatementError::Slow(meter.allowance));
+                return Err(meter.exceeded());
             }
-            for (at, payload) in self.payloads(subscription, pieces, &run, meter).await? {
-                crash_point("event-encode");
-                let cursor = cursor(pieces, at, epoch);
-                let began = Instant::now();
-                found.push(Delivered {
-                    payload: (self.encode)(subscription, &payload, cursor),
-                    cursor,
-                });
-                self.took_here(meter, began.elapsed());
+            let changes = changes(pieces, &run);
+            for (place, payload) in self.payloads(subscription, &changes, meter).await? {
+                let at = run.get(place).ok_or_else(unasked)?;
+                let (cursor, message) = (cursor(pieces, *at, epoch), payload.into());
+                found.push(self.encoded(subscription, &message, cursor, meter));
             }
         }
         found.sort_by_key(|event| event.cursor);
         Ok(found)
     }
 
-    async fn payloads(
+    pub(super) fn encoded(
         &self,
         subscription: &Subscription,
-        pieces: &[Piece],
-        run: &[At],
+        message: &EventMessage,
+        cursor: Cursor,
         meter: &Meter,
-    ) -> Result<Vec<(At, String)>, StatementError> {
+    ) -> Delivered {
+        crash_point("event-encode");
         let began = Instant::now();
-        let statement = self.planner.payloads(subscription, &changes(pieces, run));
+        let payload = (self.encode)(subscription, message, cursor);
+        self.took_here(meter, began.elapsed());
+        Delivered { payload, cursor }
+    }
+
+    /// The payloads of changes, by their place.
+    pub(super) async fn payloads(
+        &self,
+        subscription: &Subscription,
+        changes: &[&NodeChange],
+        meter: &Meter,
+    ) -> Result<Vec<(usize, String)>, StatementError> {
+        let began = Instant::now();
+        let statement = self.planner.payloads(subscription, changes);
         self.took_here(meter, began.elapsed());
         let statement = statement.map_err(|error| StatementError::Rejected(error.to_string()))?;
+        let rows = self.rows_of_group(&statement, meter).await?;
+        rows.iter()
+            .map(|row| Ok((ordinal(row, 0)?, text(row, 1)?)))
+            .collect()
+    }
+
+    pub(super) async fn rows_of_group(
+        &self,
+        statement: &Statement,
+        meter: &Meter,
+    ) -> Result<Vec<Row>, StatementError> {
         let log = if meter.of_service {
             &self.trusted
         } else {
             &self.groups
         };
-        let (rows, took) = log.timed_rows(&statement).await;
+        let (rows, took) = log.timed_rows(statement).await;
         meter.add(took);
-        rows?
-            .iter()
-            .map(|row| Ok((*at(run, row)?, text(row, 1)?)))
-            .collect()
+        rows
     }
 
     /// Something was done on this thread for one group, while the statements of others may have been answered: those of
     /// the hub, of the slow lane and of those who catch up.
-    fn took_here(&self, meter: &Meter, took: Duration) {
+    pub(super) fn took_here(&self, meter: &Meter, took: Duration) {
         meter.add(took);
         self.thread.add(took);
     }
@@ -354,13 +359,14 @@ impl Decider {
             interest,
             owner,
             ats,
+            after,
             ..
         }: &Wanted,
         pieces: &[Piece],
         epoch: u64,
         budgets: &Budgets,
     ) -> Result<Decided, StatementError> {
-        let ats = Self::admitted(interest, pieces, ats, epoch, None);
+        let ats = Self::admitted(interest, pieces, ats, epoch, *after);
         if ats.is_empty() {
             return Ok(Decided::Events(Vec::new()));
         }
@@ -372,7 +378,8 @@ impl Decider {
             return Ok(Decided::Costly(budgets.penalize(owner, Instant::now())));
         }
         let meter = Meter::new(allowance, owner);
-        let events = self.events(interest, pieces, &ats, epoch, &meter).await;
+        let events = self.events(interest, pieces, &ats, (epoch, *after), &meter);
+        let events = events.await;
         budgets.charge(owner, meter.spent(), Instant::now());
         match events {
             Ok(events) => Ok(Decided::Events(events)),
@@ -385,13 +392,9 @@ impl Decider {
     }
 }
 
-fn cursor(pieces: &[Piece], at: At, epoch: u64) -> Cursor {
+pub(super) fn cursor(pieces: &[Piece], at: At, epoch: u64) -> Cursor {
     let piece = &pieces[at.0];
-    Cursor {
-        epoch,
-        position: piece.position,
-        part: piece.changes[at.1].part,
-    }
+    Cursor::after_change(epoch, piece.position, piece.changes[at.1].part)
 }
 
 /// The cursor of the last of some changes.
@@ -415,36 +418,41 @@ pub(super) fn own_fault(error: StatementError) -> Result<LiveError, StatementErr
         StatementError::Slow(_) => Ok(LiveError::Unavailable(
             "reading an event took too long".to_owned(),
         )),
+        // It has missed nothing, and has more to read again than it would be sent.
+        StatementError::Excessive(_) => Ok(LiveError::Resync),
         StatementError::Unavailable(_) => Err(error),
     }
 }
 
 /// Changes that are asked for together, in order.
-fn runs(ats: &[At]) -> Vec<Vec<At>> {
+pub(super) fn runs(ats: &[At]) -> Vec<Vec<At>> {
     ats.chunks(TOGETHER).map(<[At]>::to_vec).collect()
 }
 
-fn changes<'a>(pieces: &'a [Piece], run: &[At]) -> Vec<&'a NodeChange> {
+pub(super) fn changes<'a>(pieces: &'a [Piece], run: &[At]) -> Vec<&'a NodeChange> {
     run.iter().map(|at| &pieces[at.0].changes[at.1]).collect()
 }
 
 fn at<'a>(run: &'a [At], row: &Row) -> Result<&'a At, StatementError> {
-    run.get(ordinal(row, 0)?)
-        .ok_or_else(|| unexpected("an ordinal that was not asked for"))
+    run.get(ordinal(row, 0)?).ok_or_else(unasked)
 }
 
-fn ordinal(row: &Row, column: usize) -> Result<usize, StatementError> {
+pub(super) fn ordinal(row: &Row, column: usize) -> Result<usize, StatementError> {
     let number: i32 = row
         .try_get(column)
         .map_err(|error| unexpected(&error.to_string()))?;
     usize::try_from(number).map_err(|_| unexpected("a negative ordinal"))
 }
 
-fn text(row: &Row, column: usize) -> Result<String, StatementError> {
+pub(super) fn text(row: &Row, column: usize) -> Result<String, StatementError> {
     row.try_get(column)
         .map_err(|error| unexpected(&error.to_string()))
 }
 
-fn unexpected(what: &str) -> StatementError {
+pub(super) fn unasked() -> StatementError {
+    unexpected("an ordinal that was not asked for")
+}
+
+pub(super) fn unexpected(what: &str) -> StatementError {
     StatementError::Rejected(format!("an answer of the database holds {what}"))
 }

@@ -5,8 +5,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use gom_engine::datamodel::ModelId;
-use gom_engine::events::{Path, Subscription, SubscriptionIdentity, SubscriptionKey};
+use gom_engine::datamodel::{FieldId, ModelId};
+use gom_engine::events::{
+    NodeChange, Path, Subscription, SubscriptionIdentity, SubscriptionKey, changes_any,
+};
 
 use gom_runtime::owner::Owner;
 use gom_telemetry::metrics::{GROUPS, GaugeGuard};
@@ -92,6 +94,62 @@ struct OfModel {
     paths: Vec<(Path, HashMap<String, Vec<GroupId>>)>,
     /// Those that every change may concern.
     all: Vec<GroupId>,
+    /// Those that updates of some fields may concern.
+    updates: Vec<(Box<[FieldId]>, Vec<GroupId>)>,
+}
+
+/// Which changes of a model may concern a group.
+enum Lead {
+    All,
+    Value(SubscriptionKey),
+    Updates(Box<[FieldId]>),
+}
+
+impl OfModel {
+    fn add(&mut self, lead: Lead, id: GroupId) {
+        match lead {
+            Lead::All => self.all.push(id),
+            Lead::Updates(fields) => match self.updates.iter_mut().find(|(f, _)| *f == fields) {
+                Some((_, ids)) => ids.push(id),
+                None => self.updates.push((fields, vec![id])),
+            },
+            Lead::Value(SubscriptionKey { path, value }) => {
+                let known = self.paths.iter().position(|(known, _)| *known == path);
+                let place = known.unwrap_or_else(|| {
+                    self.paths.push((path, HashMap::new()));
+                    self.paths.len() - 1
+                });
+                self.paths[place].1.entry(value).or_default().push(id);
+            }
+        }
+    }
+
+    fn remove(&mut self, lead: &Lead, id: GroupId) {
+        match lead {
+            Lead::All => self.all.retain(|one| *one != id),
+            Lead::Updates(fields) => {
+                for (_, ids) in self.updates.iter_mut().filter(|(f, _)| f == fields) {
+                    ids.retain(|one| *one != id);
+                }
+                self.updates.retain(|(_, ids)| !ids.is_empty());
+            }
+            Lead::Value(SubscriptionKey { path, value }) => {
+                for (_, values) in self.paths.iter_mut().filter(|(known, _)| known == path) {
+                    if let Some(ids) = values.get_mut(value) {
+                        ids.retain(|one| *one != id);
+                        if ids.is_empty() {
+                            values.remove(value);
+                        }
+                    }
+                }
+                self.paths.retain(|(_, values)| !values.is_empty());
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.all.is_empty() && self.paths.is_empty() && self.updates.is_empty()
+    }
 }
 
 impl Groups {
@@ -162,21 +220,8 @@ impl Groups {
         }
         group.attached = true;
         self.attached += 1;
-        for (model, key) in keys(&interest) {
-            let of_model = self.index.entry(model).or_default();
-            let Some(SubscriptionKey { path, value }) = key else {
-                of_model.all.push(id);
-                continue;
-            };
-            let place = of_model
-                .paths
-                .iter()
-                .position(|(known, _)| *known == path)
-                .unwrap_or_else(|| {
-                    of_model.paths.push((path, HashMap::new()));
-                    of_model.paths.len() - 1
-                });
-            of_model.paths[place].1.entry(value).or_default().push(id);
+        for (model, lead) in leads(&interest) {
+            self.index.entry(model).or_default().add(lead, id);
         }
     }
 
@@ -200,29 +245,12 @@ impl Groups {
         if let Interest::Events(subscription) = &interest {
             self.known.remove(subscription.identity());
         }
-        for (model, key) in keys(&interest) {
+        for (model, lead) in leads(&interest) {
             let Some(of_model) = self.index.get_mut(&model) else {
                 continue;
             };
-            match key {
-                None => of_model.all.retain(|one| *one != id),
-                Some(SubscriptionKey { path, value }) => {
-                    for (_, values) in of_model
-                        .paths
-                        .iter_mut()
-                        .filter(|(known, _)| *known == path)
-                    {
-                        if let Some(ids) = values.get_mut(&value) {
-                            ids.retain(|one| *one != id);
-                            if ids.is_empty() {
-                                values.remove(&value);
-                            }
-                        }
-                    }
-                    of_model.paths.retain(|(_, values)| !values.is_empty());
-                }
-            }
-            if of_model.all.is_empty() && of_model.paths.is_empty() {
+            of_model.remove(&lead, id);
+            if of_model.is_empty() {
                 self.index.remove(&model);
             }
         }
@@ -376,6 +404,16 @@ impl Groups {
         self.index.get(&model).map_or(&[], |of_model| &of_model.all)
     }
 
+    /// The groups that the change may concern for the fields that it updated.
+    pub fn of_update(&self, change: &NodeChange) -> impl Iterator<Item = GroupId> {
+        let of_model = self.index.get(&change.model);
+        let updates = of_model.into_iter().flat_map(|of_model| &of_model.updates);
+        updates
+            .filter(|(fields, _)| changes_any(change, fields))
+            .flat_map(|(_, ids)| ids)
+            .copied()
+    }
+
     /// The groups that ask for this value on a path.
     pub fn of_value(&self, model: ModelId, path: Path, value: &str) -> &[GroupId] {
         let paths = self
@@ -415,10 +453,21 @@ impl Groups {
     }
 }
 
-fn keys(interest: &Interest) -> Vec<(ModelId, Option<SubscriptionKey>)> {
+fn leads(interest: &Interest) -> Vec<(ModelId, Lead)> {
+    let lead = |key: Option<SubscriptionKey>| key.map_or(Lead::All, Lead::Value);
     match interest {
-        Interest::Events(subscription) => vec![(subscription.model(), subscription.key().cloned())],
-        Interest::Touch(watched) => watched.iter().map(|w| (w.model, w.key.clone())).collect(),
+        Interest::Events(subscription) => {
+            let model = subscription.model();
+            let before = subscription.key_before().map(Lead::Value);
+            let own = std::iter::once(lead(subscription.key().cloned())).chain(before);
+            let others = subscription.dependencies().iter();
+            let others = others.map(|other| (other.model, Lead::Updates(other.fields.clone())));
+            own.map(|lead| (model, lead)).chain(others).collect()
+        }
+        Interest::Touch(watched) => watched
+            .iter()
+            .map(|watched| (watched.model, lead(watched.key.clone())))
+            .collect(),
     }
 }
 

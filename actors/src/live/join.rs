@@ -202,6 +202,7 @@ impl Core {
             Err(StatementError::Unavailable(_) | StatementError::Slow(_)) => {
                 Rest::Not(Joined::NotYet)
             }
+            Err(StatementError::Excessive(_)) => Rest::Not(Joined::Failed(LiveError::Resync)),
             Err(StatementError::Rejected(cause)) => {
                 tracing::error!(cause, "the change log cannot be read");
                 Rest::Not(Joined::Failed(LiveError::Failed(
@@ -245,6 +246,7 @@ impl Core {
             interest: interest.clone(),
             owner: owner.clone(),
             ats,
+            after: at.after,
         };
         let decided = self
             .decider

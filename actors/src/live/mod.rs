@@ -10,6 +10,7 @@ mod feed;
 mod groups;
 mod hub;
 mod join;
+mod leaves;
 mod level;
 mod local;
 mod locate;
@@ -25,7 +26,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use gom_engine::events::{Cursor, Subscription};
+use gom_engine::events::{Cursor, EventMessage, Subscription};
 use gom_engine::plan::Planner;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
@@ -70,8 +71,8 @@ pub struct LiveOptions {
     pub redis: Option<RedisOptions>,
 }
 
-/// Makes the bytes that subscribers get of the payload that a statement gave.
-pub type Encode = dyn Fn(&Subscription, &str, Cursor) -> Bytes + Send + Sync;
+/// Makes the bytes that subscribers get of a message: the payload that a statement gave, and the rows that have left.
+pub type Encode = dyn Fn(&Subscription, &EventMessage, Cursor) -> Bytes + Send + Sync;
 
 /// One event, as all subscribers of a group get it.
 #[derive(Debug, Clone)]

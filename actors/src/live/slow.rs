@@ -16,7 +16,8 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use super::behind::{Behind, Lane, TOGETHER};
-use super::decide::{Counted, Decider, Meter, Piece, last_cursor, own_fault};
+use super::budget::Meter;
+use super::decide::{Counted, Decider, Piece, last_cursor, own_fault};
 use super::groups::GroupId;
 use super::hub::{Core, Hub};
 use super::join::{Joined, Progress, Rejoin};
@@ -288,7 +289,13 @@ impl SlowLane {
         let meter = Meter::unlimited();
         match self
             .decider
-            .events(&behind.interest, pieces, part, epoch, &meter)
+            .events(
+                &behind.interest,
+                pieces,
+                part,
+                (epoch, behind.at.after),
+                &meter,
+            )
             .await
         {
             Ok(events) => {

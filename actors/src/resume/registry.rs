@@ -69,6 +69,8 @@ impl Batch {
     /// As `gom.keep_resume_positions` takes it.
     pub fn to_json(&self) -> Value {
         let keep = self.keep.iter().map(|(id, key, session, cursor)| {
+            // The table has no steps: of a change that was received in part, all is sent again.
+            let cursor = cursor.whole_change();
             json!({
                 "id": id, "key": key.hex(), "session": session.hex(), "epoch": cursor.epoch.cast_signed(),
                 "position": cursor.position.cast_signed(), "part": cursor.part,

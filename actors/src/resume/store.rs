@@ -290,11 +290,8 @@ fn resumed(rows: &[Row]) -> Result<(Option<Cursor>, Cursor), StatementError> {
             return Ok(None);
         };
         let part = u32::try_from(part).unwrap_or(Cursor::WHOLE);
-        Ok(Some(Cursor {
-            epoch: epoch.cast_unsigned(),
-            position: position.cast_unsigned(),
-            part,
-        }))
+        let (epoch, position) = (epoch.cast_unsigned(), position.cast_unsigned());
+        Ok(Some(Cursor::after_change(epoch, position, part)))
     };
     Ok((
         cursor(0)?,

@@ -8,6 +8,7 @@
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
+mod leaves;
 mod log;
 mod oracle;
 mod payloads;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use gom_actors::migrations::{Deployment, apply};
 use gom_engine::datamodel::{self, FieldKind, ModelId, ScalarType};
+use gom_engine::error::ApiError;
 use gom_engine::events::Subscription;
 use gom_engine::plan::{Access, PageLimits, Planner, Rights, Statement};
 use gom_engine::policy::{Permissions, Policy, PolicySource};
@@ -181,6 +182,18 @@ impl World {
             .unwrap()
     }
 
+    /// The same, of a subscriber that is told which rows leave.
+    pub fn compile_with_leaves(
+        &self,
+        text: &str,
+        filter: &Value,
+        role: Option<(&str, &str)>,
+    ) -> Result<Subscription, ApiError> {
+        let (prepared, variables) = self.prepare(text, filter);
+        self.planner
+            .subscription_with_leaves(&prepared, variables, LIMITS, self.rights(role))
+    }
+
     fn prepare(&self, text: &str, filter: &Value) -> (Arc<PreparedOperation>, Variables) {
         let prepared = self.requests.prepare(text, None, &RequestLimits::UNLIMITED);
         let prepared = prepared.unwrap_or_else(|errors| panic!("{text}: {errors:?}"));
@@ -211,7 +224,7 @@ impl World {
             "query($where: {name}WhereInput) {{ {}s(where: $where) {{ id }} }}",
             name.to_lowercase()
         );
-        let (prepared, variables) = self.prepare(&text, &node_filter(&asked.filter));
+        let (prepared, variables) = self.prepare(&text, &row_filter(&asked.filter, true));
         let rights = self.rights(asked.role.as_ref().map(|(role, sub)| (*role, sub.as_str())));
         let access = rights.as_deref().map_or(Access::Full, Access::Limited);
         self.planner
@@ -268,12 +281,7 @@ impl World {
         dice: &mut Dice,
     ) -> (Asked, Subscription) {
         let model = *dice.pick(&self.models());
-        let name = &self.planner.physical().model.model(model).name;
-        let (lower, shape) = (name.to_lowercase(), shape(name));
-        let text = format!(
-            "subscription($where: {name}SubscriptionWhereInput) {{ {lower}(where: $where) \
-             {{ mutation node {shape} updatedFields previousValues {shape} }} }}"
-        );
+        let text = self.subscription_to(model);
         let everything = !of_changes && dice.chance(40);
         let filter = if everything {
             json!({})
@@ -295,11 +303,21 @@ impl World {
         )
     }
 
+    /// With its `where` in a variable.
+    pub fn subscription_to(&self, model: ModelId) -> String {
+        let name = &self.planner.physical().model.model(model).name;
+        let (lower, shape) = (name.to_lowercase(), shape(name));
+        format!(
+            "subscription($where: {name}SubscriptionWhereInput) {{ {lower}(where: $where) \
+             {{ mutation node {shape} updatedFields previousValues {shape} }} }}"
+        )
+    }
+
     pub fn models(&self) -> Vec<ModelId> {
         self.planner.physical().model.model_ids().collect()
     }
 
-    fn event_filter(
+    pub fn event_filter(
         &self,
         model: ModelId,
         of_changes: bool,
@@ -392,11 +410,20 @@ impl World {
     }
 }
 
-/// A subscription's conditions, all of them on the node, as a filter of nodes.
-fn node_filter(conditions: &Value) -> Value {
-    let parts = conditions.as_object().unwrap().iter().map(|(key, value)| match key.as_str() {
-        "node" => value.clone(),
-        _ => json!({ key: value.as_array().unwrap().iter().map(node_filter).collect::<Vec<_>>() }),
-    });
+/// A subscription's conditions as a filter of nodes: those on changes count as if they held, inside `NOT` as if they did not.
+fn row_filter(conditions: &Value, holds: bool) -> Value {
+    let parts = conditions
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(key, value)| match key.as_str() {
+            "node" => value.clone(),
+            "AND" | "OR" | "NOT" => {
+                let part = |part| row_filter(part, holds != (key == "NOT"));
+                json!({ key: value.as_array().unwrap().iter().map(part).collect::<Vec<_>>() })
+            }
+            _ if holds => json!({}),
+            _ => json!({ "id_in": [] }),
+        });
     json!({ "AND": parts.collect::<Vec<_>>() })
 }

@@ -5,6 +5,7 @@
 
 mod costly;
 mod joining;
+mod leaves;
 mod nodes;
 mod panics;
 mod quiet;

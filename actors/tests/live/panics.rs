@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use gom_actors::live::{Live, LiveError, LocalLive, SubscriptionHandle};
+use gom_engine::events::EventMessage;
 use gom_test_support::eventually;
 use tokio::time::sleep;
 
@@ -23,8 +24,9 @@ thread_local! {
 /// Panics this often at an event that has the number 666 somewhere.
 fn poisoned(world: &World, times: &Arc<AtomicUsize>) -> Live {
     let times = Arc::clone(times);
-    let encoded = move |subscription: &_, payload: &str, cursor| {
+    let encoded = move |subscription: &_, message: &EventMessage, cursor| {
         let spend = |left: usize| left.checked_sub(1);
+        let payload = message.payload.as_deref().unwrap_or_default();
         if payload.contains("666")
             && times
                 .fetch_update(Ordering::SeqCst, Ordering::SeqCst, spend)
@@ -36,7 +38,7 @@ fn poisoned(world: &World, times: &Arc<AtomicUsize>) -> Live {
             }
             panic!("poisoned by the test");
         }
-        encode(subscription, payload, cursor)
+        encode(subscription, message, cursor)
     };
     Live::start(
         options(),

@@ -12,7 +12,7 @@ use gom_actors::live::{
 };
 use gom_actors::migrations::{Deployment, apply};
 use gom_engine::datamodel;
-use gom_engine::events::{Cursor, Subscription};
+use gom_engine::events::{Cursor, EventMessage, Subscription};
 use gom_engine::plan::{PageLimits, Planner};
 use gom_engine::request::{RequestLimits, RequestOptions, Requests};
 use gom_engine::schema::{SchemaOptions, Served, generate};
@@ -55,8 +55,12 @@ pub fn user(name: &str) -> Owner {
     Owner::User(name.into())
 }
 
-pub fn encode(_: &Subscription, payload: &str, _: Cursor) -> Bytes {
-    Bytes::copy_from_slice(payload.as_bytes())
+pub fn encode(_: &Subscription, message: &EventMessage, _: Cursor) -> Bytes {
+    let mut text = message.payload.clone().unwrap_or_default();
+    if !message.left.is_empty() {
+        text.push_str(&format!("-{}", message.left.join("-")));
+    }
+    Bytes::from(text)
 }
 
 impl World {
@@ -103,6 +107,15 @@ impl World {
     }
 
     pub fn interest(&self, text: &str, filter: &Value) -> Interest {
+        self.interest_of(text, filter, false)
+    }
+
+    /// Of a subscriber that is told which rows leave.
+    pub fn interest_with_leaves(&self, text: &str, filter: &Value) -> Interest {
+        self.interest_of(text, filter, true)
+    }
+
+    fn interest_of(&self, text: &str, filter: &Value, leaves: bool) -> Interest {
         let prepared = self.requests.prepare(text, None, &RequestLimits::UNLIMITED);
         let prepared = prepared.unwrap_or_else(|errors| panic!("{text}: {errors:?}"));
         let given = json!({ "where": filter });
@@ -114,11 +127,14 @@ impl World {
             page_size: Some(100),
             ..PageLimits::default()
         };
-        Interest::Events(Arc::new(
+        let subscription = if leaves {
+            self.planner
+                .subscription_with_leaves(&prepared, variables, limits, None)
+        } else {
             self.planner
                 .subscription(&prepared, variables, limits, None)
-                .unwrap(),
-        ))
+        };
+        Interest::Events(Arc::new(subscription.unwrap()))
     }
 
     /// Orders with their number.

@@ -180,6 +180,28 @@ impl EventCondition {
         }
     }
 
+    /// The rows that an event may be about: a condition on the change counts as if it held, inside
+    /// `NOT` as if it did not.
+    pub(super) fn rows(&self) -> Filter {
+        self.rows_where(true)
+    }
+
+    fn rows_where(&self, change_holds: bool) -> Filter {
+        let all = |parts: &[EventCondition], holds: bool| -> Vec<Filter> {
+            parts.iter().map(|part| part.rows_where(holds)).collect()
+        };
+        match self {
+            EventCondition::All(parts) => all(parts, change_holds)
+                .into_iter()
+                .fold(Filter::TRUE, Filter::and),
+            EventCondition::Any(parts) => Filter::Or(all(parts, change_holds)),
+            EventCondition::None(parts) => Filter::Nor(all(parts, !change_holds)),
+            EventCondition::Node(filter) => filter.clone(),
+            _ if change_holds => Filter::TRUE,
+            _ => Filter::FALSE,
+        }
+    }
+
     /// What is left to decide, given changes for which it [`EventCondition::holds`] or the node
     /// decides. Conditions on the change among them are collected in `of_change`, for an answer per
     /// change.

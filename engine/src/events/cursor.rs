@@ -11,38 +11,70 @@ pub struct Cursor {
     pub epoch: u64,
     /// Of the transaction, in the order in which transactions are delivered; from 1.
     pub position: u64,
-    /// Of the event in its transaction, from 0. [`Cursor::WHOLE`]: after the whole transaction.
+    /// Of the change in its transaction, from 0. [`Cursor::WHOLE`]: after the whole transaction.
     pub part: u32,
+    /// Of the event, where a change of another row causes several, from 0. [`Cursor::ALL`]: after
+    /// all events of the change.
+    pub step: u16,
 }
 
 impl Cursor {
     /// The [`Cursor::part`] of a whole transaction.
     pub const WHOLE: u32 = u32::MAX;
 
+    /// The [`Cursor::step`] of a whole change.
+    pub const ALL: u16 = u16::MAX;
+
     /// After the whole transaction at a position.
     pub fn after(epoch: u64, position: u64) -> Self {
+        Cursor::after_change(epoch, position, Cursor::WHOLE)
+    }
+
+    /// After a change, the `part`th of its transaction.
+    pub fn after_change(epoch: u64, position: u64, part: u32) -> Self {
         Cursor {
             epoch,
             position,
-            part: Cursor::WHOLE,
+            part,
+            step: Cursor::ALL,
+        }
+    }
+
+    /// The last one at or before this one that is after all events of a change.
+    #[must_use]
+    pub fn whole_change(self) -> Self {
+        let Cursor {
+            epoch,
+            position,
+            part,
+            step,
+        } = self;
+        match (step, part) {
+            (Cursor::ALL, _) => self,
+            (_, 0) => Cursor::after(epoch, position.saturating_sub(1)),
+            _ => Cursor::after_change(epoch, position, part - 1),
         }
     }
 }
 
-/// `EPOCH-POSITION` or `EPOCH-POSITION-PART`, in hexadecimal; opaque to clients.
+/// `EPOCH-POSITION`, `EPOCH-POSITION-PART` or `EPOCH-POSITION-PART-STEP`, in hexadecimal; opaque to
+/// clients.
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Cursor {
             epoch,
             position,
             part,
+            step,
         } = self;
         write!(f, "{epoch:x}-{position:x}")?;
-        if *part == Cursor::WHOLE {
-            Ok(())
-        } else {
-            write!(f, "-{part:x}")
+        if *part != Cursor::WHOLE {
+            write!(f, "-{part:x}")?;
         }
+        if *step != Cursor::ALL {
+            write!(f, "-{step:x}")?;
+        }
+        Ok(())
     }
 }
 
@@ -51,6 +83,7 @@ impl fmt::Display for Cursor {
 #[error("this is no cursor: send the one of the last event as it was received, or none")]
 pub struct CursorError;
 
+/// Without a step: texts are read of servers that had none.
 impl FromStr for Cursor {
     type Err = CursorError;
 
@@ -75,11 +108,7 @@ impl FromStr for Cursor {
         if parts.next().is_some() {
             Err(CursorError)
         } else {
-            Ok(Cursor {
-                epoch,
-                position,
-                part,
-            })
+            Ok(Cursor::after_change(epoch, position, part))
         }
     }
 }
@@ -91,11 +120,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_and_nothing_else() {
         for cursor in [
-            Cursor {
-                epoch: 0xab,
-                position: 1,
-                part: 0,
-            },
+            Cursor::after_change(0xab, 1, 0),
             Cursor::after(u64::MAX, u64::MAX),
         ] {
             assert_eq!(cursor.to_string().parse(), Ok(cursor));
@@ -110,9 +135,23 @@ mod tests {
             "x-1",
             "1-+2",
             "1-2-100000000",
+            "1-2-3-4",
             "11111111111111111-1",
         ] {
             assert_eq!(bad.parse::<Cursor>(), Err(CursorError), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_step_is_before_the_whole_of_its_change_and_after_the_change_before() {
+        let step = |part, step| Cursor {
+            step,
+            ..Cursor::after_change(1, 7, part)
+        };
+        let whole = |part| Cursor::after_change(1, 7, part);
+        assert!(whole(0) < step(1, 0) && step(1, 0) < step(1, 1) && step(1, 1) < whole(1));
+        assert_eq!(step(1, 1).whole_change(), whole(0));
+        assert_eq!(step(0, 1).whole_change(), Cursor::after(1, 6));
+        assert_eq!(whole(0).whole_change(), whole(0));
     }
 }

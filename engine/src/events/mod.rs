@@ -6,7 +6,9 @@ mod change;
 mod condition;
 mod cursor;
 mod key;
+mod membership;
 mod merge;
+mod moves;
 mod payload;
 mod subscription;
 #[cfg(test)]
@@ -15,6 +17,10 @@ mod tests;
 pub use change::{ChangeKind, LinkChange, LogKind, LogRow, NodeChange, UpdateCause};
 pub use cursor::{Cursor, CursorError};
 pub use key::SubscriptionKey;
+pub use membership::{Dependency, changes_any};
+pub use moves::{
+    EventMessage, EventRun, MAX_MOVED, MoveReader, Moves, PlacedMessage, TooManyMoved,
+};
 pub use subscription::{Subscription, SubscriptionIdentity};
 
 pub use crate::sql::Path;

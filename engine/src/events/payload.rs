@@ -114,6 +114,15 @@ impl Planner {
         }
     }
 
+    /// `{"key": null}`: a message that is about no change of a node.
+    pub fn empty_message(&self, subscription: &Subscription) -> Completed {
+        let field = subscription.identity().field().ok();
+        Completed {
+            answer: field.map(|field| format!("{{\"{}\":null}}", field.key)),
+            errors: Vec::new(),
+        }
+    }
+
     /// What the root field shows of a change.
     pub(super) fn event_shape<'a>(
         &'a self,

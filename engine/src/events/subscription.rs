@@ -4,7 +4,8 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use super::condition::EventCondition;
-use super::{NodeChange, SubscriptionKey};
+use super::membership::{Dependency, Membership};
+use super::{ChangeKind, NodeChange, SubscriptionKey};
 use crate::datamodel::ModelId;
 use crate::error::{ApiError, ErrorKind};
 use crate::plan::{Access, PageLimits, Planner, Rights, unexpected};
@@ -18,6 +19,8 @@ pub struct Subscription {
     model: ModelId,
     key: Option<SubscriptionKey>,
     condition: EventCondition,
+    /// Of one that reports leaves.
+    membership: Option<Membership>,
 }
 
 /// Subscriptions with equal identities have equal answers to every change.
@@ -28,6 +31,7 @@ pub struct SubscriptionIdentity {
     variables: Variables,
     limits: PageLimits,
     rights: Option<Arc<Rights>>,
+    reports_leaves: bool,
 }
 
 impl PartialEq for SubscriptionIdentity {
@@ -40,6 +44,7 @@ impl PartialEq for SubscriptionIdentity {
         same_sight
             && Arc::ptr_eq(&self.prepared, &other.prepared)
             && self.limits == other.limits
+            && self.reports_leaves == other.reports_leaves
             && self.variables == other.variables
     }
 }
@@ -50,6 +55,7 @@ impl Hash for SubscriptionIdentity {
     fn hash<H: Hasher>(&self, state: &mut H) {
         Arc::as_ptr(&self.prepared).hash(state);
         self.variables.hash(state);
+        self.reports_leaves.hash(state);
         if let Some(rights) = &self.rights {
             rights.hash_visibility(state);
         }
@@ -69,11 +75,39 @@ impl Planner {
         limits: PageLimits,
         rights: Option<Arc<Rights>>,
     ) -> Result<Subscription, ApiError> {
+        self.compile_subscription(prepared, variables, limits, rights, false)
+    }
+
+    /// The same, of a subscriber that is told which rows leave the subscription's filter or the
+    /// viewer's sight.
+    ///
+    /// # Errors
+    /// As [`Planner::subscription`]; and [`ErrorKind::BadUserInput`] for a filter of which leaves
+    /// cannot be told from the change log.
+    pub fn subscription_with_leaves(
+        &self,
+        prepared: &Arc<PreparedOperation>,
+        variables: Variables,
+        limits: PageLimits,
+        rights: Option<Arc<Rights>>,
+    ) -> Result<Subscription, ApiError> {
+        self.compile_subscription(prepared, variables, limits, rights, true)
+    }
+
+    fn compile_subscription(
+        &self,
+        prepared: &Arc<PreparedOperation>,
+        variables: Variables,
+        limits: PageLimits,
+        rights: Option<Arc<Rights>>,
+        reports_leaves: bool,
+    ) -> Result<Subscription, ApiError> {
         let identity = SubscriptionIdentity {
             prepared: Arc::clone(prepared),
             variables,
             limits,
             rights,
+            reports_leaves,
         };
         let (field, access) = (identity.field()?, identity.access());
         let Selected::Field(OutputMeaning::Subscribe(model)) = field.meaning else {
@@ -88,11 +122,20 @@ impl Planner {
         let mut filters = vec![&visible];
         condition.node_filters(&mut filters);
         let key = self.key(model, &filters);
+        let membership = if reports_leaves {
+            // Ids are what it is told.
+            access.check_field(self, model, self.model().model(model).id)?;
+            let rows = visible.clone().and(condition.rows());
+            Some(Membership::of(self, model, rows)?)
+        } else {
+            None
+        };
         Ok(Subscription {
             identity: Arc::new(identity),
             model,
             key,
             condition,
+            membership,
         })
     }
 }
@@ -147,6 +190,53 @@ impl Subscription {
     /// Whether the change may match the subscription, as far as the change alone decides.
     pub fn admits(&self, change: &NodeChange) -> bool {
         change.model == self.model && self.condition.holds(change) != Some(false)
+    }
+
+    /// Whether the subscriber is told which rows leave.
+    pub fn reports_leaves(&self) -> bool {
+        self.membership.is_some()
+    }
+
+    /// As [`Subscription::key`], of what a node had before: it finds the rows that leave.
+    pub fn key_before(&self) -> Option<SubscriptionKey> {
+        let SubscriptionKey { path, value } =
+            self.key.as_ref().filter(|_| self.reports_leaves())?;
+        Some(SubscriptionKey {
+            path: path.before(),
+            value: value.clone(),
+        })
+    }
+
+    /// The rows of which changes may make others join or leave.
+    pub fn dependencies(&self) -> &[Dependency] {
+        self.membership
+            .as_ref()
+            .map_or(&[], |membership| &membership.others)
+    }
+
+    /// The models whose changes it is about.
+    pub fn models(&self) -> impl Iterator<Item = ModelId> {
+        let others = self.dependencies().iter().map(|other| other.model);
+        std::iter::once(self.model).chain(others)
+    }
+
+    /// Whether a message of it may come of the change, as far as the change alone decides.
+    pub fn concerns(&self, change: &NodeChange) -> bool {
+        let is_own = change.model == self.model;
+        self.admits(change)
+            || (self.reports_leaves() && is_own && change.kind != ChangeKind::Created)
+            || self.moves_others(change)
+    }
+
+    /// Whether the change may make other rows join or leave.
+    pub fn moves_others(&self, change: &NodeChange) -> bool {
+        self.membership
+            .as_ref()
+            .is_some_and(|membership| membership.paths_to(change).is_some())
+    }
+
+    pub(super) fn membership(&self) -> Option<&Membership> {
+        self.membership.as_ref()
     }
 
     pub(super) fn condition(&self) -> &EventCondition {

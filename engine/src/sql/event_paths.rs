@@ -2,6 +2,7 @@
 
 use super::Statement;
 use super::changes::{ChangeBatch, RowSource};
+use super::filter::Filter;
 use super::history::SnapshotTime;
 use super::physical::Physical;
 use super::text::Sql;
@@ -14,10 +15,30 @@ pub enum Path {
     Column(FieldId),
     /// In a column (the second field) of the partners that a relation field (the first) leads to.
     Linked(FieldId, FieldId),
+    /// As [`Path::Column`], before the change: of nodes that are there after it as well.
+    ColumnBefore(FieldId),
+    /// As [`Path::Linked`], before the change: of nodes that are there after it as well.
+    LinkedBefore(FieldId, FieldId),
+}
+
+impl Path {
+    /// The same place before the change.
+    #[must_use]
+    pub fn before(self) -> Path {
+        match self {
+            Path::Column(field) => Path::ColumnBefore(field),
+            Path::Linked(field, unique) => Path::LinkedBefore(field, unique),
+            before => before,
+        }
+    }
+
+    fn is_before(self) -> bool {
+        matches!(self, Path::ColumnBefore(_) | Path::LinkedBefore(..))
+    }
 }
 
 /// Rows `(ordinal, path, value)`, two ints and a text: the values of the changed nodes, now or, of
-/// deleted ones, as they were. The path is its position in `paths`.
+/// deleted ones and on paths that say so, as they were. The path is its position in `paths`.
 pub fn event_values(
     physical: &Physical,
     model: ModelId,
@@ -27,6 +48,7 @@ pub fn event_values(
     let mut sql = Sql::new();
     sql.each(events, |sql, changes, living| {
         let (change, row, found) = (sql.alias(), sql.alias(), sql.alias());
+        let was = (living && paths.iter().any(|path| path.is_before())).then(|| sql.alias());
         sql.push("select ")
             .column(&change, "\"o\"")
             .push(", ")
@@ -39,8 +61,21 @@ pub fn event_values(
             changes,
             (&change, &row),
             RowSource::of(living, true),
-        )
-        .push(" cross join lateral (");
+        );
+        if let Some(was) = &was {
+            sql.push(" left join lateral ")
+                .row_if_visible(
+                    physical,
+                    model,
+                    &change,
+                    SnapshotTime::Before,
+                    &Filter::TRUE,
+                )
+                .push(" ")
+                .push(was)
+                .push(" on true");
+        }
+        sql.push(" cross join lateral (");
         if !living {
             sql.enter_snapshot(&change, SnapshotTime::Before);
         }
@@ -55,12 +90,21 @@ pub fn event_values(
             } else {
                 "::text as value"
             };
-            sql.value_at(physical, model, &row, *path, named);
+            if !path.is_before() {
+                sql.value_at(physical, model, &row, *path, named);
+            } else if let Some(was) = &was {
+                sql.enter_snapshot(&change, SnapshotTime::Before);
+                sql.value_at(physical, model, was, *path, named);
+                sql.leave_snapshot();
+            } else {
+                // Of a deleted node this is what the other paths give.
+                sql.push("null").push(named);
+            }
         }
         if paths.is_empty() {
             sql.push("select null::int as path, null::text as value");
         }
-        if !living {
+        if !living || was.is_some() {
             // From the deleted nodes to their partners: PostgreSQL might read all partners first
             // otherwise.
             sql.push(" offset 0");
@@ -86,10 +130,10 @@ impl Sql {
         named: &str,
     ) -> &mut Self {
         let (field, unique) = match path {
-            Path::Column(field) => {
+            Path::Column(field) | Path::ColumnBefore(field) => {
                 return self.column(row, physical.column(model, field)).push(named);
             }
-            Path::Linked(field, unique) => (field, unique),
+            Path::Linked(field, unique) | Path::LinkedBefore(field, unique) => (field, unique),
         };
         let Some(relation) = physical.model.field(model, field).relation() else {
             return self.push("null").push(named);

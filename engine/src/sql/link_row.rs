@@ -93,6 +93,14 @@ impl Physical {
 }
 
 impl Sql {
+    /// The rows that hold the links: a table, or as of a snapshot a sub-select.
+    pub(super) fn holders_of(&mut self, physical: &Physical, link: &LinkRow<'_>) -> &mut Self {
+        match link.holder {
+            LinkHolder::Own(model) | LinkHolder::Partner(model) => self.rows_of(physical, model),
+            LinkHolder::Table => self.links_of(physical, link.relation),
+        }
+    }
+
     /// ` where …` after a table of partners with the alias `partner`: those that are linked to the
     /// row `row` of this end.
     pub(super) fn where_linked(

@@ -18,6 +18,7 @@ mod history;
 pub mod insert;
 mod link_row;
 pub mod links;
+mod moves;
 mod object;
 mod physical;
 mod predicate;
@@ -37,6 +38,7 @@ pub use connection::{
 pub use event::{EventEntry, EventShape, Match, ViewerRules, events};
 pub use event_paths::{Path, event_values};
 pub use filter::{Filter, Operand, Quantifier};
+pub use moves::{MovingChanges, moves};
 pub use physical::{LinkAt, Logged, Physical, PhysicalOptions};
 pub use read::{
     Shape, ShapeEntry, find_many, find_node, find_one, find_record, read_written, record,

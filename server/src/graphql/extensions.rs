@@ -4,10 +4,12 @@ use gom_engine::error::{ApiError, ErrorKind};
 use serde_json::{Map, Value};
 
 /// The names of the entries. Others are for other programs, and passed over.
-const KNOWN: [&str; 1] = [CURSOR];
+const KNOWN: [&str; 2] = [CURSOR, LEAVES];
 
 /// Of a subscription: where it resumes.
 pub const CURSOR: &str = "cursor";
+/// Of a subscription: whether its subscriber is told which rows leave.
+pub const LEAVES: &str = "leaves";
 
 /// The known entries of a request's `extensions`, as they were sent.
 #[derive(Debug, Clone, Default, PartialEq)]

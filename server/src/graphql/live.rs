@@ -21,7 +21,7 @@ use self::outlet::ToOutlet;
 pub use self::outlet::{Next, Outlet, Running, Started};
 use self::query::run_live_query;
 use super::context::{coerce, prepare};
-use super::{Answer, Api, Engine, Request, serve};
+use super::{Answer, Api, Engine, LEAVES, Request, malformed, serve};
 use crate::identity::Viewer;
 use crate::telemetry::{kind_of, observe_operation};
 
@@ -49,6 +49,9 @@ pub async fn start(
     if prepared.operation.kind != OperationKind::Subscription && !prepared.live {
         if from.is_some() {
             return Started::Answered(Answer::refused(vec![without_cursor()]));
+        }
+        if let Err(error) = without_leaves(&request) {
+            return Started::Answered(Answer::refused(vec![error]));
         }
         let kind = Cell::new(metrics::Operation::Unknown);
         let answer = serve(api, request, viewer, only_reads, deadline, &kind).await;
@@ -118,6 +121,7 @@ async fn begin(
         if from.is_some() {
             return Err(without_cursor());
         }
+        without_leaves(request)?;
         let _turn = api.engine.turn(viewer, deadline).await?;
         return run_live_query(api, asked, (rights, &variables), outlet);
     }
@@ -131,12 +135,16 @@ async fn begin(
         answer_bytes: None,
         ..api.engine.limits_of(viewer).page
     };
+    let leaves = request.extensions.flag(LEAVES)?;
     let plan = {
         let prepared = Arc::clone(prepared);
         move |engine: &Engine| {
-            engine
-                .planner
-                .subscription(&prepared, variables, page, rights)
+            let planner = &engine.planner;
+            if leaves {
+                planner.subscription_with_leaves(&prepared, variables, page, rights)
+            } else {
+                planner.subscription(&prepared, variables, page, rights)
+            }
         }
     };
     let (subscription, head) = api
@@ -147,7 +155,7 @@ async fn begin(
     let _turn = api.engine.turn(viewer, deadline).await?;
     drop(head);
     check_deployed(api)?;
-    check_logged(api, [subscription.model()])?;
+    check_logged(api, subscription.models())?;
     let from = match resuming {
         Some(resuming) => {
             let from = resuming.await?;
@@ -172,6 +180,16 @@ fn without_cursor() -> ApiError {
     let message =
         "Only subscriptions go on after a cursor: queries, live ones too, and mutations take none";
     ApiError::new(ErrorKind::BadUserInput, message)
+}
+
+/// To ignore it would be to promise that all is reported.
+fn without_leaves(request: &Request) -> Result<(), ApiError> {
+    if request.extensions.flag(LEAVES)? {
+        let reason =
+            "only subscriptions report leaves: queries, live ones too, and mutations do not";
+        return Err(malformed(LEAVES, reason));
+    }
+    Ok(())
 }
 
 /// Whose time a subscription takes.

@@ -19,7 +19,7 @@ mod write_rules;
 pub use answer::{Answer, Data, Fragment};
 pub use api::{Admission, Api, Engine, EngineOptions, SUBJECT};
 pub use execute::{execute, serve};
-pub use extensions::{CURSOR, Extensions, malformed};
+pub use extensions::{CURSOR, Extensions, LEAVES, malformed};
 pub use failure::api_error;
 pub use live::{Next, Outlet, Running, Started, start};
 pub use offload::{Offload, is_large};

@@ -57,9 +57,15 @@ pub fn write_refusal(out: &mut Vec<u8>, errors: &[ApiError], id: &str) {
 
 /// One event of a subscription: `{"data":…,"extensions":{"cursor":"…"}}`. `data`: nothing where null has spread to the
 /// whole.
-pub fn write_event(data: Option<&str>, errors: &[ApiError], cursor: &str) -> Vec<u8> {
+pub fn write_event(
+    data: Option<&str>,
+    errors: &[ApiError],
+    cursor: &str,
+    left: Option<&str>,
+) -> Vec<u8> {
     let data = data.unwrap_or("null");
-    let mut out = Vec::with_capacity(FRAME + data.len() + errors.len() * ERROR);
+    let left_bytes = left.map_or(0, str::len);
+    let mut out = Vec::with_capacity(FRAME + data.len() + errors.len() * ERROR + left_bytes);
     out.extend_from_slice(b"{\"data\":");
     out.extend_from_slice(data.as_bytes());
     if !errors.is_empty() {
@@ -68,8 +74,13 @@ pub fn write_event(data: Option<&str>, errors: &[ApiError], cursor: &str) -> Vec
     }
     write_display(
         &mut out,
-        format_args!(",\"extensions\":{{\"cursor\":\"{cursor}\"}}}}"),
+        format_args!(",\"extensions\":{{\"cursor\":\"{cursor}\""),
     );
+    if let Some(left) = left {
+        out.extend_from_slice(b",\"left\":");
+        out.extend_from_slice(left.as_bytes());
+    }
+    out.extend_from_slice(b"}}");
     out
 }
 

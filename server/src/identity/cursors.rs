@@ -50,7 +50,7 @@ impl Cursors {
     pub fn seal(&self, cursor: Cursor) -> String {
         let mut plain = [0; PLAIN_BYTES];
         plain[..8].copy_from_slice(&cursor.epoch.to_be_bytes());
-        plain[8..16].copy_from_slice(&cursor.position.to_be_bytes());
+        plain[8..16].copy_from_slice(&position_and_step(cursor).to_be_bytes());
         plain[16..].copy_from_slice(&cursor.part.to_be_bytes());
         let tag = &self.keys.sign(KeyUse::Cursor, &plain)[..TAG_BYTES];
         let hidden = masked(&plain, &self.keys.sign(KeyUse::CursorMask, tag));
@@ -99,10 +99,34 @@ fn cursor(plain: &[u8; PLAIN_BYTES]) -> Cursor {
             .fold(0, |number, byte| number << 8 | u64::from(*byte))
     };
     let part = u32::try_from(number(&plain[16..])).unwrap_or(Cursor::WHOLE);
+    let (position, step) = (number(&plain[8..16]), number(&plain[8..10]));
+    let step = u16::try_from(step)
+        .ok()
+        .and_then(|step| step.checked_sub(1))
+        .filter(|step| *step < MAX_STEP);
     Cursor {
         epoch: number(&plain[..8]),
-        position: number(&plain[8..16]),
+        position: if step.is_some() {
+            position & MAX_POSITION
+        } else {
+            position
+        },
         part,
+        step: step.unwrap_or(Cursor::ALL),
+    }
+}
+
+/// A position that no log reaches. A step is in the bits above it, plus one: a server that knows no steps takes such a cursor
+/// for one from the future, of which nothing is known.
+const MAX_POSITION: u64 = (1 << 48) - 1;
+/// There are far fewer steps in a change.
+const MAX_STEP: u16 = 1 << 14;
+
+fn position_and_step(cursor: Cursor) -> u64 {
+    if cursor.step == Cursor::ALL || cursor.position > MAX_POSITION {
+        cursor.whole_change().position
+    } else {
+        cursor.position | (u64::from(cursor.step) + 1) << 48
     }
 }
 
@@ -132,10 +156,14 @@ mod tests {
     fn a_sealed_cursor_is_opened_by_every_node_and_by_nobody_else() {
         let (one, other) = (cursors("a key", None), cursors("a key", None));
         for cursor in [
+            Cursor::after_change(0xab, 1, 0),
             Cursor {
-                epoch: 0xab,
-                position: 1,
-                part: 0,
+                step: 0,
+                ..Cursor::after_change(0xab, 1, 7)
+            },
+            Cursor {
+                step: 999,
+                ..Cursor::after_change(0xab, 1 << 40, 7)
             },
             Cursor::after(u64::MAX, u64::MAX),
         ] {
@@ -153,15 +181,19 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_knows_no_steps_takes_one_for_a_cursor_from_the_future() {
+        let step = Cursor {
+            step: 0,
+            ..Cursor::after_change(1, 7, 3)
+        };
+        assert!(position_and_step(step) > MAX_POSITION);
+        assert_eq!(position_and_step(Cursor::after_change(1, 7, 3)), 7);
+    }
+
+    #[test]
     fn cursors_do_not_count() {
         let cursors = cursors("a key", None);
-        let sealed = |position| {
-            cursors.seal(Cursor {
-                epoch: 1,
-                position,
-                part: 0,
-            })
-        };
+        let sealed = |position| cursors.seal(Cursor::after_change(1, position, 0));
         let texts: Vec<String> = (0..200).map(sealed).collect();
         assert!(!texts.is_sorted() && texts.iter().all(|text| text.len() == texts[0].len()));
         // Of two that follow each other about half of the bits differ.

@@ -12,7 +12,7 @@ use actix_web::{App, HttpServer, web};
 use gom_actors::database::{Database, DatabaseOptions};
 use gom_actors::live::{Live, LiveStartError};
 use gom_embedded_postgres::EmbeddedPostgres;
-use gom_engine::events::{Cursor, Subscription};
+use gom_engine::events::{Cursor, EventMessage, Subscription};
 use gom_telemetry::metrics::AtomicInstant;
 use tokio::sync::watch;
 
@@ -299,12 +299,17 @@ pub async fn live(
         .live
         .options(&settings.database.schema, settings.redis.options());
     let (planner, cursors) = (engine.planner.clone(), engine.cursors.clone());
-    let encode = move |subscription: &Subscription, payload: &str, cursor: Cursor| {
-        let completed = planner.message(subscription, payload);
+    let encode = move |subscription: &Subscription, message: &EventMessage, cursor: Cursor| {
+        let completed = match &message.payload {
+            Some(payload) => planner.message(subscription, payload),
+            None => planner.empty_message(subscription),
+        };
+        let left = (!message.left.is_empty()).then(|| planner.left(subscription, &message.left));
         web::Bytes::from(write_event(
             completed.answer.as_deref(),
             &completed.errors,
             &cursors.seal(cursor),
+            left.as_deref(),
         ))
     };
     // Sessions, limits and the database's supervisor are on this thread.

@@ -9,7 +9,7 @@ use gom_actors::sessions::SessionId;
 use gom_engine::events::Cursor;
 use serde_json::Value;
 
-use crate::graphql::Request;
+use crate::graphql::{LEAVES, Request};
 
 /// Of one operation of a socket, however often it is started again there.
 pub(super) struct Memory {
@@ -51,6 +51,7 @@ impl Memory {
                 text,
                 operation_name,
                 variables,
+                extensions,
                 ..
             } = &*self.request;
             let session = self.session.as_str().as_bytes();
@@ -58,6 +59,11 @@ impl Memory {
             let mut canonical = String::new();
             for (name, value) in sorted(variables) {
                 write_canonical(&mut canonical, name, value);
+            }
+            // One that reports leaves goes on from positions of its own kind only. The others keep the key that the previous
+            // version knows.
+            if extensions.flag(LEAVES).unwrap_or_default() {
+                canonical.push_str("leaves");
             }
             let key = Key::of([session, name, text.as_bytes(), canonical.as_bytes()]);
             self.positions.track(Key::of([session]), key)

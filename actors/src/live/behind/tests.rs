@@ -65,11 +65,7 @@ impl World {
 }
 
 fn events(positions: std::ops::RangeInclusive<u64>) -> Vec<Delivered> {
-    let cursor = |position| Cursor {
-        epoch: 1,
-        position,
-        part: 0,
-    };
+    let cursor = |position| Cursor::after_change(1, position, 0);
     positions
         .map(|at| Delivered {
             payload: Bytes::new(),

@@ -107,6 +107,7 @@ impl Core {
                     interest,
                     owner,
                     ats,
+                    after: None,
                 })
             };
             candidates.into_iter().filter_map(of_group).collect()

@@ -45,11 +45,7 @@ fn events(positions: std::ops::Range<u64>, bytes: usize) -> Arc<[Delivered]> {
     positions
         .map(|position| Delivered {
             payload: payload.clone(),
-            cursor: Cursor {
-                epoch: 1,
-                position,
-                part: 0,
-            },
+            cursor: Cursor::after_change(1, position, 0),
         })
         .collect()
 }

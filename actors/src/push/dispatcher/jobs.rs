@@ -177,7 +177,9 @@ async fn carry_out(work: &Work, claimed: ClaimedJob) -> ClaimedJob {
             // Its lease ends by itself.
             StatementError::Unavailable(_) => {}
             // A retry at once would hardly succeed; the row keeps the reason for operators.
-            StatementError::Slow(_) | StatementError::Rejected(_) => {
+            StatementError::Slow(_)
+            | StatementError::Rejected(_)
+            | StatementError::Excessive(_) => {
                 let pause =
                     schedule::pause(work.options.retry, claimed.attempts.unsigned_abs(), dice());
                 if let Err(error) = work

@@ -1,5 +1,6 @@
 //! A datamodel with a policy, and log rows, for the tests of events.
 
+mod leaves;
 mod merging;
 mod payloads;
 mod subscriptions;

@@ -76,6 +76,7 @@ fn the_most_selective_equality_becomes_the_key() {
         let model = world.planner.model();
         let of = model.model(subscription.model());
         let path = match key.path {
+            Path::ColumnBefore(_) | Path::LinkedBefore(..) => unreachable!("a path of now"),
             Path::Column(field) => of.field(field).name.clone(),
             Path::Linked(field, unique) => {
                 let target = of.field(field).relation().expect("a relation").target;

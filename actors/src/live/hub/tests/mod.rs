@@ -150,11 +150,7 @@ impl World {
 
     /// Of one who has had everything up to the cursor of a change.
     fn cursor(state: LogState, part: u32) -> Cursor {
-        Cursor {
-            epoch: state.epoch,
-            position: state.position,
-            part,
-        }
+        Cursor::after_change(state.epoch, state.position, part)
     }
 
     /// Whether the subscriber is still served; if not, it has to read again.
