@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gom_engine::datamodel::{self, JobRule, WatchedModel};
-use gom_engine::events::{LogKind, LogRow, SubscriptionKey};
+use gom_engine::events::{LogKind, LogRow, MoveReader, SubscriptionKey};
 use gom_engine::plan::{
     Access, Expect, PageLimits, Param, Planner, Rights, Statement, Step, WriteHooks,
 };
@@ -232,9 +232,13 @@ fn events(text: &str) -> String {
         page_size: Some(1000),
         ..PageLimits::default()
     };
-    let subscription = planner
-        .subscription(&prepared, variables, limits, rights)
-        .expect("it is allowed");
+    let leaves = comment(text, "leaves").is_some();
+    let subscription = if leaves {
+        planner.subscription_with_leaves(&prepared, variables, limits, rights)
+    } else {
+        planner.subscription(&prepared, variables, limits, rights)
+    };
+    let subscription = subscription.expect("it is allowed");
     let row = |table: &str, kind, node: &str, columns: &[&str], old: &str| LogRow {
         table: table.into(),
         kind,
@@ -260,9 +264,16 @@ fn events(text: &str) -> String {
             r#"{"uid":"o2","stage":"OPEN"}"#,
         ),
         row("Bp", LogKind::Deleted, "b1", &[], r#"{"uid":"b1"}"#),
+        row(
+            "User",
+            LogKind::Updated,
+            "u1",
+            &["extUid"],
+            r#"{"uid":"u1"}"#,
+        ),
     ];
-    let changes = planner.changes(&log, 7, 0);
-    let changes: Vec<_> = changes
+    let log = planner.changes(&log, 7, 0);
+    let changes: Vec<_> = log
         .iter()
         .filter(|c| c.model == subscription.model())
         .collect();
@@ -273,14 +284,21 @@ fn events(text: &str) -> String {
     let key = key.as_deref().unwrap_or("None");
     writeln!(out, "-- key: {key}").expect("a string takes everything");
     if let Some(key) = subscription.key() {
+        let before = subscription.key_before().map(|before| before.path);
+        let paths: Vec<_> = [key.path].into_iter().chain(before).collect();
         show(
             &mut out,
             "",
-            &planner.probe(subscription.model(), &[key.path], &changes),
+            &planner.probe(subscription.model(), &paths, &changes),
         );
     }
     let payloads = planner.payloads(&subscription, &changes);
     show(&mut out, "", &payloads.expect("a statement"));
+    if leaves {
+        let concerned: Vec<_> = log.iter().filter(|c| subscription.concerns(c)).collect();
+        let moves = MoveReader::new(&subscription, &log).statement(&planner, &concerned);
+        show(&mut out, "", &moves.expect("a statement"));
+    }
     out
 }
 

@@ -7,7 +7,7 @@ mod sources;
 use std::sync::Arc;
 
 use gom_engine::datamodel;
-use gom_engine::events::{LogKind, LogRow, Path, Subscription};
+use gom_engine::events::{LogKind, LogRow, MoveReader, Path, Subscription};
 use gom_engine::plan::{Access, PageLimits, Param, Planner, Statement, Step, WriteHooks};
 use gom_engine::request::{OperationKind, RequestLimits, RequestOptions, Requests};
 use gom_engine::schema::{SchemaOptions, Served, generate};
@@ -229,7 +229,7 @@ impl Compiler {
             };
             let subscription = self
                 .planner
-                .subscription(&prepared, variables, limits, None)
+                .subscription_with_leaves(&prepared, variables, limits, None)
                 .expect("sound");
             return self.events(&subscription, changed, was);
         }
@@ -289,7 +289,12 @@ impl Compiler {
             .field_named("name")
             .expect("a field");
         let paths = [Path::Column(code), Path::Linked(friends, name)];
+        let paths = [paths, paths.map(Path::before)].concat();
+        let moves = MoveReader::new(subscription, changes.iter().copied());
         vec![
+            moves
+                .statement(&self.planner, &changes)
+                .expect("a statement"),
             self.planner
                 .payloads(subscription, &changes)
                 .expect("a statement"),

@@ -77,7 +77,7 @@ async fn socket(app: &TestApp, protocol: &str, jar: &str, leaves: bool) -> Wire 
 }
 
 #[actix_web::test]
-async fn sockets_are_told_what_leaves_if_they_ask_for_it() {
+async fn sockets_that_ask_for_leaves_get_them_and_no_others() {
     let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[]).await;
     let jar = cookies(&seller(&app).await);
@@ -100,7 +100,7 @@ async fn sockets_are_told_what_leaves_if_they_ask_for_it() {
         to_other_seller(&app, &first).await;
         let last = order(&app).await;
         assert_eq!(next().await["data"]["it"]["node"]["uid"], last.as_str());
-        // A subscriber that has not asked was told of orders that are there, and of nothing else.
+        // A subscriber that has not asked gets events of orders that are there, and nothing else.
         loop {
             let event = of_plain().await;
             assert!(event["extensions"].get("left").is_none(), "{event}");
@@ -142,7 +142,7 @@ async fn until(text: &str, response: &mut Response, read: &mut String) {
 }
 
 #[actix_web::test]
-async fn a_stream_that_resumes_is_told_what_left_meanwhile() {
+async fn a_stream_that_resumes_gets_what_left_meanwhile() {
     let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[]).await;
     let jar = cookies(&seller(&app).await);
@@ -202,7 +202,7 @@ async fn leaves_are_refused_where_they_would_not_be_reported() {
 }
 
 #[actix_web::test]
-async fn a_customer_is_told_of_orders_that_go_to_another_shop() {
+async fn a_customer_gets_leaves_of_orders_that_go_to_another_shop() {
     let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[]).await;
     let jar = cookies(&customer(&app).await);

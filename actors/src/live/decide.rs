@@ -418,8 +418,7 @@ pub(super) fn own_fault(error: StatementError) -> Result<LiveError, StatementErr
         StatementError::Slow(_) => Ok(LiveError::Unavailable(
             "reading an event took too long".to_owned(),
         )),
-        // It has missed nothing, and has more to read again than it would be sent.
-        StatementError::Excessive(_) => Ok(LiveError::Resync),
+        StatementError::Excessive(_) => Ok(LiveError::TooManyMoved),
         StatementError::Unavailable(_) => Err(error),
     }
 }

@@ -202,7 +202,7 @@ impl Core {
             Err(StatementError::Unavailable(_) | StatementError::Slow(_)) => {
                 Rest::Not(Joined::NotYet)
             }
-            Err(StatementError::Excessive(_)) => Rest::Not(Joined::Failed(LiveError::Resync)),
+            Err(StatementError::Excessive(_)) => Rest::Not(Joined::Failed(LiveError::TooManyMoved)),
             Err(StatementError::Rejected(cause)) => {
                 tracing::error!(cause, "the change log cannot be read");
                 Rest::Not(Joined::Failed(LiveError::Failed(

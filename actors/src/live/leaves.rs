@@ -1,5 +1,5 @@
 //! Events of subscriptions that report which rows leave: beside the payloads of changes, a statement decides which rows these
-//! made join or leave, as of before and after each transaction.
+//! made join or leave, by the rows as they were before and after each transaction.
 
 use gom_engine::events::{Cursor, MoveReader, Moves, NodeChange, Subscription};
 use tokio::time::Instant;

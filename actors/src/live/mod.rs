@@ -91,6 +91,12 @@ pub enum LiveError {
         "what came after the cursor is not kept any more: read anew what you show, and subscribe without a cursor"
     )]
     Resync,
+    /// The same: a change of another row moves more rows than are reported.
+    #[error(
+        "a change of a related row moves too many rows into or out of the subscription: read again what you show, and \
+         subscribe without a cursor"
+    )]
+    TooManyMoved,
     /// The database has no change log.
     #[error(
         "this database has no change log: bring it to the datamodel (`gom migrate apply`, or --deploy)"

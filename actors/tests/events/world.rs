@@ -182,7 +182,7 @@ impl World {
             .unwrap()
     }
 
-    /// The same, of a subscriber that is told which rows leave.
+    /// The same, of a subscription that reports leaves.
     pub fn compile_with_leaves(
         &self,
         text: &str,

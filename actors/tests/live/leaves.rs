@@ -90,7 +90,7 @@ async fn beginning(world: &World, local: &LocalLive) -> Cursor {
 }
 
 #[actix::test]
-async fn rows_that_a_change_of_another_row_moves_are_told_one_by_one() {
+async fn rows_that_a_change_of_another_row_moves_are_reported_one_by_one() {
     let world = World::create().await;
     for n in 1..=3 {
         world.order(n, Some("s")).await;
@@ -131,18 +131,57 @@ async fn rows_that_a_change_of_another_row_moves_are_told_one_by_one() {
     }
     // Anyone who comes back with any of the cursors gets the rest, and nothing twice. (Events of rows that have left or are
     // gone meanwhile are not shown again.)
-    let told = first.lines.borrow().clone();
-    for (place, (_, cursor)) in told.iter().enumerate() {
+    let had = first.lines.borrow().clone();
+    for (place, (_, cursor)) in had.iter().enumerate() {
         let (again, _ticket) = from(&local, &interest, Some(*cursor));
         let gone = |line: &&str| !["UPDATED o1", "UPDATED o3"].contains(line);
         let rest: Vec<&str> = expected[place + 1..].iter().copied().filter(gone).collect();
         again.has(&rest).await;
-        let told: Vec<Cursor> = told.iter().map(|(_, cursor)| *cursor).collect();
+        let cursors: Vec<Cursor> = had.iter().map(|(_, cursor)| *cursor).collect();
         let again: Vec<Cursor> = again.lines.borrow().iter().map(|(_, c)| *c).collect();
         assert!(
-            again.iter().all(|cursor| told.contains(cursor)),
+            again.iter().all(|cursor| cursors.contains(cursor)),
             "the same for everybody"
         );
+    }
+}
+
+#[actix::test]
+async fn a_row_that_several_changes_of_a_transaction_move_is_reported_with_the_first() {
+    let world = World::create().await;
+    for n in 1..=3 {
+        world.order(n, Some("s")).await;
+    }
+    let live = world.live(options());
+    let local = live.local();
+    let filter = json!({ "node": { "shop": { "orders_some": { "n_gt": 1 } } } });
+    let interest = world.interest_with_leaves(ORDERS, &filter);
+    let begins = beginning(&world, &local).await;
+    let (first, _ticket) = from(&local, &interest, Some(begins));
+    for (sql, moved) in [
+        (
+            "begin; update \"Order\" set n = 0 where id = 'o2'; update \"Order\" set n = 0 where id = 'o3'; commit",
+            &["left o1 o2", "left o3"][..],
+        ),
+        (
+            "begin; update \"Order\" set n = 2 where id = 'o2'; update \"Order\" set n = 2 where id = 'o3'; commit",
+            &["UPDATED o1", "UPDATED o2", "UPDATED o3"],
+        ),
+    ] {
+        let had = first.lines().len();
+        world.client.batch_execute(sql).await.unwrap();
+        eventually("the moves", async || {
+            first.lines().len() >= had + moved.len()
+        })
+        .await;
+        assert_eq!(first.lines()[had..], *moved);
+        let lines = first.lines.borrow().clone();
+        for (place, (_, cursor)) in lines.iter().enumerate().skip(had) {
+            let (again, _ticket) = from(&local, &interest, Some(*cursor));
+            eventually("it has joined", async || live.arriving() == 0).await;
+            let rest: Vec<&str> = moved[place + 1 - had..].to_vec();
+            again.has(&rest).await;
+        }
     }
 }
 
@@ -169,7 +208,7 @@ async fn a_row_that_loses_the_value_by_which_it_is_found_leaves() {
 }
 
 #[actix::test]
-async fn a_subscription_that_admits_no_deletions_is_told_of_them_as_leaves() {
+async fn deletions_are_leaves_where_the_subscription_admits_none() {
     let world = World::create().await;
     let live = world.live(options());
     let local = live.local();
@@ -209,6 +248,6 @@ async fn a_change_that_moves_too_many_rows_ends_the_subscription_with_a_resync()
         .await
         .unwrap();
     eventually("the end", async || inbox.ended.borrow().is_some()).await;
-    assert_eq!(*inbox.ended.borrow(), Some(LiveError::Resync));
+    assert_eq!(*inbox.ended.borrow(), Some(LiveError::TooManyMoved));
     assert!(inbox.lines().is_empty());
 }

@@ -110,7 +110,7 @@ impl World {
         self.interest_of(text, filter, false)
     }
 
-    /// Of a subscriber that is told which rows leave.
+    /// Of a subscription that reports leaves.
     pub fn interest_with_leaves(&self, text: &str, filter: &Value) -> Interest {
         self.interest_of(text, filter, true)
     }

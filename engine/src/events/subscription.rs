@@ -78,12 +78,11 @@ impl Planner {
         self.compile_subscription(prepared, variables, limits, rights, false)
     }
 
-    /// The same, of a subscriber that is told which rows leave the subscription's filter or the
-    /// viewer's sight.
+    /// The same, of a subscription that reports which rows leave its filter or the viewer's sight.
     ///
     /// # Errors
     /// As [`Planner::subscription`]; and [`ErrorKind::BadUserInput`] for a filter of which leaves
-    /// cannot be told from the change log.
+    /// cannot be derived from the change log.
     pub fn subscription_with_leaves(
         &self,
         prepared: &Arc<PreparedOperation>,
@@ -123,7 +122,7 @@ impl Planner {
         condition.node_filters(&mut filters);
         let key = self.key(model, &filters);
         let membership = if reports_leaves {
-            // Ids are what it is told.
+            // Leaves show ids.
             access.check_field(self, model, self.model().model(model).id)?;
             let rows = visible.clone().and(condition.rows());
             Some(Membership::of(self, model, rows)?)
@@ -192,7 +191,7 @@ impl Subscription {
         change.model == self.model && self.condition.holds(change) != Some(false)
     }
 
-    /// Whether the subscriber is told which rows leave.
+    /// Whether it reports which rows leave.
     pub fn reports_leaves(&self) -> bool {
         self.membership.is_some()
     }

@@ -1,5 +1,5 @@
-//! The statement that finds the rows that changes made join a set or leave it: rows as of before
-//! and after the transaction of each change.
+//! The statement that finds the rows that changes made join a set or leave it, by the rows as they
+//! were before and after the transaction of each change.
 
 use super::Statement;
 use super::filter::Filter;

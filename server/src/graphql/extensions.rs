@@ -8,7 +8,7 @@ const KNOWN: [&str; 2] = [CURSOR, LEAVES];
 
 /// Of a subscription: where it resumes.
 pub const CURSOR: &str = "cursor";
-/// Of a subscription: whether its subscriber is told which rows leave.
+/// Of a subscription: whether it reports which rows leave.
 pub const LEAVES: &str = "leaves";
 
 /// The known entries of a request's `extensions`, as they were sent.

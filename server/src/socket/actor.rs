@@ -37,7 +37,7 @@ use super::receipts::Receipts;
 use super::sending::Sending;
 use super::services::{Renew, SocketServices};
 use crate::admission::reader;
-use crate::graphql::{Request, Running};
+use crate::graphql::{LEAVES, Request, Running};
 use crate::identity::Viewer;
 
 /// How long an acknowledgement waits for its cursor.
@@ -329,14 +329,22 @@ impl Handler<Failed> for Socket {
     type Result = ();
 
     fn handle(&mut self, Failed { id, number, error }: Failed, ctx: &mut Self::Context) {
-        let ended = self
-            .running
-            .get(id.as_str())
-            .is_some_and(|operation| operation.number == number);
+        let operation = self.running.get(id.as_str());
+        let operation = operation.filter(|operation| operation.number == number);
+        let ended = operation.is_some();
+        // One that keeps a set has to read it again, and is not to begin from now in silence.
+        let keeps_set = operation.is_some_and(|operation| {
+            let flag = operation.request.extensions.flag(LEAVES);
+            flag.unwrap_or_default()
+        });
         if ended && error.kind == ErrorKind::Unavailable {
             // Clients come back by themselves, to this server or another, and take up all that they had.
             self.end(CloseCode::TryAgain, &error.message);
-        } else if ended && error.kind == ErrorKind::ResyncRequired && self.has_resumed(&id) {
+        } else if ended
+            && error.kind == ErrorKind::ResyncRequired
+            && !keeps_set
+            && self.has_resumed(&id)
+        {
             self.begin_now(&id.into(), ctx);
         } else if ended {
             if let Some(operation) = self.running.remove(id.as_str()) {

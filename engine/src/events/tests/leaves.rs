@@ -74,7 +74,7 @@ fn conditions_on_the_change_take_no_row_out_of_the_set() {
             "{ NOT: [{ OR: [] }] }",
         ),
         (
-            format!("{{ AND: [{a}, {{ updatedFields_contains: [\"text\"] }}] }}"),
+            format!("{{ AND: [{a}, {{ updatedFields_contains: \"text\" }}] }}"),
             &a,
         ),
         (
@@ -121,7 +121,7 @@ fn the_key_finds_what_had_its_value_before() {
 }
 
 #[test]
-fn who_may_not_name_an_id_is_told_of_none() {
+fn a_role_that_may_not_name_the_id_gets_no_leaves() {
     let mut world = world();
     let source: PolicySource = serde_json::from_value(json!({
         "operations": {"subscription": {"node1": "subscribe:node1"}},

@@ -127,7 +127,7 @@ pub(super) fn log_internal(outlet: &dyn Outlet, errors: &[ApiError]) {
 
 pub(super) fn failure(reason: &LiveError) -> ApiError {
     let kind = match reason {
-        LiveError::Resync => ErrorKind::ResyncRequired,
+        LiveError::Resync | LiveError::TooManyMoved => ErrorKind::ResyncRequired,
         LiveError::Unlogged | LiveError::UnloggedTable(_) => ErrorKind::Execution,
         LiveError::Unavailable(_) => ErrorKind::Unavailable,
         LiveError::Costly(_) | LiveError::CostlyChange { .. } => ErrorKind::LimitExceeded,
