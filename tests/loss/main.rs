@@ -10,6 +10,7 @@
 
 mod clocks;
 mod history;
+mod keepers;
 mod nodes;
 mod subscribers;
 mod writers;
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 use gom_test_support::{TestCluster, TestRedis};
 
 use crate::history::History;
+use crate::keepers::Keeper;
 use crate::nodes::{NODES, Nodes};
 use crate::subscribers::{PATIENCE, Subscriber};
 use crate::writers::Writers;
@@ -109,6 +111,10 @@ async fn run(trims: bool) {
     for subscriber in &subscribers {
         subscriber.has_begun().await;
     }
+    let keepers: Vec<Keeper> = (0..)
+        .zip(SELLERS)
+        .map(|(i, seller)| Keeper::start(seller, seed ^ (200 + i), &nodes, trims))
+        .collect();
 
     let over = Arc::new(AtomicBool::new(false));
     let writing = writers.start(&over, trims);
@@ -138,11 +144,13 @@ async fn run(trims: bool) {
     loop {
         writers::end(&nodes).await;
         let look_again = Instant::now() + Duration::from_secs(5);
-        while Instant::now() < look_again && !subscribers.iter().all(Subscriber::is_over) {
+        let all_are_over =
+            || subscribers.iter().all(Subscriber::is_over) && keepers.iter().all(Keeper::is_over);
+        while Instant::now() < look_again && !all_are_over() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         // A subscriber that was required to read again may have resumed after the last event.
-        if !trims || subscribers.iter().all(Subscriber::is_over) || Instant::now() > deadline {
+        if !trims || all_are_over() || Instant::now() > deadline {
             break;
         }
     }
@@ -165,6 +173,14 @@ async fn run(trims: bool) {
     for subscriber in subscribers {
         all.push(subscriber.finish().await);
     }
+    let mut leaves = 0;
+    for keeper in keepers {
+        let kept = keeper.finish().await;
+        kept.check(&cluster).await;
+        leaves += kept.leaves;
+    }
+    println!("{leaves} leaves, and each set as its query finds it");
+    assert!(leaves > 0, "LOSS_SEED={seed}");
     let history = History::read(&database).await;
     let (mut received, mut resyncs, mut excused, mut longest) = (0, 0, 0, Duration::ZERO);
     for one in &all {

@@ -298,7 +298,7 @@ pub async fn end(nodes: &Nodes) {
 }
 
 /// The data, or nothing if the server is unavailable or refuses: then nothing or everything was written.
-async fn ask(nodes: &Nodes, node: usize, query: &str, variables: Value) -> Option<Value> {
+pub async fn ask(nodes: &Nodes, node: usize, query: &str, variables: Value) -> Option<Value> {
     let body = json!({ "query": query, "variables": variables }).to_string();
     let request = reqwest::Client::new()
         .post(nodes.url(node))
