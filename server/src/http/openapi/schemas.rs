@@ -131,7 +131,7 @@ fn graphql(own_codes: &[&'static str]) -> Value {
                 "query": { "type": "string", "minLength": 1, "description": "The document." },
                 "operationName": { "type": ["string", "null"], "description": "Which of the document's operations; needed if there are several." },
                 "variables": { "type": ["object", "null"] },
-                "extensions": { "type": ["object", "null"], "description": "Passed over here; over websockets, `cursor` resumes a subscription." },
+                "extensions": { "type": ["object", "null"], "description": "Passed over here; over websockets, `cursor` resumes a subscription, and there and in event streams `leaves` makes it report rows that leave it." },
             },
         },
         "GraphqlAnswer": {
