@@ -15,10 +15,7 @@ async fn what_is_served_is_the_committed_document() {
         .unwrap();
     assert_eq!(served.headers()["content-type"], "application/json");
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json");
-    assert_eq!(
-        served.text().await.unwrap(),
-        std::fs::read_to_string(path).unwrap()
-    );
+    expect_test::expect_file![path].assert_eq(&served.text().await.unwrap());
 }
 
 #[actix_web::test]

@@ -4,6 +4,7 @@
 
 mod events;
 mod nodes;
+mod positions;
 mod queries;
 mod resume;
 mod stream;

@@ -30,7 +30,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 impl Stream {
     /// Opens a stream, from now or after a cursor.
     pub async fn open(app: &TestApp, query: &str, variables: Value, last: Option<&str>) -> Stream {
-        let body = json!({ "query": query, "variables": variables }).to_string();
+        Self::of(app, json!({ "query": query, "variables": variables }), last).await
+    }
+
+    /// The same, with a request that may have more in it.
+    pub async fn of(app: &TestApp, body: Value, last: Option<&str>) -> Stream {
         let mut request = app
             .authorized(Method::POST, "/graphql")
             .header("accept", "text/event-stream");
@@ -38,7 +42,7 @@ impl Stream {
         if let Some(last) = last {
             request = request.header("last-event-id", last);
         }
-        let response = request.body(body).send().await.unwrap();
+        let response = request.body(body.to_string()).send().await.unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         Stream {

@@ -28,7 +28,7 @@ async fn ask(shop: &Shop, viewer: &Viewer, text: &str) -> (Value, Vec<&'static s
     };
     let deadline = Instant::now() + Duration::from_secs(10);
     let answer = graphql::execute(&api, request, ledger::reader(viewer), true, deadline).await;
-    let Some(Answer { data, errors }) = answer else {
+    let Some(Answer { data, errors, .. }) = answer else {
         return (Value::Null, vec!["no query"]);
     };
     let data = match data {

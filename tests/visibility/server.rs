@@ -202,7 +202,7 @@ impl Server {
             ..Request::default()
         };
         let deadline = Instant::now() + Duration::from_secs(30);
-        let Answer { data, errors } =
+        let Answer { data, errors, .. } =
             execute(&self.api, request.clone(), person.viewer(), false, deadline)
                 .await
                 .unwrap();

@@ -10,6 +10,19 @@ use gom_engine::error::{ApiError, ErrorKind};
 pub struct Answer {
     pub data: Data,
     pub errors: Vec<ApiError>,
+    pub cursor: AnswerCursor,
+}
+
+/// What an answer says of its position.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub enum AnswerCursor {
+    /// Nobody has asked.
+    #[default]
+    None,
+    /// A write is done, and its position could not be found out in time.
+    Unknown,
+    /// Sealed. Of a read: no later than the state that was read. Of a write: its changes are no later than this.
+    At(String),
 }
 
 #[derive(Debug)]
@@ -52,6 +65,7 @@ impl Answer {
         Answer {
             data: Data::Refused,
             errors,
+            cursor: AnswerCursor::None,
         }
     }
 

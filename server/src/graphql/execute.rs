@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use self::fields::Execution;
 use super::api::Api;
 use super::context::{Ahead, Context, coerce, prepare};
-use super::{Answer, Request};
+use super::{Answer, Request, position};
 use crate::identity::Viewer;
 use crate::telemetry::{kind_of, observe_operation, outcome_of, plain_name};
 
@@ -128,6 +128,10 @@ async fn execute_part(
             )]));
         }
     };
+    let asked = match position::Asked::of(api, &request, operation.kind) {
+        Ok(asked) => asked,
+        Err(error) => return Some(Answer::refused(vec![error])),
+    };
     let variables = match coerce(
         api,
         &prepared,
@@ -166,17 +170,24 @@ async fn execute_part(
         return Some(Answer::refused(vec![error]));
     }
     let behalf = behalf.map(|(turn, user)| Behalf::of(Asker::named(&user.subject), Arc::new(turn)));
+    let database = api.database.on_behalf_of(behalf);
+    let known = match asked.before(api, &database, deadline).await {
+        Ok(known) => known,
+        Err(error) => return Some(Answer::refused(vec![error])),
+    };
     let execution = Execution {
         api,
-        database: api.database.on_behalf_of(behalf),
+        database,
         context: &context,
         ahead: RefCell::new(ahead),
         root,
         deadline,
     };
-    Some(if operation.kind == OperationKind::Query {
+    let mut answer = if operation.kind == OperationKind::Query {
         execution.query().await
     } else {
         execution.mutation().await
-    })
+    };
+    answer.cursor = asked.after(api, &execution.database, known, deadline).await;
+    Some(answer)
 }

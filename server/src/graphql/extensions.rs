@@ -4,12 +4,24 @@ use gom_engine::error::{ApiError, ErrorKind};
 use serde_json::{Map, Value};
 
 /// The names of the entries. Others are for other programs, and passed over.
-const KNOWN: [&str; 2] = [CURSOR, LEAVES];
+const KNOWN: [&str; 3] = [CURSOR, AFTER, LEAVES];
 
-/// Of a subscription: where it resumes.
+/// A subscription resumes after the cursor that it gives; an answer gets a cursor where it is true.
 pub const CURSOR: &str = "cursor";
 /// Of a subscription: whether it reports which rows leave.
 pub const LEAVES: &str = "leaves";
+/// A query reads no earlier state than that of the cursor.
+pub const AFTER: &str = "after";
+
+/// What a request says of its cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CursorEntry<'a> {
+    Absent,
+    /// Its answer is to have one.
+    Wanted,
+    /// It resumes after this one.
+    Resume(&'a str),
+}
 
 /// The known entries of a request's `extensions`, as they were sent.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -30,6 +42,28 @@ impl Extensions {
     /// All entries, for what depends on each of them.
     pub fn entries(&self) -> &Map<String, Value> {
         &self.0
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a cursor is asked for, or given.
+    ///
+    /// # Errors
+    /// If the entry is neither true nor a text.
+    pub fn cursor(&self) -> Result<CursorEntry<'_>, ApiError> {
+        match self.get(CURSOR) {
+            None | Some(Value::Bool(false)) => Ok(CursorEntry::Absent),
+            Some(Value::Bool(true)) => Ok(CursorEntry::Wanted),
+            Some(Value::String(text)) => Ok(CursorEntry::Resume(text)),
+            Some(_) => Err(malformed(CURSOR, "it must be a cursor, or true")),
+        }
+    }
+
+    /// An entry that a client gives by a header instead.
+    pub fn set(&mut self, name: &str, value: Value) {
+        self.0.insert(name.to_owned(), value);
     }
 
     /// An entry that is a text.
@@ -87,16 +121,29 @@ mod tests {
 
     #[test]
     fn an_entry_of_another_type_is_refused() {
-        let given = extensions(json!({ "cursor": 3 }));
+        let given = extensions(json!({ "cursor": 3, "after": true }));
+        let refused = given.cursor().unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::BadUserInput);
         assert_eq!(
-            given.text(CURSOR).unwrap_err().message,
-            "extensions.cursor: it must be a text"
+            refused.message,
+            "extensions.cursor: it must be a cursor, or true"
         );
-        assert_eq!(
-            given.flag(CURSOR).unwrap_err().kind,
-            ErrorKind::BadUserInput
-        );
-        assert_eq!(extensions(json!({})).text(CURSOR), Ok(None));
-        assert_eq!(extensions(json!({})).flag(CURSOR), Ok(false));
+        let refused = given.text(AFTER).unwrap_err();
+        assert_eq!(refused.message, "extensions.after: it must be a text");
+        assert!(given.flag(CURSOR).is_err());
+        assert_eq!(extensions(json!({})).text(AFTER), Ok(None));
+    }
+
+    #[test]
+    fn a_cursor_is_asked_for_or_given() {
+        for (given, expected) in [
+            (json!({}), CursorEntry::Absent),
+            (json!({ "cursor": null }), CursorEntry::Absent),
+            (json!({ "cursor": false }), CursorEntry::Absent),
+            (json!({ "cursor": true }), CursorEntry::Wanted),
+            (json!({ "cursor": "ab" }), CursorEntry::Resume("ab")),
+        ] {
+            assert_eq!(extensions(given.clone()).cursor(), Ok(expected), "{given}");
+        }
     }
 }

@@ -21,7 +21,8 @@ use self::outlet::ToOutlet;
 pub use self::outlet::{Next, Outlet, Running, Started};
 use self::query::run_live_query;
 use super::context::{coerce, prepare};
-use super::{Answer, Api, Engine, LEAVES, Request, malformed, serve};
+use super::position::without_cursor;
+use super::{AFTER, Answer, Api, Engine, LEAVES, Request, malformed, serve};
 use crate::identity::Viewer;
 use crate::telemetry::{kind_of, observe_operation};
 
@@ -125,6 +126,12 @@ async fn begin(
         let _turn = api.engine.turn(viewer, deadline).await?;
         return run_live_query(api, asked, (rights, &variables), outlet);
     }
+    if request.extensions.get(AFTER).is_some() {
+        return Err(malformed(
+            AFTER,
+            "only queries can read after a cursor; a subscription resumes after extensions.cursor",
+        ));
+    }
     let resuming = if from.is_none() {
         outlet.resume()
     } else {
@@ -173,13 +180,6 @@ async fn begin(
         _counted: SUBSCRIPTIONS.guard(Lasting::Subscription),
         answering: None,
     })
-}
-
-/// To ignore a cursor would be to promise what it stands for.
-fn without_cursor() -> ApiError {
-    let message =
-        "Only subscriptions go on after a cursor: queries, live ones too, and mutations take none";
-    ApiError::new(ErrorKind::BadUserInput, message)
 }
 
 /// To ignore it would be to promise that all is reported.

@@ -4,14 +4,15 @@ use std::io::Write as _;
 
 use gom_engine::error::{ApiError, ErrorKind, PathSegment};
 
-use super::{Answer, Data};
+use super::{Answer, AnswerCursor, Data};
 
 /// Room for the parts of an answer that are not fragments or errors.
 const FRAME: usize = 64;
 /// A guess at an error's length.
 const ERROR: usize = 256;
 
-/// `{"data":…,"errors":[…]}`, without `errors` where there are none.
+/// `{"data":…,"errors":[…],"extensions":{"cursor":…}}`, without `errors` where there are none, and without `extensions` where no
+/// cursor was asked for.
 /// `id` is the request's, by which errors are found in the log.
 pub fn write_answer(out: &mut Vec<u8>, answer: &Answer, id: &str) {
     let fragments = match &answer.data {
@@ -43,6 +44,14 @@ pub fn write_answer(out: &mut Vec<u8>, answer: &Answer, id: &str) {
     if !answer.errors.is_empty() {
         out.extend_from_slice(b",\"errors\":");
         write_errors(out, &answer.errors, id);
+    }
+    match &answer.cursor {
+        AnswerCursor::None => {}
+        AnswerCursor::Unknown => out.extend_from_slice(b",\"extensions\":{\"cursor\":null}"),
+        AnswerCursor::At(cursor) => write_display(
+            out,
+            format_args!(",\"extensions\":{{\"cursor\":\"{cursor}\"}}"),
+        ),
     }
     out.push(b'}');
 }
@@ -177,10 +186,30 @@ mod tests {
                 ("b".into(), Fragment::Null),
             ]),
             errors: vec![],
+            cursor: AnswerCursor::None,
         };
         assert_eq!(
             written(&answer),
             r#"{"data":{"a":{"amount" : 1.50},"b":null}}"#
+        );
+    }
+
+    #[test]
+    fn a_cursor_follows_the_data() {
+        let with = |cursor| {
+            written(&Answer {
+                data: Data::Fields(vec![("a".into(), Fragment::Null)]),
+                errors: vec![],
+                cursor,
+            })
+        };
+        assert_eq!(
+            with(AnswerCursor::At("ab".into())),
+            r#"{"data":{"a":null},"extensions":{"cursor":"ab"}}"#
+        );
+        assert_eq!(
+            with(AnswerCursor::Unknown),
+            r#"{"data":{"a":null},"extensions":{"cursor":null}}"#
         );
     }
 
@@ -195,6 +224,7 @@ mod tests {
         let answer = Answer {
             data: Data::Fields(vec![("updateX".into(), Fragment::Null)]),
             errors: vec![error, ApiError::new(ErrorKind::Forbidden, "no")],
+            cursor: AnswerCursor::None,
         };
         let parsed: serde_json::Value = serde_json::from_str(&written(&answer)).unwrap();
         assert_eq!(

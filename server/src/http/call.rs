@@ -18,6 +18,7 @@ use super::State;
 use super::access::RequestContext;
 use super::documents::{self, Asked};
 use super::media_type::{MediaType, is_plain_text};
+use super::position_headers;
 use super::refusal::{Refusal, is_known};
 use super::request_id::RequestId;
 use super::rest_error::RestError;
@@ -38,6 +39,8 @@ pub struct Call {
     pub id: RequestId,
     /// The method is GET, which must change nothing.
     pub by_get: bool,
+    /// The cursor of the answer is wanted as a header.
+    pub cursor_in_header: bool,
     /// Counts the request for as long as it is held.
     pub held: Charge,
 }
@@ -167,10 +170,11 @@ async fn extract(request: &HttpRequest, payload: Payload) -> Result<Call, CallEr
             }
         }
     };
-    let (batched, requests) = match read.map_err(|problem| Refusal::malformed(request, problem))? {
-        Asked::One(one) => (false, vec![one]),
-        Asked::Several(several) => (true, several),
-    };
+    let (batched, mut requests) =
+        match read.map_err(|problem| Refusal::malformed(request, problem))? {
+            Asked::One(one) => (false, vec![one]),
+            Asked::Several(several) => (true, several),
+        };
     if requests.len() > limits.batch {
         return Err(Refusal::batch(request, section, requests.len(), limits.batch).into());
     }
@@ -181,6 +185,12 @@ async fn extract(request: &HttpRequest, payload: Payload) -> Result<Call, CallEr
         )
         .into());
     }
+    let mut extensions: Vec<_> = requests
+        .iter_mut()
+        .map(|request| &mut request.extensions)
+        .collect();
+    let cursor_in_header = position_headers::read(request, &mut extensions)
+        .map_err(|problem| Refusal::malformed(request, problem))?;
     // Many small values take more in memory than as text.
     let memory: usize = requests.iter().map(Request::memory).sum();
     held.add(memory.saturating_sub(held.bytes()));
@@ -200,6 +210,7 @@ async fn extract(request: &HttpRequest, payload: Payload) -> Result<Call, CallEr
         deadline,
         id,
         by_get,
+        cursor_in_header,
         held,
     })
 }

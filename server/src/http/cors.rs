@@ -10,6 +10,7 @@ use actix_web::{HttpRequest, web};
 
 use super::State;
 use super::origin::Origins;
+use super::position_headers::GOM_CURSOR;
 
 /// Where a page of another origin finds the token that it cannot read in our cookie, and where it repeats it.
 pub const CSRF_HEADER: HeaderName = HeaderName::from_static("x-csrf-token");
@@ -26,7 +27,7 @@ pub fn cors(origins: &Arc<Origins>) -> Condition<Cors> {
         })
         .allowed_methods([Method::GET, Method::HEAD, Method::POST])
         .allow_any_header()
-        .expose_headers([CSRF_HEADER, REQUEST_ID, RETRY_AFTER])
+        .expose_headers([CSRF_HEADER, REQUEST_ID, RETRY_AFTER, GOM_CURSOR])
         .supports_credentials()
         .max_age(MAX_AGE);
     Condition::new(any, cors)

@@ -18,13 +18,14 @@ use super::access::RequestContext;
 use super::call::Call;
 use super::media_type::{self, MediaType};
 use super::openapi::{
-    ALLOW, Answer as Described, Caller, OperationObject, SET_COOKIE, Tag, reference,
+    ALLOW, Answer as Described, Caller, GOM_CURSOR, OperationObject, SET_COOKIE, Tag, reference,
 };
 use super::outgoing;
+use super::position_headers;
 use super::refusal::Refusal;
 use super::sse;
 use crate::admission::reader;
-use crate::graphql::{self, Answer, Api, Data};
+use crate::graphql::{self, Answer, AnswerCursor, Api, Data};
 use crate::socket::OwnSocket;
 use crate::telemetry::{observe_operation, outcome_of};
 
@@ -55,7 +56,7 @@ pub fn by_get(id: &'static str) -> OperationObject {
         .query("operationName", false, "Which of the document's operations; needed if there are several.", text)
         .json_query("variables", "The variables.", json!({ "type": ["object", "null"] }))
         .json_query("extensions", "As by POST.", json!({ "type": ["object", "null"] }))
-        .answer(answered(Described::new(200, "Answered, errors or not: they are in the body."), &reference("GraphqlAnswer")))
+        .answer(answered(Described::new(200, "Answered, errors or not: they are in the body."), &reference("GraphqlAnswer")).header(GOM_CURSOR))
         .answer(live())
         .answer(
             refused(405, "The operation is no query, and a GET must change nothing.").header(ALLOW),
@@ -75,7 +76,7 @@ pub fn described(operation: OperationObject) -> OperationObject {
         .answer(answered(
             Described::new(200, "Answered, errors or not: they are in the body."),
             &several("GraphqlAnswer"),
-        ))
+        ).header(GOM_CURSOR))
         .answer(refused(408, "The body did not arrive before the deadline."))
         .answer(refused(413, "The body is larger than `limits.body_bytes`."))
         .answer(refused(415, "The body is not JSON, or is compressed."))
@@ -84,6 +85,8 @@ pub fn described(operation: OperationObject) -> OperationObject {
 fn asked(operation: OperationObject) -> OperationObject {
     let several = json!({ "anyOf": [reference("GraphqlAnswer"), { "type": "array", "minItems": 1, "items": reference("GraphqlAnswer") }] });
     operation
+        .header("Gom-Cursor", "As `extensions.cursor`, answered by the header of the same name. For one operation.", json!({ "const": "true" }))
+        .header("Gom-After", "As `extensions.after`. For one operation.", json!({ "type": "string" }))
         .answer(refused(
             400,
             "The request cannot be read; or the document was refused, and the answer is `application/graphql-response+json`.",
@@ -179,6 +182,7 @@ pub async fn answer(
     let mut bytes = 0;
     let mut answers = Vec::with_capacity(call.requests.len());
     let mut held = Vec::new();
+    let mut cursor = AnswerCursor::None;
     // One after the other, so that a batch's writes happen in its order.
     for asked in call.requests {
         let (kind, began) = (Cell::new(metrics::Operation::Unknown), Instant::now());
@@ -191,7 +195,7 @@ pub async fn answer(
             call.deadline,
             &kind,
         );
-        let answer = match AssertUnwindSafe(answering).catch_unwind().await {
+        let mut answer = match AssertUnwindSafe(answering).catch_unwind().await {
             Ok(Some(answer)) => answer,
             Ok(None) if only_queries == Some(OnlyQueries::Ledger) => {
                 return Refusal::read_only(request).error_response();
@@ -203,6 +207,9 @@ pub async fn answer(
                 answer
             }
         };
+        if call.cursor_in_header {
+            cursor = std::mem::take(&mut answer.cursor);
+        }
         RequestContext::of(request, |context| {
             context.answered(kind.get(), outcome_of(&answer.errors))
         });
@@ -249,6 +256,7 @@ pub async fn answer(
     ) {
         response.insert_header((header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER)));
     }
+    position_headers::write(&mut response, &cursor);
     let socket = request.conn_data::<OwnSocket>().copied();
     response.body(outgoing::body(
         body,
@@ -269,6 +277,7 @@ fn left_out(answer: &Answer, section: &str, limit: u64) -> Answer {
     Answer {
         data: Data::Null,
         errors: answer.errors.iter().cloned().chain([error]).collect(),
+        cursor: AnswerCursor::None,
     }
 }
 
@@ -308,6 +317,7 @@ mod tests {
                 ("b".into(), Fragment::Null),
             ]),
             errors: vec![ApiError::new(ErrorKind::Unavailable, "")],
+            cursor: AnswerCursor::None,
         }
     }
 
@@ -357,6 +367,7 @@ mod tests {
         let hidden = Answer {
             data: Data::NullAfterWrite,
             errors: vec![ApiError::new(ErrorKind::Unavailable, "")],
+            cursor: AnswerCursor::None,
         };
         assert_eq!(
             status(&[hidden], false, MediaType::Json),
@@ -366,6 +377,7 @@ mod tests {
         let unknown = Answer {
             data: Data::Null,
             errors: vec![ApiError::new(ErrorKind::OutcomeUnknown, "")],
+            cursor: AnswerCursor::None,
         };
         assert_eq!(
             status(&[unknown], false, MediaType::Json),

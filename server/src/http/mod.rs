@@ -27,6 +27,7 @@ pub mod openapi;
 mod origin;
 pub mod outgoing;
 mod page;
+mod position_headers;
 mod prisma;
 mod refusal;
 mod renewal;

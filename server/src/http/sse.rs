@@ -30,7 +30,10 @@ use super::request_id::RequestId;
 use super::rest_error::RestError;
 use super::viewer::{check_site, time_left};
 use crate::admission::reader;
-use crate::graphql::{Answer, Next, Outlet, Running, Started, start, write_answer};
+use crate::graphql::{
+    Answer, CURSOR, CursorEntry, Next, Outlet, Request, Running, Started, malformed, start,
+    write_answer,
+};
 use crate::identity::{Cursors, User, Viewer};
 use crate::socket::{CloseCode, Entry, NotRenewed, Outbox, OwnSocket, OwnTask, Place};
 
@@ -79,11 +82,9 @@ pub async fn stream(
         last: Cell::new(None),
     });
     let mut asked = call.requests.into_iter();
-    let started = match (
-        asked.next(),
-        asked.next(),
-        last_event_id(request, &events.cursors),
-    ) {
+    let (operation, another) = (asked.next(), asked.next());
+    let from = resumes_after(request, operation.as_ref(), &events.cursors);
+    let started = match (operation, another, from) {
         (Some(operation), None, Ok(from)) => {
             if let Some(from) = from {
                 events.is_at(from);
@@ -143,6 +144,26 @@ pub async fn stream(
         // nginx would wait until its buffer is full.
         .insert_header(("x-accel-buffering", "no"))
         .streaming(body))
+}
+
+/// Where a subscription resumes: `Last-Event-ID`, which a client that comes back adds by itself to the request with which it began;
+/// or the cursor with which it began.
+fn resumes_after(
+    request: &HttpRequest,
+    operation: Option<&Request>,
+    cursors: &Cursors,
+) -> Result<Option<Cursor>, ApiError> {
+    if let Some(last) = last_event_id(request, cursors)? {
+        return Ok(Some(last));
+    }
+    match operation.map(|operation| operation.extensions.cursor()) {
+        Some(Ok(CursorEntry::Resume(cursor))) => cursors
+            .open(cursor)
+            .map(Some)
+            .map_err(|error| malformed(CURSOR, &error.to_string())),
+        Some(Err(error)) => Err(error),
+        _ => Ok(None),
+    }
 }
 
 fn last_event_id(request: &HttpRequest, cursors: &Cursors) -> Result<Option<Cursor>, ApiError> {

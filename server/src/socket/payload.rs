@@ -6,7 +6,7 @@ use gom_engine::error::{ApiError, ErrorKind};
 use serde_json::{Map, Value};
 
 use super::machine::Start;
-use crate::graphql::{CURSOR, Extensions, Request};
+use crate::graphql::{CursorEntry, Extensions, Request};
 
 /// The payload of `subscribe` and `start`. The outer error: it is no such payload; the inner one: the operation cannot be
 /// started with it. `bytes`: of the message.
@@ -46,8 +46,9 @@ pub fn start_of(
         variables,
         extensions: Extensions::new(extensions),
     });
-    let from = match request.extensions.text(CURSOR) {
-        Ok(cursor) => cursor.map(str::to_owned),
+    let from = match request.extensions.cursor() {
+        Ok(CursorEntry::Resume(cursor)) => Some(cursor.to_owned()),
+        Ok(CursorEntry::Absent | CursorEntry::Wanted) => None,
         Err(error) => return Ok(Err(error)),
     };
     Ok(Ok(Start {

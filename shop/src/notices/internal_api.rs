@@ -52,7 +52,7 @@ impl InternalApi {
         };
         let deadline = Instant::now() + self.api.engine.limits_of(&Viewer::Service).deadline;
         let answer = graphql::execute(&self.api, request, Viewer::Service, false, deadline).await;
-        let Some(Answer { data, errors }) = answer else {
+        let Some(Answer { data, errors, .. }) = answer else {
             return Err(ComposeError::Never(
                 "our own document is no operation".into(),
             ));

@@ -18,7 +18,7 @@ use crate::graphql::api::{Api, Introspected};
 use crate::graphql::clock::database_time;
 use crate::graphql::context::{Ahead, Context, Plan};
 use crate::graphql::failure::{api_error, not_deployed};
-use crate::graphql::{Answer, Data, Fragment, raw};
+use crate::graphql::{Answer, AnswerCursor, Data, Fragment, raw};
 
 /// Root fields of a query that are read at once. Enough to keep a worker's shared clients busy; of an answer that turns
 /// out too large, no more than this has been made.
@@ -134,7 +134,11 @@ impl Execution<'_> {
                 } else {
                     Data::Null
                 };
-                return Answer { data, errors };
+                return Answer {
+                    data,
+                    errors,
+                    cursor: AnswerCursor::None,
+                };
             }
             written |= succeeded && matches!(field.meaning, Selected::Field(_));
         }

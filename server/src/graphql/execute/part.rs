@@ -3,7 +3,7 @@
 use gom_engine::error::{ApiError, PathSegment};
 use gom_engine::request::SelectedField;
 
-use crate::graphql::{Answer, Data, Fragment};
+use crate::graphql::{Answer, AnswerCursor, Data, Fragment};
 
 /// One field's part of the answer. No fragment: null has spread to the whole.
 pub(super) struct Part {
@@ -51,5 +51,6 @@ pub(super) fn answer(data: Option<Vec<(String, Fragment)>>, errors: Vec<ApiError
     Answer {
         data: data.map_or(Data::Null, Data::Fields),
         errors,
+        cursor: AnswerCursor::None,
     }
 }

@@ -22,7 +22,7 @@ use super::change_log::check_logged;
 use super::outlet::{Next, Outlet, Running, end, log_internal};
 use super::{Asked, owner};
 use crate::graphql::wire::write_answer;
-use crate::graphql::{Api, Request, execute};
+use crate::graphql::{AnswerCursor, Api, Request, execute};
 
 /// Changes within this time are answered together.
 const TOGETHER: Duration = Duration::from_millis(10);
@@ -91,7 +91,7 @@ pub(super) fn run_live_query(
             let began = Instant::now();
             let deadline = Instant::now() + patience;
             let executing = execute(&api, Arc::clone(&request), viewer.clone(), true, deadline);
-            let Some(Some(answer)) = or_end(outlet.as_ref(), executing).await else {
+            let Some(Some(mut answer)) = or_end(outlet.as_ref(), executing).await else {
                 return;
             };
             drop(turn);
@@ -100,12 +100,18 @@ pub(super) fn run_live_query(
                 sleep(AGAIN).await;
                 continue;
             }
-            let mut payload = Vec::new();
             log_internal(outlet.as_ref(), &answer.errors);
+            // What is the same at a later position is not shown again.
+            let cursor = std::mem::take(&mut answer.cursor);
+            let mut payload = Vec::new();
             write_answer(&mut payload, &answer, outlet.request_id());
-            let payload = Bytes::from(payload);
             // Answers may be large, and are many: what was shown is kept as a digest.
             let shown = digest(&SHA256, &payload);
+            if cursor != AnswerCursor::None {
+                answer.cursor = cursor;
+                payload.clear();
+                write_answer(&mut payload, &answer, outlet.request_id());
+            }
             if last
                 .as_ref()
                 .is_none_or(|last: &Digest| last.as_ref() != shown.as_ref())
@@ -113,7 +119,7 @@ pub(super) fn run_live_query(
                 last = Some(shown);
                 EVENTS.inc(Lasting::Live);
                 outlet.next(Next {
-                    payload,
+                    payload: Bytes::from(payload),
                     cursor: None,
                 });
             }

@@ -14,7 +14,7 @@ use gom_telemetry::metrics::Route;
 use serde_json::{Map, Value, json};
 
 pub use operation::{Answer, Caller, OperationObject, Tag};
-pub use schemas::{ALLOW, SET_COOKIE, reference, text};
+pub use schemas::{ALLOW, GOM_CURSOR, SET_COOKIE, reference, text};
 
 use super::State;
 use super::additions::Additions;

@@ -217,6 +217,15 @@ impl OperationObject {
         self
     }
 
+    /// A header that may be sent.
+    #[must_use]
+    pub fn header(mut self, name: &str, text: &str, schema: Value) -> Self {
+        self.parameters.push(json!({
+            "name": name, "in": "header", "required": false, "description": text, "schema": schema,
+        }));
+        self
+    }
+
     /// A parameter in the query that is JSON.
     #[must_use]
     pub fn json_query(mut self, name: &str, text: &str, schema: Value) -> Self {

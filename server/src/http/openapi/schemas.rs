@@ -11,6 +11,7 @@ pub const NO_STORE: &str = "Cache-Control";
 pub const WWW_AUTHENTICATE: &str = "WWW-Authenticate";
 pub const ALLOW: &str = "Allow";
 pub const SET_COOKIE: &str = "Set-Cookie";
+pub const GOM_CURSOR: &str = "Gom-Cursor";
 
 /// One of `all`.
 pub fn reference(name: &str) -> Value {
@@ -48,6 +49,10 @@ pub fn headers() -> Value {
             "description": "Which tokens are taken.",
             "required": true,
             "schema": { "type": "string", "const": "Bearer" },
+        },
+        GOM_CURSOR: {
+            "description": "The cursor of the answer, where the header `Gom-Cursor: true` has asked for it.",
+            "schema": { "type": "string" },
         },
         ALLOW: {
             "description": "The methods that are taken.",
@@ -131,7 +136,15 @@ fn graphql(own_codes: &[&'static str]) -> Value {
                 "query": { "type": "string", "minLength": 1, "description": "The document." },
                 "operationName": { "type": ["string", "null"], "description": "Which of the document's operations; needed if there are several." },
                 "variables": { "type": ["object", "null"] },
-                "extensions": { "type": ["object", "null"], "description": "Passed over here; over websockets, `cursor` resumes a subscription, and there and in event streams `leaves` makes it report rows that leave it." },
+                "extensions": {
+                    "type": ["object", "null"],
+                    "description": "What the server does not know is passed over.",
+                    "properties": {
+                        "cursor": { "type": ["boolean", "string", "null"], "description": "True: the answer has a cursor, from which a subscription misses nothing that it does not show. A cursor: the subscription resumes after it." },
+                        "after": { "type": ["string", "null"], "description": "A cursor, as a mutation or an event gave it: the query reads no earlier state, or is answered 503." },
+                        "leaves": { "type": ["boolean", "null"], "description": "True: the subscription reports rows that leave it." },
+                    },
+                },
             },
         },
         "GraphqlAnswer": {
@@ -140,6 +153,13 @@ fn graphql(own_codes: &[&'static str]) -> Value {
             "properties": {
                 "data": { "type": ["object", "null"], "description": "Null if nothing was done, or where null has spread to the whole. Absent from a refusal as `application/graphql-response+json`." },
                 "errors": { "type": "array", "minItems": 1, "items": reference("GraphqlError") },
+                "extensions": {
+                    "type": "object",
+                    "description": "Only where a cursor was asked for.",
+                    "required": ["cursor"],
+                    "properties": { "cursor": { "type": ["string", "null"], "description": "Null, if the writes are done and their position could not be found out in time." } },
+                    "additionalProperties": false,
+                },
             },
             "additionalProperties": false,
         },

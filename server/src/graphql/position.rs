@@ -1,0 +1,189 @@
+//! Positions of answers in the change log: the cursor that an answer carries, and the one whose state a query must not precede.
+//! Free for requests that ask for neither.
+
+use std::time::Duration;
+
+use gom_actors::database::LocalDatabase;
+use gom_engine::error::{ApiError, ErrorKind};
+use gom_engine::events::Cursor;
+use gom_engine::plan::{ANSWER, Expect, Program, Statement, Step};
+use gom_engine::request::OperationKind;
+use gom_runtime::backoff::Backoff;
+use tokio::time::{Instant, sleep};
+
+use super::failure::{api_error, not_deployed};
+use super::{AFTER, AnswerCursor, Api, CursorEntry, Request, malformed};
+
+/// Pauses between looks for a position that the database has not given yet.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
+
+const STAMP: &str = "select gom.stamp_changes()::text";
+const STATE: &str = "select json_build_array(epoch, position)::text from gom.feed";
+
+/// What a request asks about positions.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Asked {
+    wants_cursor: bool,
+    writes: bool,
+    after: Option<Cursor>,
+}
+
+impl Asked {
+    /// # Errors
+    /// An entry that is malformed, or that does not belong to such an operation.
+    pub fn of(api: &Api, request: &Request, kind: OperationKind) -> Result<Self, ApiError> {
+        let extensions = &request.extensions;
+        if extensions.is_empty() {
+            return Ok(Asked::default());
+        }
+        let wants_cursor = match extensions.cursor()? {
+            CursorEntry::Absent => false,
+            CursorEntry::Wanted => true,
+            CursorEntry::Resume(_) => return Err(without_cursor()),
+        };
+        let writes = kind == OperationKind::Mutation;
+        let after = match extensions.text(AFTER)? {
+            None => None,
+            Some(_) if writes => {
+                return Err(malformed(AFTER, "only queries can read after a cursor"));
+            }
+            Some(text) => {
+                let opened = api.engine.cursors.open(text);
+                Some(opened.map_err(|error| malformed(AFTER, &error.to_string()))?)
+            }
+        };
+        Ok(Asked {
+            wants_cursor,
+            writes,
+            after,
+        })
+    }
+
+    /// To be awaited before anything is read: the state that was asked for is there. Gives the cursor of a read.
+    ///
+    /// # Errors
+    /// If it does not come by the deadline, or never will.
+    pub async fn before(
+        self,
+        api: &Api,
+        database: &LocalDatabase,
+        deadline: Instant,
+    ) -> Result<Option<Cursor>, ApiError> {
+        if let Some(after) = self.after {
+            reach(api, database, after, deadline).await?;
+        }
+        if !self.wants_cursor || self.writes {
+            return Ok(None);
+        }
+        // All up to the head is committed, and will be seen by a statement that begins later.
+        match api.live.live().head() {
+            Some(head) => Ok(Some(head)),
+            None => state(api, database, deadline).await.map(Some),
+        }
+    }
+
+    /// What the answer says. To be awaited when all has been written.
+    pub async fn after(
+        self,
+        api: &Api,
+        database: &LocalDatabase,
+        read: Option<Cursor>,
+        deadline: Instant,
+    ) -> AnswerCursor {
+        if !self.wants_cursor {
+            return AnswerCursor::None;
+        }
+        let cursor = match read {
+            Some(cursor) => Ok(cursor),
+            None => stamp(api, database, deadline).await,
+        };
+        match cursor {
+            Ok(cursor) => AnswerCursor::At(api.engine.cursors.seal(cursor)),
+            // It is done: that must be answered all the same.
+            Err(error) => {
+                tracing::warn!(
+                    cause = error.message,
+                    "the position of a write is not known"
+                );
+                AnswerCursor::Unknown
+            }
+        }
+    }
+}
+
+/// To ignore a cursor would be to promise what it stands for.
+pub(super) fn without_cursor() -> ApiError {
+    let message = "Only subscriptions go on after a cursor: queries, live ones too, and mutations take none. A query that must \
+                   not read an earlier state has it as extensions.after";
+    ApiError::new(ErrorKind::BadUserInput, message)
+}
+
+/// Waits until what is read includes a position.
+async fn reach(
+    api: &Api,
+    database: &LocalDatabase,
+    after: Cursor,
+    deadline: Instant,
+) -> Result<(), ApiError> {
+    let includes = |state: Cursor| state.epoch == after.epoch && state.position >= after.position;
+    if api.live.live().head().is_some_and(includes) {
+        return Ok(());
+    }
+    let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
+    loop {
+        let state = state(api, database, deadline).await?;
+        if includes(state) {
+            return Ok(());
+        }
+        if state.epoch != after.epoch {
+            let message = "extensions.after: this database does not have the state of the cursor, and never will: read without it";
+            return Err(ApiError::new(ErrorKind::ResyncRequired, message));
+        }
+        let pause = backoff.next_delay();
+        if Instant::now() + pause >= deadline {
+            let message = "extensions.after: the state of the cursor has not been reached before the deadline. Try again.";
+            return Err(ApiError::new(ErrorKind::Unavailable, message));
+        }
+        sleep(pause).await;
+    }
+}
+
+/// The last position that the database has given.
+async fn state(api: &Api, database: &LocalDatabase, deadline: Instant) -> Result<Cursor, ApiError> {
+    if let Some(error) = not_deployed(api) {
+        return Err(error);
+    }
+    let read = database.read(statement(STATE), deadline).await;
+    let read = read.map_err(|error| api_error(&api.engine.planner, error))?;
+    cursor(read.as_ref().map(|text| text.as_str()))
+}
+
+/// Gives positions to all that is committed; the last of them.
+async fn stamp(api: &Api, database: &LocalDatabase, deadline: Instant) -> Result<Cursor, ApiError> {
+    let run = |sql, fills| Step::Run {
+        statement: statement(sql),
+        fills,
+        expect: Expect::Anything,
+    };
+    let program = Program {
+        steps: vec![run(STAMP, Vec::new()), run(STATE, vec![ANSWER])],
+        registers: 1,
+    };
+    let stamped = database.transact(program, deadline).await;
+    let stamped = stamped.map_err(|error| api_error(&api.engine.planner, error))?;
+    cursor(stamped.as_ref().map(|text| text.as_str()))
+}
+
+fn statement(sql: &str) -> Statement {
+    Statement {
+        sql: sql.to_owned(),
+        params: Vec::new(),
+    }
+}
+
+fn cursor(state: Option<&str>) -> Result<Cursor, ApiError> {
+    let state = state.and_then(|state| serde_json::from_str::<(u64, u64)>(state).ok());
+    let (epoch, position) = state
+        .ok_or_else(|| ApiError::new(ErrorKind::Internal, "the change log has no position"))?;
+    Ok(Cursor::after(epoch, position))
+}
