@@ -1,5 +1,4 @@
-//! What becomes of answers in which PostgreSQL has marked a place, and which models a live query
-//! looks at.
+//! What becomes of answers in which PostgreSQL has marked a place.
 
 use std::sync::Arc;
 
@@ -67,22 +66,6 @@ impl World {
             Access::Full,
             answer,
         )
-    }
-
-    fn watched(&self, query: &str) -> Vec<&str> {
-        let prepared = self
-            .requests
-            .prepare(query, None, &RequestLimits::UNLIMITED)
-            .expect("a sound document");
-        let variables = self
-            .requests
-            .coerce(&prepared.operation, &Map::new())
-            .expect("no variables");
-        let models = self.planner.watched(&prepared.operation, &variables, None);
-        models
-            .into_iter()
-            .map(|model| self.planner.physical().model.model(model).name.as_str())
-            .collect()
     }
 }
 
@@ -182,18 +165,4 @@ fn what_is_no_json_is_no_answer() {
             "{broken}"
         );
     }
-}
-
-#[test]
-fn a_filter_by_no_partner_watches_the_partners_model() {
-    let world = world();
-    assert_eq!(world.watched("{ books { id } }"), ["Book"]);
-    assert_eq!(
-        world.watched("{ books(where: { editor: null }) { id } }"),
-        ["Book", "Person"]
-    );
-    assert_eq!(
-        world.watched("{ books(where: { NOT: [{ editor: null }] }) { id } }"),
-        ["Book", "Person"]
-    );
 }

@@ -288,7 +288,7 @@ impl Compiler {
         let name = self.planner.physical().model.models[1]
             .field_named("name")
             .expect("a field");
-        let paths = [Path::Column(code), Path::Linked(friends, name)];
+        let paths = [Path::column(code), Path::linked(friends, name)];
         let paths = [paths, paths.map(Path::before)].concat();
         let moves = MoveReader::new(subscription, changes.iter().copied());
         vec![

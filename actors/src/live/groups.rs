@@ -7,11 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use gom_engine::datamodel::{FieldId, ModelId};
 use gom_engine::events::{
-    NodeChange, Path, Subscription, SubscriptionIdentity, SubscriptionKey, changes_any,
+    Lead, NodeChange, Path, Subscription, SubscriptionIdentity, SubscriptionKey, Watched,
+    changes_any,
 };
 
 use gom_runtime::owner::Owner;
 use gom_telemetry::metrics::{GROUPS, GaugeGuard};
+
+/// Paths of a model whose values are read of each of its changes: each costs a part of the statement.
+const MAX_PATHS: usize = 32;
 
 /// One subscriber: a slot of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,15 +49,6 @@ pub enum Interest {
     Events(Arc<Subscription>),
     /// That something of this has changed, without saying what.
     Touch(Arc<[Watched]>),
-}
-
-/// Rows that a live query has read: those of a model, or those of them that the key leads to.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Watched {
-    /// Whose rows.
-    pub model: ModelId,
-    /// Which of them; all without one.
-    pub key: Option<SubscriptionKey>,
 }
 
 pub(super) type GroupId = u64;
@@ -98,13 +93,6 @@ struct OfModel {
     updates: Vec<(Box<[FieldId]>, Vec<GroupId>)>,
 }
 
-/// Which changes of a model may concern a group.
-enum Lead {
-    All,
-    Value(SubscriptionKey),
-    Updates(Box<[FieldId]>),
-}
-
 impl OfModel {
     fn add(&mut self, lead: Lead, id: GroupId) {
         match lead {
@@ -115,10 +103,15 @@ impl OfModel {
             },
             Lead::Value(SubscriptionKey { path, value }) => {
                 let known = self.paths.iter().position(|(known, _)| *known == path);
-                let place = known.unwrap_or_else(|| {
-                    self.paths.push((path, HashMap::new()));
-                    self.paths.len() - 1
-                });
+                let place = match known {
+                    Some(place) => place,
+                    // Its members pay for what the index cannot tell: others would, for a longer statement.
+                    None if self.paths.len() >= MAX_PATHS => return self.all.push(id),
+                    None => {
+                        self.paths.push((path, HashMap::new()));
+                        self.paths.len() - 1
+                    }
+                };
                 self.paths[place].1.entry(value).or_default().push(id);
             }
         }
@@ -134,15 +127,21 @@ impl OfModel {
                 self.updates.retain(|(_, ids)| !ids.is_empty());
             }
             Lead::Value(SubscriptionKey { path, value }) => {
+                let mut was_known = false;
                 for (_, values) in self.paths.iter_mut().filter(|(known, _)| known == path) {
                     if let Some(ids) = values.get_mut(value) {
+                        let before = ids.len();
                         ids.retain(|one| *one != id);
+                        was_known |= ids.len() < before;
                         if ids.is_empty() {
                             values.remove(value);
                         }
                     }
                 }
                 self.paths.retain(|(_, values)| !values.is_empty());
+                if !was_known {
+                    self.all.retain(|one| *one != id);
+                }
             }
         }
     }
@@ -466,7 +465,7 @@ fn leads(interest: &Interest) -> Vec<(ModelId, Lead)> {
         }
         Interest::Touch(watched) => watched
             .iter()
-            .map(|watched| (watched.model, lead(watched.key.clone())))
+            .map(|watched| (watched.model, watched.lead.clone()))
             .collect(),
     }
 }

@@ -32,7 +32,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
 pub use self::answering::AnswerTurn;
-pub use self::groups::{Interest, Watched};
+pub use self::groups::Interest;
 pub use self::local::{LocalLive, Room, Sink, SubscriptionHandle};
 pub use gom_runtime::owner::Owner;
 

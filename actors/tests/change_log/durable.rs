@@ -8,10 +8,9 @@ use bytes::Bytes;
 use gom_actors::database::{Database, DatabaseOptions};
 use gom_actors::live::{
     Delivered, Interest, Live, LiveError, LiveOptions, LocalLive, Owner, Sink, SubscriptionHandle,
-    Watched,
 };
 use gom_engine::datamodel::parse;
-use gom_engine::events::Cursor;
+use gom_engine::events::{Cursor, Lead, Watched};
 use gom_engine::plan::Planner;
 use gom_engine::schema::{SchemaOptions, generate};
 use gom_engine::sql::{Physical, PhysicalOptions};
@@ -57,7 +56,13 @@ fn subscribe(
         .model_named("Fan")
         .unwrap();
     let (sender, receiver) = unbounded_channel();
-    let fans = Interest::Touch([Watched { model, key: None }].into());
+    let fans = Interest::Touch(
+        [Watched {
+            model,
+            lead: Lead::All,
+        }]
+        .into(),
+    );
     (
         local.subscribe(Owner::Service, fans, from, Rc::new(Ear(sender))),
         receiver,

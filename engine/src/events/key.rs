@@ -7,8 +7,26 @@ use crate::datamodel::{FieldId, FieldKind, ModelId, ScalarType};
 use crate::plan::{Planner, Statement};
 use crate::sql::{self, Comparison, Filter, Operand, Quantifier};
 
+/// How few rows have a value, the fewest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Id,
+    Unique,
+    /// Of rows that are linked to one with a unique value, so many hops away.
+    Linked(usize),
+    Column,
+    LinkedColumn,
+}
+
+fn most_selective(found: Vec<(Rank, SubscriptionKey)>) -> Option<SubscriptionKey> {
+    found
+        .into_iter()
+        .min_by_key(|(rank, _)| *rank)
+        .map(|(_, key)| key)
+}
+
 /// The node, or one of its partners, has this value.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SubscriptionKey {
     /// Where the value is.
     pub path: Path,
@@ -28,58 +46,93 @@ impl Planner {
     /// The most selective key of the filters, all of which must hold.
     pub(super) fn key(&self, model: ModelId, filters: &[&Filter]) -> Option<SubscriptionKey> {
         let mut found = Vec::new();
-        filters
-            .iter()
-            .for_each(|filter| self.keys(model, filter, &mut found));
-        found
-            .into_iter()
-            .min_by_key(|(rank, _)| *rank)
-            .map(|(_, key)| key)
+        for filter in filters {
+            self.keys(model, filter, 1, &mut found);
+        }
+        most_selective(found)
     }
 
-    fn keys(&self, model: ModelId, filter: &Filter, found: &mut Vec<(u8, SubscriptionKey)>) {
+    /// The same for rows of which two things are known besides: a rule of the policy, which may
+    /// lead further than what anybody asks for, so that the index has only so many kinds of paths,
+    /// and the key of rows that they are linked to.
+    pub(super) fn key_with(
+        &self,
+        model: ModelId,
+        filters: &[&Filter],
+        rule: &Filter,
+        linked: Option<SubscriptionKey>,
+    ) -> Option<SubscriptionKey> {
+        let mut found = Vec::new();
+        for filter in filters {
+            self.keys(model, filter, 1, &mut found);
+        }
+        self.keys(model, rule, usize::MAX, &mut found);
+        found.extend(linked.map(|key| (self.rank_of_linked(model, key.path), key)));
+        most_selective(found)
+    }
+
+    fn rank_of_linked(&self, model: ModelId, path: Path) -> Rank {
+        let mut end = Some(model);
+        for hop in path.hops() {
+            let relation = end.and_then(|end| self.model().field(end, hop).relation());
+            end = relation.map(|relation| relation.target);
+        }
+        let is_unique = end.is_some_and(|end| {
+            let of = self.model().model(end);
+            of.id == path.end() || of.field(path.end()).unique
+        });
+        if is_unique {
+            Rank::Linked(path.hops().count())
+        } else {
+            Rank::LinkedColumn
+        }
+    }
+
+    fn keys(
+        &self,
+        model: ModelId,
+        filter: &Filter,
+        hops: usize,
+        found: &mut Vec<(Rank, SubscriptionKey)>,
+    ) {
         match filter {
-            Filter::And(parts) => parts.iter().for_each(|part| self.keys(model, part, found)),
+            Filter::And(parts) => {
+                for part in parts {
+                    self.keys(model, part, hops, found);
+                }
+            }
             Filter::Compare { .. } => {
                 if let Some((field, value)) = self.equality(model, filter) {
                     let of = self.model().model(model);
                     let rank = match (of.id == field, of.field(field).unique) {
-                        (true, _) => 0,
-                        (_, true) => 1,
-                        _ => 3,
+                        (true, _) => Rank::Id,
+                        (_, true) => Rank::Unique,
+                        _ => Rank::Column,
                     };
-                    found.push((
-                        rank,
-                        SubscriptionKey {
-                            path: Path::Column(field),
-                            value,
-                        },
-                    ));
+                    let path = Path::column(field);
+                    found.push((rank, SubscriptionKey { path, value }));
                 }
             }
             Filter::Related {
                 field,
                 quantifier: Quantifier::Is | Quantifier::Some,
                 filter,
-            } => {
+            } if hops > 0 => {
                 let Some(relation) = self.model().field(model, *field).relation() else {
                     return;
                 };
-                let target = self.model().model(relation.target);
-                let parts = match &**filter {
-                    Filter::And(parts) => parts.as_slice(),
-                    one => std::slice::from_ref(one),
-                };
-                for (unique, value) in parts
-                    .iter()
-                    .filter_map(|part| self.equality(relation.target, part))
-                {
-                    if target.id == unique || target.field(unique).unique {
+                let mut theirs = Vec::new();
+                self.keys(relation.target, filter, hops - 1, &mut theirs);
+                for (rank, key) in theirs {
+                    if rank != Rank::Column
+                        && let Some(path) = Path::through(*field, key.path)
+                    {
+                        let rank = Rank::Linked(path.hops().count());
                         found.push((
-                            2,
+                            rank,
                             SubscriptionKey {
-                                path: Path::Linked(*field, unique),
-                                value,
+                                path,
+                                value: key.value,
                             },
                         ));
                     }

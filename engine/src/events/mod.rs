@@ -13,6 +13,7 @@ mod payload;
 mod subscription;
 #[cfg(test)]
 mod tests;
+mod watched;
 
 pub use change::{ChangeKind, LinkChange, LogKind, LogRow, NodeChange, UpdateCause};
 pub use cursor::{Cursor, CursorError};
@@ -22,5 +23,6 @@ pub use moves::{
     EventMessage, EventRun, MAX_MOVED, MoveReader, Moves, PlacedMessage, TooManyMoved,
 };
 pub use subscription::{Subscription, SubscriptionIdentity};
+pub use watched::{Lead, Watched};
 
 pub use crate::sql::Path;

@@ -14,7 +14,7 @@ use crate::sql::{Comparison, Filter, Operand, Quantifier, View};
 
 /// A `where` that pins one row by one unique field.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Unique {
+pub(crate) struct Unique {
     pub model: ModelId,
     pub field: FieldId,
     /// The value in PostgreSQL's text.
@@ -24,7 +24,7 @@ pub(super) struct Unique {
 }
 
 impl Unique {
-    pub(super) fn filter(&self) -> Filter {
+    pub(crate) fn filter(&self) -> Filter {
         self.compared(Comparison::Equals, Operand::One(self.text.clone()))
     }
 
@@ -220,7 +220,7 @@ impl Planner {
     }
 
     /// A `where` that must name exactly one unique field and value.
-    pub(super) fn unique(
+    pub(crate) fn unique(
         &self,
         model: ModelId,
         value: &Value,

@@ -11,7 +11,6 @@ mod program;
 mod read;
 mod rights;
 mod rule_inputs;
-mod watched;
 mod write;
 
 pub use crate::sql::{Param, Register, Statement};

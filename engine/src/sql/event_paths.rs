@@ -4,38 +4,10 @@ use super::Statement;
 use super::changes::{ChangeBatch, RowSource};
 use super::filter::Filter;
 use super::history::SnapshotTime;
+use super::path::Path;
 use super::physical::Physical;
 use super::text::Sql;
 use crate::datamodel::{FieldId, ModelId};
-
-/// Where a value is, seen from a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Path {
-    /// In the node's own column.
-    Column(FieldId),
-    /// In a column (the second field) of the partners that a relation field (the first) leads to.
-    Linked(FieldId, FieldId),
-    /// As [`Path::Column`], before the change: of nodes that are there after it as well.
-    ColumnBefore(FieldId),
-    /// As [`Path::Linked`], before the change: of nodes that are there after it as well.
-    LinkedBefore(FieldId, FieldId),
-}
-
-impl Path {
-    /// The same place before the change.
-    #[must_use]
-    pub fn before(self) -> Path {
-        match self {
-            Path::Column(field) => Path::ColumnBefore(field),
-            Path::Linked(field, unique) => Path::LinkedBefore(field, unique),
-            before => before,
-        }
-    }
-
-    fn is_before(self) -> bool {
-        matches!(self, Path::ColumnBefore(_) | Path::LinkedBefore(..))
-    }
-}
 
 /// Rows `(ordinal, path, value)`, two ints and a text: the values of the changed nodes, now or, of
 /// deleted ones and on paths that say so, as they were. The path is its position in `paths`.
@@ -129,20 +101,46 @@ impl Sql {
         path: Path,
         named: &str,
     ) -> &mut Self {
-        let (field, unique) = match path {
-            Path::Column(field) | Path::ColumnBefore(field) => {
-                return self.column(row, physical.column(model, field)).push(named);
-            }
-            Path::Linked(field, unique) | Path::LinkedBefore(field, unique) => (field, unique),
+        let hops: Vec<FieldId> = path.hops().collect();
+        self.value_through(physical, model, row, (&hops, path.end()), named)
+    }
+
+    fn value_through(
+        &mut self,
+        physical: &Physical,
+        model: ModelId,
+        row: &str,
+        (hops, column): (&[FieldId], FieldId),
+        named: &str,
+    ) -> &mut Self {
+        let Some((hop, rest)) = hops.split_first() else {
+            return self.column(row, physical.column(model, column)).push(named);
         };
-        let Some(relation) = physical.model.field(model, field).relation() else {
+        let Some(relation) = physical.model.field(model, *hop).relation() else {
             return self.push("null").push(named);
         };
         let (target, partner) = (relation.target, self.alias());
-        self.column(&partner, physical.column(target, unique))
+        if rest.is_empty() {
+            self.column(&partner, physical.column(target, column))
+                .push(named)
+                .push(" from ");
+            self.rows_of(physical, target).push(" ").push(&partner);
+            return self.where_linked(physical, relation, &partner, row);
+        }
+        // From the node to its partners, and from each of them on.
+        let far = self.alias();
+        self.column(&far, "value")
             .push(named)
-            .push(" from ");
+            .push(" from (select ")
+            .push(&partner)
+            .push(".* from ");
         self.rows_of(physical, target).push(" ").push(&partner);
         self.where_linked(physical, relation, &partner, row)
+            .push(" offset 0) ")
+            .push(&partner)
+            .push(" cross join lateral (select ");
+        self.value_through(physical, target, &partner, (rest, column), " as value")
+            .push(") ")
+            .push(&far)
     }
 }

@@ -20,6 +20,7 @@ mod link_row;
 pub mod links;
 mod moves;
 mod object;
+mod path;
 mod physical;
 mod predicate;
 mod read;
@@ -36,9 +37,10 @@ pub use connection::{
     AggregateField, ConnectionPage, EdgeField, PageField, PageInfoField, batch_payload, connection,
 };
 pub use event::{EventEntry, EventShape, Match, ViewerRules, events};
-pub use event_paths::{Path, event_values};
+pub use event_paths::event_values;
 pub use filter::{Filter, Operand, Quantifier};
 pub use moves::{MovingChanges, moves};
+pub use path::Path;
 pub use physical::{LinkAt, Logged, Physical, PhysicalOptions};
 pub use read::{
     Shape, ShapeEntry, find_many, find_node, find_one, find_record, read_written, record,

@@ -10,17 +10,21 @@ use super::*;
 fn watched(dice: &mut Dice) -> Watched {
     let field = FieldId(dice.below(2));
     let path = if dice.below(2) == 0 {
-        Path::Column(field)
+        Path::column(field)
     } else {
-        Path::Linked(field, FieldId(0))
+        Path::linked(field, FieldId(0))
     };
-    let key = (dice.below(4) > 0).then(|| SubscriptionKey {
-        path,
-        value: dice.below(3).to_string(),
-    });
+    let lead = if dice.below(4) > 0 {
+        Lead::Value(SubscriptionKey {
+            path,
+            value: dice.below(3).to_string(),
+        })
+    } else {
+        Lead::All
+    };
     Watched {
         model: ModelId(dice.below(2)),
-        key,
+        lead,
     }
 }
 
@@ -61,18 +65,18 @@ fn the_index_finds_exactly_whom_a_look_at_everybody_finds() {
         let values: HashMap<Path, String> = (0..2)
             .flat_map(|f| {
                 [
-                    Path::Column(FieldId(f)),
-                    Path::Linked(FieldId(f), FieldId(0)),
+                    Path::column(FieldId(f)),
+                    Path::linked(FieldId(f), FieldId(0)),
                 ]
             })
             .map(|path| (path, dice.below(3).to_string()))
             .collect();
         let concerned = |watched: &Watched| {
             watched.model == model
-                && watched
-                    .key
-                    .as_ref()
-                    .is_none_or(|key| values[&key.path] == key.value)
+                && match &watched.lead {
+                    Lead::Value(key) => values[&key.path] == key.value,
+                    _ => true,
+                }
         };
         let expected: BTreeSet<(u64, u64)> = everybody
             .iter()
@@ -135,4 +139,39 @@ fn a_group_is_wanted_as_long_as_one_of_its_members_is_there() {
     assert!(!groups.is_wanted(id), "though nobody has taken it away yet");
     assert_eq!(groups.dissolve(id).len(), 2);
     assert!(!groups.is_wanted(id));
+}
+
+#[test]
+fn paths_beyond_the_most_are_led_to_by_every_change_and_forgotten_like_others() {
+    let mut groups = Groups::default();
+    let member = |number: usize| Member {
+        worker: 0,
+        slot: number as u64,
+    };
+    let touch = |number: usize| {
+        Interest::Touch(
+            [Watched {
+                model: ModelId(0),
+                lead: Lead::Value(SubscriptionKey {
+                    path: Path::column(FieldId(number)),
+                    value: "x".into(),
+                }),
+            }]
+            .into(),
+        )
+    };
+    for number in 0..MAX_PATHS + 3 {
+        groups.add(
+            member(number),
+            touch(number),
+            &Owner::Service,
+            Presence::new(),
+        );
+    }
+    assert_eq!(groups.paths(ModelId(0)).len(), MAX_PATHS);
+    assert_eq!(groups.of_all(ModelId(0)).len(), 3);
+    for number in 0..MAX_PATHS + 3 {
+        assert!(groups.remove(member(number)));
+    }
+    assert!(groups.index.is_empty());
 }

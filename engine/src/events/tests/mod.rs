@@ -4,6 +4,7 @@ mod leaves;
 mod merging;
 mod payloads;
 mod subscriptions;
+mod watched;
 
 use std::sync::Arc;
 

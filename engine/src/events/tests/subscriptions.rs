@@ -75,18 +75,13 @@ fn the_most_selective_equality_becomes_the_key() {
         };
         let model = world.planner.model();
         let of = model.model(subscription.model());
-        let path = match key.path {
-            Path::ColumnBefore(_) | Path::LinkedBefore(..) => unreachable!("a path of now"),
-            Path::Column(field) => of.field(field).name.clone(),
-            Path::Linked(field, unique) => {
-                let target = of.field(field).relation().expect("a relation").target;
-                format!(
-                    "{}.{}",
-                    of.field(field).name,
-                    model.field(target, unique).name
-                )
-            }
-        };
+        assert!(!key.path.is_before(), "a path of now");
+        let (mut of, mut path) = (of, String::new());
+        for hop in key.path.hops() {
+            path += &format!("{}.", of.field(hop).name);
+            of = model.model(of.field(hop).relation().expect("a relation").target);
+        }
+        path += &of.field(key.path.end()).name;
         format!("{path}={}", key.value)
     };
     for (filter, expected) in [

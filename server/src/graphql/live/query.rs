@@ -9,7 +9,7 @@ use std::time::Duration;
 use actix_web::web::Bytes;
 use aws_lc_rs::digest::{Digest, SHA256, digest};
 use futures::FutureExt;
-use gom_actors::live::{Delivered, Interest, LiveError, Sink, Watched};
+use gom_actors::live::{Delivered, Interest, LiveError, Sink};
 use gom_engine::error::ApiError;
 use gom_engine::events::Cursor;
 use gom_engine::plan::Rights;
@@ -43,21 +43,17 @@ pub(super) fn run_live_query(
     outlet: Rc<dyn Outlet>,
 ) -> Result<Running, ApiError> {
     let engine = &api.engine;
-    let models = engine
+    let watched = engine
         .planner
         .watched(&prepared.operation, variables, rights.as_deref());
-    check_logged(api, models.iter().copied())?;
-    let watched = models
-        .into_iter()
-        .map(|model| Watched { model, key: None })
-        .collect();
+    check_logged(api, watched.iter().map(|watched| watched.model))?;
     let touched = Rc::new(Touched {
         outlet: Rc::clone(&outlet),
         again: Notify::new(),
         over: Cell::new(false),
     });
     let (touch, sink) = (
-        Interest::Touch(watched),
+        Interest::Touch(watched.into()),
         Rc::clone(&touched) as Rc<dyn Sink>,
     );
     let ticket = api.live.subscribe(owner(viewer), touch, None, sink);

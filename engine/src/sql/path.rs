@@ -1,0 +1,86 @@
+//! Where a value is that the hub's index finds subscriptions and live queries by.
+
+use crate::datamodel::FieldId;
+
+/// More hops would make each change cost too much.
+const MAX_HOPS: usize = 3;
+
+/// A place, seen from a changed node: a column of the node, or of rows that relation fields lead
+/// to, one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Path {
+    hops: [Option<FieldId>; MAX_HOPS],
+    column: FieldId,
+    before: bool,
+}
+
+impl Path {
+    /// In the node's own column.
+    pub fn column(column: FieldId) -> Path {
+        Path {
+            hops: [None; MAX_HOPS],
+            column,
+            before: false,
+        }
+    }
+
+    /// In a column of the partners that a relation field leads to.
+    pub fn linked(hop: FieldId, column: FieldId) -> Path {
+        let mut path = Path::column(column);
+        path.hops[0] = Some(hop);
+        path
+    }
+
+    /// The path from the partners of a relation field, seen from who has the field. `None`, if it
+    /// becomes too long.
+    pub fn through(hop: FieldId, Path { hops, column, .. }: Path) -> Option<Path> {
+        let [first, second, third] = hops;
+        third.is_none().then_some(Path {
+            hops: [Some(hop), first, second],
+            column,
+            before: false,
+        })
+    }
+
+    /// The same place before the change: of nodes that are there after it as well.
+    #[must_use]
+    pub fn before(self) -> Path {
+        Path {
+            before: true,
+            ..self
+        }
+    }
+
+    /// Whether the value is that of before the change.
+    pub fn is_before(self) -> bool {
+        self.before
+    }
+
+    /// The relation fields, in order.
+    pub fn hops(self) -> impl Iterator<Item = FieldId> {
+        self.hops.into_iter().flatten()
+    }
+
+    /// The column at the end.
+    pub fn end(self) -> FieldId {
+        self.column
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_grows_at_its_beginning_up_to_a_length() {
+        let field = FieldId;
+        let path = Path::through(field(1), Path::linked(field(2), field(3)));
+        let path = path.expect("two hops");
+        assert_eq!(path.hops().collect::<Vec<_>>(), [field(1), field(2)]);
+        assert_eq!((path.end(), path.is_before()), (field(3), false));
+        let longest = Path::through(field(0), path).expect("three hops");
+        assert_eq!(Path::through(field(0), longest), None);
+        assert_ne!(path, path.before());
+        assert_eq!(path.before(), path.before().before());
+    }
+}
