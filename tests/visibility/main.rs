@@ -10,6 +10,7 @@ mod concurrent;
 mod database;
 mod effects;
 mod evaluator;
+mod live;
 mod model;
 mod must;
 mod requests;

@@ -1,6 +1,7 @@
 //! The API as the edge calls it, with viewers made by hand.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,10 @@ use gom_engine::policy::{OneOrMany, Policy, PolicySource};
 use gom_engine::schema::{ObjectId, Schema};
 use gom_server::application::Application;
 use gom_server::deployment::{Deployed, Deployment};
-use gom_server::graphql::{Admission, Answer, Api, Data, Engine, EngineOptions, Request, execute};
+use gom_server::graphql::{
+    Admission, Answer, Api, Data, Engine, EngineOptions, Outlet, Request, Running, Started,
+    execute, start,
+};
 use gom_server::settings::{self, Inputs, Purpose};
 use gom_server::stop::Stop;
 use gom_test_support::TestDatabase;
@@ -188,6 +192,27 @@ impl Server {
 
     pub fn schema(&self) -> &Schema {
         &self.api.engine.schema
+    }
+
+    /// Starts a live query.
+    pub async fn start(
+        &self,
+        person: &Person,
+        text: String,
+        variables: Map<String, Value>,
+        outlet: Rc<dyn Outlet>,
+    ) -> Running {
+        let request = Request {
+            text,
+            variables,
+            ..Request::default()
+        };
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let viewer = person.viewer();
+        match start(&self.api, request, viewer, None, true, deadline, outlet).await {
+            Started::Running(running) => running,
+            Started::Answered(answer) => panic!("{answer:?}"),
+        }
     }
 
     pub async fn ask(

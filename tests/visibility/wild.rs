@@ -21,7 +21,7 @@ use gom_test_support::random::world::World;
 const PER_WORLD: usize = 20;
 
 /// Rows of two viewers, most of them of the first.
-fn rows(server: &Server, dice: &mut Dice) -> World {
+pub fn rows(server: &Server, dice: &mut Dice) -> World {
     let mut world = shops::shops(&server.model, dice);
     let owners = |name: &str| name.ends_with("Owner");
     for (relation, links) in server.model.relations.iter().zip(&mut world.links) {
@@ -36,7 +36,7 @@ fn rows(server: &Server, dice: &mut Dice) -> World {
     world
 }
 
-fn member(world: &World, dice: &mut Dice) -> Person {
+pub fn member(world: &World, dice: &mut Dice) -> Person {
     let users = world.model.model_named("User").unwrap();
     let name = world.model.model(users).field_named("name").unwrap();
     let row = usize::from(dice.chance(15));

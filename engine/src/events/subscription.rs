@@ -20,7 +20,7 @@ pub struct Subscription {
     key: Option<SubscriptionKey>,
     condition: EventCondition,
     /// Of one that reports leaves.
-    membership: Option<Membership>,
+    membership: Option<Box<Membership>>,
 }
 
 /// Subscriptions with equal identities have equal answers to every change.
@@ -125,7 +125,7 @@ impl Planner {
             // Leaves show ids.
             access.check_field(self, model, self.model().model(model).id)?;
             let rows = visible.clone().and(condition.rows());
-            Some(Membership::of(self, model, rows)?)
+            Some(Box::new(Membership::of(self, model, rows)?))
         } else {
             None
         };
@@ -209,7 +209,7 @@ impl Subscription {
     /// The rows of which changes may make others join or leave.
     pub fn dependencies(&self) -> &[Dependency] {
         self.membership
-            .as_ref()
+            .as_deref()
             .map_or(&[], |membership| &membership.others)
     }
 
@@ -230,12 +230,12 @@ impl Subscription {
     /// Whether the change may make other rows join or leave.
     pub fn moves_others(&self, change: &NodeChange) -> bool {
         self.membership
-            .as_ref()
+            .as_deref()
             .is_some_and(|membership| membership.paths_to(change).is_some())
     }
 
     pub(super) fn membership(&self) -> Option<&Membership> {
-        self.membership.as_ref()
+        self.membership.as_deref()
     }
 
     pub(super) fn condition(&self) -> &EventCondition {

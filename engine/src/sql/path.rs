@@ -1,5 +1,7 @@
 //! Where a value is that the hub's index finds subscriptions and live queries by.
 
+use std::fmt;
+
 use crate::datamodel::FieldId;
 
 /// More hops would make each change cost too much.
@@ -7,7 +9,7 @@ const MAX_HOPS: usize = 3;
 
 /// A place, seen from a changed node: a column of the node, or of rows that relation fields lead
 /// to, one after the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Path {
     hops: [Option<FieldId>; MAX_HOPS],
     column: FieldId,
@@ -64,6 +66,22 @@ impl Path {
     /// The column at the end.
     pub fn end(self) -> FieldId {
         self.column
+    }
+}
+
+impl fmt::Debug for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.hops[0].is_none() {
+            "Column"
+        } else {
+            "Linked"
+        };
+        let when = if self.before { "Before" } else { "" };
+        let mut path = f.debug_tuple(&format!("{kind}{when}"));
+        self.hops().chain([self.column]).for_each(|field| {
+            path.field(&field);
+        });
+        path.finish()
     }
 }
 

@@ -1,0 +1,183 @@
+//! Live queries of random documents: after every random write each shows what the same query, asked anew, answers. One that a
+//! change does not wake, though it must, shows the old answer for ever.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Instant;
+
+use gom_engine::error::ApiError;
+use gom_server::graphql::{Next, Outlet, Running};
+use gom_test_support::dice::Dice;
+use gom_test_support::random::world::World;
+use gom_test_support::{TestDatabase, eventually};
+use serde_json::{Map, Value};
+
+use crate::requests::{Asker, Document};
+use crate::server::{Policies, Server};
+use crate::sight::Person;
+use crate::wild;
+use crate::writes::Author;
+use crate::{database, documents, first_seed, shops};
+
+/// Live queries that go on at the same time.
+const QUERIES: usize = 12;
+/// Writes that they outlive.
+const WRITES: usize = 10;
+
+/// The last answer of a live query.
+#[derive(Default)]
+pub struct Screen(RefCell<Value>);
+
+impl Outlet for Screen {
+    fn request_id(&self) -> &'static str {
+        "live"
+    }
+
+    fn next(&self, next: Next) {
+        *self.0.borrow_mut() = serde_json::from_slice(&next.payload).unwrap();
+    }
+
+    fn room(&self) -> Option<gom_actors::live::Room> {
+        None
+    }
+
+    fn end(&self, error: ApiError) {
+        panic!("a live query has ended: {error:?}");
+    }
+}
+
+struct LiveQuery {
+    person: Person,
+    text: String,
+    variables: Map<String, Value>,
+    screen: Rc<Screen>,
+    _running: Running,
+}
+
+impl LiveQuery {
+    async fn start(server: &Server, person: Person, world: &World, dice: &mut Dice) -> LiveQuery {
+        let fields = Asker::new(world, server.schema(), dice).query();
+        let (text, variables) = Document::of("query", world, &fields);
+        let screen = Rc::new(Screen::default());
+        let live = text.replacen(" {", " @live {", 1);
+        let running = server
+            .start(&person, live, variables.clone(), Rc::clone(&screen))
+            .await;
+        LiveQuery {
+            person,
+            text,
+            variables,
+            screen,
+            _running: running,
+        }
+    }
+
+    /// What it must show: the data, and the codes of errors by place.
+    async fn answer(&self, server: &Server) -> (Value, Vec<(String, String)>) {
+        let answered = server
+            .ask(&self.person, self.text.clone(), self.variables.clone())
+            .await;
+        (answered.data, sorted(answered.errors))
+    }
+
+    fn shown(&self) -> (Value, Vec<(String, String)>) {
+        let shown = self.screen.0.borrow();
+        let errors = shown["errors"].as_array().into_iter().flatten();
+        let place = |error: &Value| {
+            let path = error["path"].as_array().into_iter().flatten();
+            let path = path.map(|segment| match segment {
+                Value::String(key) => key.clone(),
+                index => index.to_string(),
+            });
+            let code = error["extensions"]["code"].as_str().unwrap();
+            (code.to_owned(), path.collect::<Vec<_>>().join("."))
+        };
+        (shown["data"].clone(), sorted(errors.map(place).collect()))
+    }
+}
+
+fn sorted(mut errors: Vec<(String, String)>) -> Vec<(String, String)> {
+    errors.sort();
+    errors
+}
+
+/// How rows and viewers are made up.
+struct Kind {
+    rows: fn(&Server, &mut Dice) -> World,
+    person: fn(&World, &mut Dice) -> Person,
+}
+
+#[actix_web::test]
+async fn live_queries_of_the_shop_show_what_their_query_answers() {
+    let test = TestDatabase::create().await;
+    let server = Server::start(&test, Policies::Wide).await;
+    let kind = Kind {
+        rows: |server, dice| shops::shops(&server.model, dice),
+        person: Person::any,
+    };
+    holds(&test, &server, &kind).await;
+}
+
+#[actix_web::test]
+async fn live_queries_over_every_kind_of_relation_show_what_their_query_answers() {
+    let test = TestDatabase::create().await;
+    let server = Server::start_wild(&test).await;
+    let kind = Kind {
+        rows: wild::rows,
+        person: wild::member,
+    };
+    holds(&test, &server, &kind).await;
+}
+
+async fn holds(test: &TestDatabase, server: &Server, kind: &Kind) {
+    let client = test.connect().await;
+    let operations: Vec<String> = server.policy.operations.mutation.keys().cloned().collect();
+    let (began, mut checked, mut changed) = (Instant::now(), 0, 0);
+    let worlds = (documents() / 8).div_ceil(WRITES) as u64;
+    let first = first_seed();
+    for seed in first..first + worlds {
+        let dice = &mut Dice::new(seed);
+        database::fill(&client, &server.schema_name, &(kind.rows)(server, dice)).await;
+        let mut world = database::read(&client, &server.schema_name, &server.model).await;
+        let mut queries = Vec::new();
+        for _ in 0..QUERIES {
+            let person = (kind.person)(&world, dice);
+            queries.push(LiveQuery::start(server, person, &world, dice).await);
+        }
+        let mut before = Vec::new();
+        for query in &queries {
+            before.push(query.answer(server).await);
+        }
+        let mut fresh = 0;
+        for write in 0..=WRITES {
+            // The first time nothing is written: all have their first answer.
+            if write > 0 {
+                let author = (kind.person)(&world, dice);
+                let sight = author.sight(&server.policy, &world);
+                let mut asker = Asker::new(&world, server.schema(), dice);
+                let write = Author::new(&mut asker, &sight, &mut fresh).write(&operations);
+                let (text, variables) = write.document(&asker);
+                server.ask(&author, text, variables).await;
+                world = database::read(&client, &server.schema_name, &server.model).await;
+            }
+            for (query, before) in queries.iter().zip(&mut before) {
+                let expected = query.answer(server).await;
+                let what = format!(
+                    "VISIBILITY_SEED={seed}, write {write}: {:?} {}\n{}\nmust show {expected:?}",
+                    query.person,
+                    query.text,
+                    Value::Object(query.variables.clone())
+                );
+                eventually(&what, async || query.shown() == expected).await;
+                checked += 1;
+                changed += usize::from(*before != expected);
+                *before = expected;
+            }
+        }
+    }
+    println!(
+        "  {checked} times a live query showed its answer, {changed} times another one than before, in {:?}",
+        began.elapsed()
+    );
+    assert!(changed * 20 > checked, "writes change too little");
+}
