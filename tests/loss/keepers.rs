@@ -18,7 +18,7 @@ use crate::writers::{END, ask};
 
 const DOCUMENT: &str = "subscription($where: OrderWhereInput!) { order(where: { node: $where }) {
     mutation node { uid name } previousValues { uid } } }";
-const QUERY: &str = "query($where: OrderWhereInput!) { orders(where: $where) { uid } }";
+const QUERY: &str = "query($where: OrderWhereInput!) { orders(where: $where) { uid name } }";
 
 pub struct Keeper {
     task: JoinHandle<Kept>,
@@ -171,6 +171,8 @@ impl Keeping {
                 let found = ask(nodes, node, QUERY, json!({ "where": self.filter() })).await;
                 let Some(found) = found else { return false };
                 let orders = found["orders"].as_array().unwrap().iter();
+                // It waits for one that comes from now on.
+                let orders = orders.filter(|order| order["name"] != END);
                 let uid = |order: &Value| order["uid"].as_str().unwrap().to_owned();
                 self.kept.uids = orders.map(uid).collect();
             }

@@ -89,7 +89,13 @@ async fn sockets_that_ask_for_leaves_get_them_and_no_others() {
         let mut next = async || wire.text().await["payload"].take();
         let first = begin(&app, &mut next).await;
         let second = order(&app).await;
-        assert_eq!(next().await["data"]["it"]["mutation"], "CREATED");
+        let created = next().await;
+        assert_eq!(created["data"]["it"]["mutation"], "CREATED");
+        assert_eq!(
+            created["extensions"]["left"],
+            json!([]),
+            "it reports leaves"
+        );
         update(&app, &first, json!({ "stage": "WON" })).await;
         let message = next().await;
         assert!(left(&message, &first), "{message}");
@@ -155,13 +161,13 @@ async fn a_stream_that_resumes_gets_what_left_meanwhile() {
     let uid = order(&app).await;
     until(&uid, &mut events, &mut read).await;
     to_other_seller(&app, &uid).await;
-    until("\"left\"", &mut events, &mut read).await;
+    until("\"left\":[{", &mut events, &mut read).await;
     drop(events);
     let mut again = String::new();
     let mut events = stream(&app, &jar, Some(&beginning), leaves).await;
-    until("\"left\"", &mut events, &mut again).await;
+    until("\"left\":[{", &mut events, &mut again).await;
     let left_line = |read: &str| -> Option<String> {
-        let mut lines = read.lines().filter(|line| line.contains("\"left\""));
+        let mut lines = read.lines().filter(|line| line.contains("\"left\":[{"));
         lines.next().map(str::to_owned)
     };
     assert_eq!(left_line(&again), left_line(&read), "the same text");

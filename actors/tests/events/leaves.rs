@@ -357,6 +357,23 @@ async fn a_client_that_keeps_a_set_ends_with_what_its_query_finds() {
     }
 }
 
+#[tokio::test]
+async fn ids_that_have_left_are_written_as_in_answers() {
+    let test = TestDatabase::create().await;
+    let world = World::create(&mut test.connect().await).await;
+    let models = world.models();
+    for (model, name, id, written) in [
+        (models[0], "Thing", "x", json!("x")),
+        (models[2], "Label", "7", json!(7)),
+    ] {
+        let text = world.subscription_to(model);
+        let subscription = world.compile_with_leaves(&text, &json!({}), None).unwrap();
+        let left = world.planner.left(&subscription, &[id.to_owned()]);
+        let left: Value = serde_json::from_str(&left).unwrap();
+        assert_eq!(left, json!([{ "type": name, "id": written }]));
+    }
+}
+
 /// What a client does with the messages of transactions.
 async fn keep(
     client: &Client,

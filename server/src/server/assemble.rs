@@ -304,7 +304,10 @@ pub async fn live(
             Some(payload) => planner.message(subscription, payload),
             None => planner.empty_message(subscription),
         };
-        let left = (!message.left.is_empty()).then(|| planner.left(subscription, &message.left));
+        // Even of no row, so that its client knows a server that reports leaves.
+        let left = subscription
+            .reports_leaves()
+            .then(|| planner.left(subscription, &message.left));
         web::Bytes::from(write_event(
             completed.answer.as_deref(),
             &completed.errors,
