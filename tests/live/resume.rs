@@ -98,7 +98,10 @@ async fn an_unknown_cursor_is_refused_and_never_ignored() {
         (&altered, "BAD_USER_INPUT"),
         // Another database's, and one from the future.
         (
-            &cursors.seal(Cursor { epoch: 1, ..known }),
+            &cursors.seal(Cursor {
+                nonce: known.nonce ^ 1,
+                ..known
+            }),
             "RESYNC_REQUIRED",
         ),
         (

@@ -2,7 +2,7 @@
 //! of them have missed is read and decided once. Pure.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -164,7 +164,7 @@ impl Behind {
             ..
         } = self.at;
         if place.is_whole() {
-            let whole = Cursor::after(epoch, place.position);
+            let whole = place.cursor(epoch);
             return Some(after.map_or(whole, |after| after.max(whole)));
         }
         after.filter(|after| after.position == place.position)
@@ -232,6 +232,20 @@ impl Behind {
     /// Whether not one client can take more.
     pub fn is_full(&self, groups: &RefCell<Groups>) -> bool {
         self.pace.is_waiting() && self.pace.waits_for_all(&self.clients(groups))
+    }
+
+    /// Where those are who have come further: the stamps of their cursors.
+    pub fn stamps_ahead(&self) -> BTreeSet<(u64, u64)> {
+        let stamp = |(_, cursor): &(GroupId, Cursor)| (cursor.position, cursor.nonce);
+        self.ahead.iter().map(stamp).collect()
+    }
+
+    /// Those of them that are at one of these stamps.
+    pub fn ahead_at(&self, stamps: &BTreeSet<(u64, u64)>) -> Vec<GroupId> {
+        let is_there =
+            |(_, cursor): &&(GroupId, Cursor)| stamps.contains(&(cursor.position, cursor.nonce));
+        let found = self.ahead.iter().filter(is_there);
+        found.map(|(id, _)| *id).collect()
     }
 
     /// Whether nobody shares the place who has come further.

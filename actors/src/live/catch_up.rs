@@ -72,21 +72,17 @@ pub(super) enum Step {
 
 impl CatchUp<'_> {
     pub async fn go(&self) -> Result<(), LiveError> {
-        let from = self.from;
-        let mut at = Progress::from(from);
+        let mut at = Progress::from(self.from);
         loop {
             // For one step: others are waiting, and anyone who waits for its client to read holds up nobody.
             let turn = self.core.turns.take(&self.arriving.owner).await;
             // Asked for before each step: what is forgotten meanwhile was not forgotten yet when it was read.
-            let state = self
-                .patiently(async || self.core.history.log.state().await)
+            let (state, nonce) = self
+                .patiently(async || self.core.history.log.state(at.place).await)
                 .await?;
+            at = at.proved(state, nonce).ok_or(LiveError::Resync)?;
             // The hub is of another epoch until its feed has found out that there is a new one: it is no goal then.
             let goal = self.core.place_in(state.epoch);
-            let ahead = from.position > state.position.max(goal.map_or(0, |goal| goal.position));
-            if at.epoch != state.epoch || ahead || state.has_forgotten_after(at.place) {
-                return Err(LiveError::Resync);
-            }
             if !self.core.is_arriving(self.arriving.member) || !self.arriving.presence.is_there() {
                 return Ok(());
             }
@@ -160,12 +156,13 @@ impl CatchUp<'_> {
         let history = &self.core.history;
         let Page {
             state,
+            proof,
             pieces,
             next,
         } = history.log.read(at.place, goal.position).await?;
-        if state.epoch != at.epoch || state.has_forgotten_after(at.place) {
+        let Some(at) = at.proved(state, proof) else {
             return Ok(Step::Forgotten);
-        }
+        };
         let mut counted = at.counted;
         let pieces = history.interpret(&pieces, &mut counted);
         let interest = &self.arriving.interest;

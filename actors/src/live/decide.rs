@@ -16,7 +16,7 @@ use tokio_postgres::Row;
 
 use super::budget::{Budgets, Meter};
 use super::groups::{GroupId, Groups, Interest};
-use super::log::{Log, LogPiece};
+use super::log::{Log, LogPiece, Place};
 use super::{Delivered, Encode, LiveError};
 use crate::database::{StatementError, ThreadWork};
 use gom_runtime::crash::crash_point;
@@ -46,6 +46,7 @@ pub(super) struct Decider {
 /// A transaction's changes, or a part of very many.
 pub(super) struct Piece {
     pub position: u64,
+    pub nonce: u64,
     pub changes: Vec<NodeChange>,
 }
 
@@ -87,7 +88,12 @@ impl Decider {
     pub fn interpret(&self, pieces: &[LogPiece], counted: &mut Counted) -> Vec<Piece> {
         let began = Instant::now();
         let mut interpreted = Vec::with_capacity(pieces.len());
-        for LogPiece { position, rows } in pieces {
+        for LogPiece {
+            position,
+            nonce,
+            rows,
+        } in pieces
+        {
             if counted.0 != *position {
                 *counted = (*position, 0);
             }
@@ -95,6 +101,7 @@ impl Decider {
             counted.1 += u32::try_from(changes.len()).unwrap_or(u32::MAX);
             interpreted.push(Piece {
                 position: *position,
+                nonce: *nonce,
                 changes,
             });
         }
@@ -338,13 +345,14 @@ impl Decider {
     /// log, which may have been trimmed after the pieces were read.
     ///
     /// # Errors
-    /// [`StatementError::Unavailable`], if the log does not keep all of it any more: the next read finds that out.
+    /// [`StatementError::Unavailable`], if the log does not keep all of it any more, or is another one: the next read finds that out.
     pub async fn still_logged(&self, pieces: &[Piece], epoch: u64) -> Result<(), StatementError> {
-        let Some(first) = pieces.first() else {
+        let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else {
             return Ok(());
         };
-        let state = self.log.state().await?;
-        if state.epoch == epoch && state.oldest < first.position {
+        let last = Place::after(last.position).with(last.nonce);
+        let (state, proof) = self.log.state(last).await?;
+        if state.epoch == epoch && state.oldest < first.position && proof.is_some() {
             return Ok(());
         }
         Err(StatementError::Unavailable(
@@ -394,7 +402,11 @@ impl Decider {
 
 pub(super) fn cursor(pieces: &[Piece], at: At, epoch: u64) -> Cursor {
     let piece = &pieces[at.0];
-    Cursor::after_change(epoch, piece.position, piece.changes[at.1].part)
+    let part = piece.changes[at.1].part;
+    Cursor {
+        nonce: piece.nonce,
+        ..Cursor::after_change(epoch, piece.position, part)
+    }
 }
 
 /// The cursor of the last of some changes.

@@ -96,7 +96,7 @@ impl Follow {
         let mut complained = false;
         loop {
             let (error, condition) = match self.log.open().await {
-                Ok(state) => match self.follow(state, &mut complained).await {
+                Ok(()) => match self.follow(&mut complained).await {
                     Ok(never) => match never {},
                     Err(error) => (error, Condition::Down),
                 },
@@ -116,40 +116,21 @@ impl Follow {
         }
     }
 
-    /// Follows the log until something fails, once it is known whether it is still the same database.
+    /// Follows the log until something fails. Whether it still is the log that the hub has followed, the hub finds out.
     async fn follow(
         &self,
-        mut state: LogState,
         complained: &mut bool,
     ) -> Result<std::convert::Infallible, StatementError> {
         let mut looked = Instant::now();
         loop {
             // Before the look: a commit during it sends another.
             self.shared.waking.store(false, Ordering::Release);
-            let furthest = self.shared.furthest.in_epoch(state.epoch);
-            state.position = self.log.stamp().await?;
+            let state = self.log.stamp().await?;
             self.shared.looked.set_now();
             FEED_STAMPED.set((), state.position);
-            let is_lost = state.position < furthest;
-            if is_lost {
-                // What was stamped has been lost, without a sign by which to know the database for another.
-                tracing::warn!(
-                    position = state.position,
-                    known = furthest,
-                    "the change log has lost positions that it had given; a new epoch begins"
-                );
-                self.log.begin_epoch(state.epoch, furthest).await?;
-            } else {
-                self.shared.furthest.reached(state.epoch, state.position);
-            }
-            if is_lost || looked.elapsed() >= IDLE {
+            if looked.elapsed() >= IDLE {
                 // Perhaps the connection is another one, to another database.
-                let opened = self.log.open().await?;
-                if opened.epoch == state.epoch {
-                    state.oldest = opened.oldest;
-                } else {
-                    state = opened;
-                }
+                self.log.open().await?;
                 looked = Instant::now();
             }
             self.advance_hub(state).await?;

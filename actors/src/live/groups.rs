@@ -372,8 +372,10 @@ impl Groups {
             .collect()
     }
 
-    pub fn ids(&self) -> Vec<GroupId> {
-        self.groups.keys().copied().collect()
+    /// Those that are where the hub is.
+    pub fn attached_ids(&self) -> Vec<GroupId> {
+        let attached = self.groups.iter().filter(|(_, group)| group.attached);
+        attached.map(|(id, _)| *id).collect()
     }
 
     /// Whether the index leads to nobody.

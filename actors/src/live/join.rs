@@ -13,7 +13,7 @@ use super::decide::{Counted, Decided, Decider, Wanted};
 use super::groups::{GroupId, Interest};
 use super::hub::{Core, Hub};
 use super::local::Deliver;
-use super::log::{Page, Place};
+use super::log::{LogState, Page, Place};
 use super::{Delivered, LiveError};
 use crate::database::StatementError;
 use gom_runtime::owner::Owner;
@@ -38,10 +38,33 @@ impl Progress {
         };
         Progress {
             epoch: cursor.epoch,
-            place,
+            place: place.with(cursor.nonce),
             counted: (0, 0),
             after: Some(cursor),
         }
+    }
+
+    /// The same in a log that has the place's stamp with this nonce, if everything that follows is in the log.
+    pub fn proved(self, state: LogState, nonce: Option<u64>) -> Option<Self> {
+        let nonce = nonce?;
+        let of_client = self.epoch == 0 && self.place.nonce != 0;
+        if (self.epoch != state.epoch && !of_client) || state.has_forgotten_after(self.place) {
+            return None;
+        }
+        let after = self.after.map(|after| Cursor {
+            epoch: state.epoch,
+            nonce: match after.nonce {
+                0 => nonce,
+                known => known,
+            },
+            ..after
+        });
+        Some(Progress {
+            epoch: state.epoch,
+            place: self.place.with(nonce),
+            after,
+            ..self
+        })
     }
 }
 
@@ -180,11 +203,15 @@ impl Core {
     /// What follows a place up to where the hub is.
     async fn rest(&self, interest: &Interest, owner: &Owner, at: Progress) -> Rest {
         let here = self.place.get();
-        if self.epoch.get() != Some(at.epoch) || at.place > here {
+        if self.epoch.get() != Some(at.epoch) {
             return Rest::Not(Joined::NotYet);
         }
-        if at.place == here {
+        if at.place.is_same(here) {
             return Rest::Events(Vec::new());
+        }
+        if at.place >= here {
+            // The hub comes there too; or one of the two is of a log that has lost it.
+            return Rest::Not(self.later(at).await);
         }
         if !here.is_whole() {
             return Rest::Not(Joined::NotYet);
@@ -212,6 +239,16 @@ impl Core {
         }
     }
 
+    /// Whether one who has come further than the hub can wait for it.
+    async fn later(&self, at: Progress) -> Joined {
+        match self.decider.log.state(at.place).await {
+            Ok((state, nonce)) if at.proved(state, nonce).is_none() => {
+                Joined::Failed(LiveError::Resync)
+            }
+            _ => Joined::NotYet,
+        }
+    }
+
     async fn read_rest(
         &self,
         interest: &Interest,
@@ -221,17 +258,22 @@ impl Core {
     ) -> Result<Rest, StatementError> {
         let Page {
             state,
+            proof,
             pieces,
             next,
         } = self.decider.log.read(at.place, here.position).await?;
         if state.epoch != at.epoch {
             return Ok(Rest::Not(Joined::NotYet));
         }
-        if state.has_forgotten_after(at.place) {
+        if at.proved(state, proof).is_none() {
             return Ok(Rest::Not(Joined::Failed(LiveError::Resync)));
         }
         if next != here {
             return Ok(Rest::Not(Joined::TooFar));
+        }
+        if !next.is_same(here) {
+            // The hub finds out next that the log has lost where it is.
+            return Ok(Rest::Not(Joined::NotYet));
         }
         let pieces = self.decider.interpret(&pieces, &mut at.counted.clone());
         let ats = Decider::admitted(

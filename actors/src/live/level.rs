@@ -64,7 +64,7 @@ impl Core {
                 worker,
                 Level {
                     slots,
-                    with: Cursor::after(epoch, place.position),
+                    with: place.cursor(epoch),
                 },
             )
             .await;

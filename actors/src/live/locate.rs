@@ -48,13 +48,7 @@ impl Core {
         if !attached {
             return self.slow.reached(&group.owner, id);
         }
-        let place = self.place.get();
-        let whole = if place.is_whole() {
-            place.position
-        } else {
-            place.position.saturating_sub(1)
-        };
-        self.epoch.get().map(|epoch| Cursor::after(epoch, whole))
+        self.whole()
     }
 }
 

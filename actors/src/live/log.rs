@@ -1,8 +1,10 @@
 //! The change log as it is read: stamped, transaction by transaction. Knows nothing of who wants what.
 
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use gom_engine::events::{LogKind, LogRow};
+use gom_engine::events::{Cursor, LogKind, LogRow};
 use gom_engine::plan::{Param, Statement};
 use tokio::time::Instant;
 use tokio_postgres::Row;
@@ -14,23 +16,30 @@ const PAGE: usize = 5_000;
 /// Transactions that are expected to fit a page.
 const CLOSE: u64 = 1_000;
 
-const OPEN: &str = "select epoch, position, oldest from gom.open_feed()";
+const OPEN: &str = "select gom.open_log()";
 const EXISTS: &str = "select to_regclass('gom.feed') is not null";
-const STATE: &str = "select epoch, position, oldest from gom.feed";
-const STAMP: &str = "select gom.stamp_changes()";
+/// `$1`, `$2`: a place's position and nonce.
+const STATE: &str = "select f.epoch, f.position, gom.nonce_of(f.position), f.oldest, \
+     gom.prove_stamp($1::bigint, $2::bigint) from gom.feed f";
+/// `$1`, `$2`: positions and their nonces.
+const LOST: &str = "select c.position, c.nonce from unnest($1::bigint[], $2::bigint[]) as c(position, nonce) \
+     where gom.prove_stamp(c.position, c.nonce) is null and c.position > (select oldest from gom.feed)";
+const STAMP: &str = "select epoch, position, nonce, oldest from gom.stamp_log()";
 const TRIM: &str =
     "select gom.trim_changes($1::bigint * interval '1 millisecond', $2::bigint, $3::int)";
-/// `$1`, `$2`: the place that was read up to; `$3`: the last position to be read. OFFSET keeps it one look into the index for
-/// each transaction: a join would read the whole log. The state is of the same snapshot as the rows, and comes without rows too.
-const READ: &str = "select f.epoch, f.position, f.oldest, p.* from gom.feed f left join lateral (\
-     select s.position as stamped, c.sequence, c.table_name, c.kind, c.node, c.partner, c.columns, c.old, c.links \
+/// `$1`, `$2`, `$6`: the place that was read up to, and its nonce; `$3`: the last position to be read. OFFSET keeps it one look
+/// into the index for each transaction: a join would read the whole log. The state is of the same snapshot as the rows, and
+/// comes without rows too.
+const READ: &str = "with feed as materialized (select f.epoch, f.position, gom.nonce_of(f.position), f.oldest, \
+     gom.prove_stamp($1::bigint, $6::bigint), gom.nonce_of(least(f.position, $3::bigint)) from gom.feed f) \
+     select f.*, p.* from feed f left join lateral (\
+     select s.position as stamped, s.nonce, c.sequence, c.table_name, c.kind, c.node, c.partner, c.columns, c.old, c.links \
      from gom.stamp s cross join lateral (select c.sequence, c.table_name, c.kind::text, c.node, c.partner, c.columns, \
      c.old::text, c.links::text from gom.change c where c.sequence between s.first_sequence and s.last_sequence and \
      c.transaction = s.transaction and (s.position > $1::bigint or c.sequence > $2::bigint) and c.schema_name = $4 \
      order by c.sequence offset 0) c where s.position >= $1::bigint and s.position <= $3::bigint \
      order by s.position, c.sequence limit $5::int) p on true order by p.stamped, p.sequence";
 const STAMP_LEFT_BEHIND: &str = "select gom.stamp_left_behind($1::bool)";
-const BEGIN_EPOCH: &str = "select gom.begin_epoch($1::bigint, $2::bigint)";
 
 /// What the log says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,23 +47,52 @@ pub(super) struct LogState {
     pub epoch: u64,
     /// Of the last transaction that has one.
     pub position: u64,
+    /// Of the stamp at that position.
+    pub nonce: u64,
     /// Of the last transaction that is not kept any more; 0: none.
     pub oldest: u64,
 }
 
 impl LogState {
+    /// After the last transaction that has a position.
+    pub fn head(self) -> Place {
+        Place::after(self.position).with(self.nonce)
+    }
+
     /// Whether something that follows the place is not kept any more.
     pub fn has_forgotten_after(self, place: Place) -> bool {
         place < Place::after(self.oldest)
     }
 }
 
-/// Up to where the log has been read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// Up to where the log has been read. Compared by where it is; whether two are of one log, their nonces say.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
     pub position: u64,
     /// The last row of the transaction at that position.
     sequence: i64,
+    /// Of the stamp at that position; 0: not known.
+    pub nonce: u64,
+}
+
+impl PartialEq for Place {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Place {}
+
+impl PartialOrd for Place {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Place {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.position, self.sequence).cmp(&(other.position, other.sequence))
+    }
 }
 
 impl Place {
@@ -62,6 +100,24 @@ impl Place {
         Place {
             position,
             sequence: i64::MAX,
+            nonce: 0,
+        }
+    }
+
+    pub const fn with(self, nonce: u64) -> Self {
+        Place { nonce, ..self }
+    }
+
+    /// The same place of the same log.
+    pub fn is_same(self, other: Place) -> bool {
+        self == other && self.nonce == other.nonce
+    }
+
+    /// The cursor of a whole transaction.
+    pub fn cursor(self, epoch: u64) -> Cursor {
+        Cursor {
+            nonce: self.nonce,
+            ..Cursor::after(epoch, self.position)
         }
     }
 
@@ -81,6 +137,7 @@ impl Place {
         Place {
             position,
             sequence: 0,
+            nonce: 0,
         }
     }
 }
@@ -88,12 +145,15 @@ impl Place {
 /// Rows of one transaction: all of them, or a part of very many.
 pub(super) struct LogPiece {
     pub position: u64,
+    pub nonce: u64,
     pub rows: Vec<LogRow>,
 }
 
 /// What was read at once, and where the log stood when it was.
 pub(super) struct Page {
     pub state: LogState,
+    /// The nonce of the place after which was read; nothing if this log does not have its stamp.
+    pub proof: Option<u64>,
     pub pieces: Vec<LogPiece>,
     /// Up to where was read.
     pub next: Place,
@@ -127,9 +187,9 @@ impl Log {
         }
     }
 
-    /// Sees to it that positions of a database that was restored are not taken for its earlier life's.
-    pub async fn open(&self) -> Result<LogState, StatementError> {
-        self.state_by(OPEN).await
+    /// Sees to it that numbers of transactions of another database are not taken for this one's.
+    pub async fn open(&self) -> Result<(), StatementError> {
+        self.connection.rows(&statement(OPEN, [])).await.map(drop)
     }
 
     /// Whether the database has a change log.
@@ -140,20 +200,46 @@ impl Log {
             .map_err(|error| unexpected(&error.to_string()))
     }
 
-    pub async fn state(&self) -> Result<LogState, StatementError> {
-        self.state_by(STATE).await
+    /// Where the log stands, and the nonce of a place, if the log has its stamp. A place without a nonce is proved for as long
+    /// as the database is the same: its epoch is to be compared.
+    pub async fn state(&self, place: Place) -> Result<(LogState, Option<u64>), StatementError> {
+        let params = [place.position.cast_signed(), place.nonce.cast_signed()];
+        let params = params.map(|number| number.to_string());
+        let rows = self.connection.rows(&statement(STATE, params)).await?;
+        Ok((log_state(rows.first())?, proof(rows.first(), 4)?))
     }
 
-    async fn state_by(&self, sql: &str) -> Result<LogState, StatementError> {
-        let rows = self.connection.rows(&statement(sql, [])).await?;
-        log_state(rows.first())
+    /// Which of these stamps (positions and nonces) the log has not got.
+    pub async fn lost(
+        &self,
+        stamps: &BTreeSet<(u64, u64)>,
+    ) -> Result<BTreeSet<(u64, u64)>, StatementError> {
+        if stamps.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let array = |number: fn(&(u64, u64)) -> u64| {
+            let numbers: Vec<String> = stamps
+                .iter()
+                .map(|stamp| number(stamp).cast_signed().to_string())
+                .collect();
+            format!("{{{}}}", numbers.join(","))
+        };
+        let params = [array(|stamp| stamp.0), array(|stamp| stamp.1)];
+        let rows = self.connection.rows(&statement(LOST, params)).await?;
+        rows.iter()
+            .map(|row| {
+                Ok((
+                    number(row, 0)?.cast_unsigned(),
+                    number(row, 1)?.cast_unsigned(),
+                ))
+            })
+            .collect()
     }
 
-    /// Gives positions to what was committed; the last one.
-    pub async fn stamp(&self) -> Result<u64, StatementError> {
+    /// Gives positions to what was committed. Where the log stands then.
+    pub async fn stamp(&self) -> Result<LogState, StatementError> {
         let rows = self.connection.rows(&statement(STAMP, [])).await?;
-        let row = rows.first().ok_or_else(|| unexpected("no position"))?;
-        Ok(number(row, 0)?.cast_unsigned())
+        log_state(rows.first())
     }
 
     /// Gives positions to committed changes that were passed over; how many. `exact`: compares change by change.
@@ -188,15 +274,6 @@ impl Log {
         ))
     }
 
-    /// Begins a new epoch if the log still is of this one and stands before a position that it has given before.
-    pub async fn begin_epoch(&self, lost: u64, position: u64) -> Result<(), StatementError> {
-        let params = [lost.to_string(), position.to_string()];
-        self.connection
-            .rows(&statement(BEGIN_EPOCH, params))
-            .await
-            .map(drop)
-    }
-
     /// What follows a place up to a position, in order. If nothing is left, the next place is the position's end, or the log's
     /// end if that comes first. Whether anything was forgotten in between, the page's state says.
     pub async fn read(&self, after: Place, upto: u64) -> Result<Page, StatementError> {
@@ -206,6 +283,7 @@ impl Log {
             upto.to_string(),
             self.schema.clone(),
             PAGE.to_string(),
+            after.nonce.cast_signed().to_string(),
         ];
         let rows = self.connection.rows(&statement(READ, params)).await?;
         let began = Instant::now();
@@ -230,44 +308,51 @@ impl Log {
 
 fn page(rows: &[Row], after: Place, upto: u64) -> Result<Page, StatementError> {
     let state = log_state(rows.first())?;
+    let proof_of_after = proof(rows.first(), 4)?;
     let mut place = after;
     let mut pieces: Vec<LogPiece> = Vec::new();
     let mut count = 0;
     for row in rows {
-        let Some(position) = optional_number(row, 3)? else {
+        let Some(position) = optional_number(row, 6)? else {
             break;
         };
         count += 1;
-        let position = position.cast_unsigned();
+        let (position, nonce) = (position.cast_unsigned(), number(row, 7)?.cast_unsigned());
         place = Place {
             position,
-            sequence: number(row, 4)?,
+            sequence: number(row, 8)?,
+            nonce,
         };
         let Some(row) = log_row(row)? else { continue };
         match pieces.last_mut() {
             Some(piece) if piece.position == position => piece.rows.push(row),
             _ => pieces.push(LogPiece {
                 position,
+                nonce,
                 rows: vec![row],
             }),
         }
     }
     if count < PAGE {
+        let nonce = proof(rows.first(), 5)?.unwrap_or(0);
         return Ok(Page {
             state,
+            proof: proof_of_after,
             pieces,
-            next: Place::after(upto.min(state.position)),
+            next: Place::after(upto.min(state.position)).with(nonce),
         });
     }
     // A reader must find a transaction in the same pieces wherever it begins: the last one of a page is left to the next,
     // unless it fills the page.
-    if pieces.len() > 1
-        && let Some(cut) = pieces.pop()
-    {
-        place = Place::after(cut.position - 1);
+    if pieces.len() > 1 {
+        pieces.pop();
+        if let Some(last) = pieces.last() {
+            place = Place::after(last.position).with(last.nonce);
+        }
     }
     Ok(Page {
         state,
+        proof: proof_of_after,
         pieces,
         next: place,
     })
@@ -280,20 +365,20 @@ fn log_row(row: &Row) -> Result<Option<LogRow>, StatementError> {
             .map_err(|error| unexpected(&error.to_string()))
     };
     let required = |column: usize| text(column)?.ok_or_else(|| unexpected("a null"));
-    let Some(kind) = required(6)?.chars().next().and_then(LogKind::of) else {
+    let Some(kind) = required(10)?.chars().next().and_then(LogKind::of) else {
         return Ok(None);
     };
     let columns: Option<Vec<String>> = row
-        .try_get(9)
+        .try_get(13)
         .map_err(|error| unexpected(&error.to_string()))?;
     Ok(Some(LogRow {
-        table: required(5)?,
+        table: required(9)?,
         kind,
-        node: required(7)?,
-        partner: text(8)?,
+        node: required(11)?,
+        partner: text(12)?,
         columns: columns.unwrap_or_default(),
-        old: text(10)?,
-        links: text(11)?,
+        old: text(14)?,
+        links: text(15)?,
     }))
 }
 
@@ -302,8 +387,14 @@ fn log_state(row: Option<&Row>) -> Result<LogState, StatementError> {
     Ok(LogState {
         epoch: number(row, 0)?.cast_unsigned(),
         position: number(row, 1)?.cast_unsigned(),
-        oldest: number(row, 2)?.cast_unsigned(),
+        nonce: optional_number(row, 2)?.unwrap_or(0).cast_unsigned(),
+        oldest: number(row, 3)?.cast_unsigned(),
     })
+}
+
+fn proof(row: Option<&Row>, column: usize) -> Result<Option<u64>, StatementError> {
+    let row = row.ok_or_else(|| unexpected("no state"))?;
+    Ok(optional_number(row, column)?.map(i64::cast_unsigned))
 }
 
 fn number(row: &Row, column: usize) -> Result<i64, StatementError> {

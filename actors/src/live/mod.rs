@@ -22,7 +22,7 @@ mod upkeep;
 mod wake;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -159,7 +159,6 @@ struct Shared {
     head: watch::Sender<Option<Cursor>>,
     members: AtomicUsize,
     arriving: AtomicUsize,
-    furthest: Furthest,
     /// A `Wake` is on its way: others need not be sent.
     waking: AtomicBool,
     /// Somebody wants to know how far the hub is.
@@ -174,28 +173,6 @@ struct Shared {
     looked: AtomicInstant,
     /// Since when there is something to deliver.
     behind: AtomicInstant,
-}
-
-/// The last position that the log has given, as far as this process knows: a log that stands lower has lost it.
-#[derive(Default)]
-struct Furthest(Mutex<Option<Cursor>>);
-
-impl Furthest {
-    /// 0: nothing is known of this epoch.
-    fn in_epoch(&self, epoch: u64) -> u64 {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known
-            .filter(|known| known.epoch == epoch)
-            .map_or(0, |known| known.position)
-    }
-
-    fn reached(&self, epoch: u64, position: u64) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = known
-            .filter(|known| known.epoch == epoch)
-            .map_or(0, |known| known.position);
-        *known = Some(Cursor::after(epoch, before.max(position)));
-    }
 }
 
 /// A [`Live`] that does not keep the feed and the hub alive.
@@ -245,7 +222,6 @@ impl Live {
             head: watch::Sender::new(None),
             members: AtomicUsize::new(0),
             arriving: AtomicUsize::new(0),
-            furthest: Furthest::default(),
             waking: AtomicBool::new(false),
             level_is_wanted: AtomicBool::new(false),
             announce: Notify::new(),

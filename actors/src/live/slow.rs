@@ -46,7 +46,7 @@ pub(super) struct SlowLane {
 
 /// A page of the log, interpreted.
 struct Read {
-    from: (u64, Place, Counted),
+    from: (u64, Place, u64, Counted),
     when: Instant,
     pieces: Vec<Piece>,
     next: Place,
@@ -300,6 +300,11 @@ impl SlowLane {
         {
             Ok(events) => {
                 self.decider.still_logged(pieces, epoch).await?;
+                // They skip what they have had: of a log that has lost it, other changes have its positions.
+                let lost = self.decider.log.lost(&behind.stamps_ahead()).await?;
+                for id in behind.ahead_at(&lost) {
+                    core.end(id, &LiveError::Resync).await;
+                }
                 self.deliver(behind, core, events).await;
                 behind.stuck = None;
                 behind.at.after = last_cursor(pieces, part, epoch).or(behind.at.after);
@@ -320,17 +325,18 @@ impl SlowLane {
 
     /// The page that follows; nothing if something of it is not kept any more.
     async fn read(&self, at: Progress, goal: Place) -> Result<Option<Rc<Read>>, StatementError> {
-        let from = (at.epoch, at.place, at.counted);
+        let from = (at.epoch, at.place, at.place.nonce, at.counted);
         let known = self.page.borrow().clone();
         if let Some(known) = known.filter(|page| page.from == from && page.when.elapsed() < FRESH) {
             return Ok(Some(known));
         }
         let Page {
             state,
+            proof,
             pieces,
             next,
         } = self.decider.log.read(at.place, goal.position).await?;
-        if state.epoch != at.epoch || state.has_forgotten_after(at.place) {
+        if at.proved(state, proof).is_none() {
             return Ok(None);
         }
         let mut counted = at.counted;

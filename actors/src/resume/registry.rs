@@ -73,7 +73,7 @@ impl Batch {
             let cursor = cursor.whole_change();
             json!({
                 "id": id, "key": key.hex(), "session": session.hex(), "epoch": cursor.epoch.cast_signed(),
-                "position": cursor.position.cast_signed(), "part": cursor.part,
+                "position": cursor.position.cast_signed(), "part": cursor.part, "nonce": cursor.nonce.cast_signed(),
             })
         });
         let keep: Vec<Value> = keep.collect();

@@ -32,8 +32,8 @@ const MAX_BEGINNINGS: usize = 64;
 /// Between two removals of expired positions.
 const FORGET_INTERVAL: Duration = Duration::from_secs(30);
 
-const RESUME: &str = "select from_epoch, from_position, from_part, at_epoch, at_position, at_part \
-     from gom.resume_subscription($1::bigint, decode($2, 'hex'), decode($3, 'hex'), $4::bigint, $5::bigint, $6::int)";
+const RESUME: &str = "select from_epoch, from_position, from_part, at_epoch, at_position, at_part, at_nonce \
+     from gom.resume_subscription_at($1::bigint, decode($2, 'hex'), decode($3, 'hex'), $4::bigint, $5::bigint, $6::int)";
 const KEEP: &str = "select gom.keep_resume_positions($1::bigint, $2::jsonb)";
 const FORGET: &str = "select gom.forget_resume_positions($1::bigint)";
 
@@ -281,17 +281,24 @@ fn twice(time: Duration) -> Duration {
 /// After which cursor it goes on, and what its row has.
 fn resumed(rows: &[Row]) -> Result<(Option<Cursor>, Cursor), StatementError> {
     let row = rows.first().ok_or_else(|| unexpected("no row"))?;
+    let number = |at: usize| {
+        row.try_get::<_, Option<i64>>(at)
+            .map_err(|error| unexpected(&error.to_string()))
+    };
+    // Where it goes on, its row is there too.
+    let nonce = number(6)?.unwrap_or(0).cast_unsigned();
     let cursor = |column| {
-        let number = |at: usize| {
-            row.try_get::<_, Option<i64>>(column + at)
-                .map_err(|error| unexpected(&error.to_string()))
-        };
-        let (Some(epoch), Some(position), Some(part)) = (number(0)?, number(1)?, number(2)?) else {
+        let (Some(epoch), Some(position), Some(part)) =
+            (number(column)?, number(column + 1)?, number(column + 2)?)
+        else {
             return Ok(None);
         };
         let part = u32::try_from(part).unwrap_or(Cursor::WHOLE);
         let (epoch, position) = (epoch.cast_unsigned(), position.cast_unsigned());
-        Ok(Some(Cursor::after_change(epoch, position, part)))
+        Ok(Some(Cursor {
+            nonce,
+            ..Cursor::after_change(epoch, position, part)
+        }))
     };
     Ok((
         cursor(0)?,

@@ -6,8 +6,8 @@ use std::str::FromStr;
 /// Where a subscriber stands: after this event. The same on all nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cursor {
-    /// Positions of different epochs cannot be compared: a database that was restored has another
-    /// one.
+    /// Positions of different epochs cannot be compared. 0: of a cursor that a client has sent, whose
+    /// nonce decides.
     pub epoch: u64,
     /// Of the transaction, in the order in which transactions are delivered; from 1.
     pub position: u64,
@@ -16,6 +16,9 @@ pub struct Cursor {
     /// Of the event, where a change of another row causes several, from 0. [`Cursor::ALL`]: after
     /// all events of the change.
     pub step: u16,
+    /// Of the stamp at the position: a log that lost the stamp gives the position again, with another
+    /// nonce. 0: not known, of a cursor of an earlier version.
+    pub nonce: u64,
 }
 
 impl Cursor {
@@ -25,7 +28,7 @@ impl Cursor {
     /// The [`Cursor::step`] of a whole change.
     pub const ALL: u16 = u16::MAX;
 
-    /// After the whole transaction at a position.
+    /// After the whole transaction at a position, whose nonce is not known.
     pub fn after(epoch: u64, position: u64) -> Self {
         Cursor::after_change(epoch, position, Cursor::WHOLE)
     }
@@ -37,28 +40,33 @@ impl Cursor {
             position,
             part,
             step: Cursor::ALL,
+            nonce: 0,
         }
+    }
+
+    /// Whether its epoch is this one, as far as it is known: else its nonce decides.
+    pub fn may_be_of(self, epoch: u64) -> bool {
+        self.epoch == epoch || (self.epoch == 0 && self.nonce != 0)
     }
 
     /// The last one at or before this one that is after all events of a change.
     #[must_use]
     pub fn whole_change(self) -> Self {
-        let Cursor {
-            epoch,
-            position,
-            part,
-            step,
-        } = self;
-        match (step, part) {
+        match (self.step, self.part) {
             (Cursor::ALL, _) => self,
-            (_, 0) => Cursor::after(epoch, position.saturating_sub(1)),
-            _ => Cursor::after_change(epoch, position, part - 1),
+            // Of the transaction before, the nonce is not known.
+            (_, 0) => Cursor::after(self.epoch, self.position.saturating_sub(1)),
+            (_, part) => Cursor {
+                part: part - 1,
+                step: Cursor::ALL,
+                ..self
+            },
         }
     }
 }
 
-/// `EPOCH-POSITION`, `EPOCH-POSITION-PART` or `EPOCH-POSITION-PART-STEP`, in hexadecimal; opaque to
-/// clients.
+/// `EPOCH-POSITION`, `EPOCH-POSITION-PART` or `EPOCH-POSITION-PART-STEP`, in hexadecimal, as earlier
+/// versions gave it to clients.
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Cursor {
@@ -66,6 +74,7 @@ impl fmt::Display for Cursor {
             position,
             part,
             step,
+            nonce: _,
         } = self;
         write!(f, "{epoch:x}-{position:x}")?;
         if *part != Cursor::WHOLE {

@@ -10,9 +10,12 @@ use super::app_keys::{AppKeys, KeyUse, SIGNATURE_BYTES};
 use super::kept_secret::SecretError;
 use crate::settings::{Secret, Settings};
 
-/// Epoch, position and part.
+/// Nonce, position and part. Earlier versions wrote the epoch in place of the nonce: they take a nonce for an epoch that is
+/// over, and have the client read again.
 const PLAIN_BYTES: usize = 8 + 8 + 4;
 const TAG_BYTES: usize = 8;
+/// Every nonce has this bit, and no epoch has.
+const IS_NONCE: u64 = 1 << 63;
 
 /// Seals cursors and opens them, the same on all nodes with the same `app_key`.
 ///
@@ -49,7 +52,11 @@ impl Cursors {
 
     pub fn seal(&self, cursor: Cursor) -> String {
         let mut plain = [0; PLAIN_BYTES];
-        plain[..8].copy_from_slice(&cursor.epoch.to_be_bytes());
+        let first = match cursor.nonce {
+            0 => cursor.epoch,
+            nonce => nonce,
+        };
+        plain[..8].copy_from_slice(&first.to_be_bytes());
         plain[8..16].copy_from_slice(&position_and_step(cursor).to_be_bytes());
         plain[16..].copy_from_slice(&cursor.part.to_be_bytes());
         let tag = &self.keys.sign(KeyUse::Cursor, &plain)[..TAG_BYTES];
@@ -104,8 +111,15 @@ fn cursor(plain: &[u8; PLAIN_BYTES]) -> Cursor {
         .ok()
         .and_then(|step| step.checked_sub(1))
         .filter(|step| *step < MAX_STEP);
+    let first = number(&plain[..8]);
+    // With a nonce, the epoch is not written: a position of an epoch that is over has no stamp with this nonce any more.
+    let (epoch, nonce) = if first & IS_NONCE == 0 {
+        (first, 0)
+    } else {
+        (0, first)
+    };
     Cursor {
-        epoch: number(&plain[..8]),
+        epoch,
         position: if step.is_some() {
             position & MAX_POSITION
         } else {
@@ -113,6 +127,7 @@ fn cursor(plain: &[u8; PLAIN_BYTES]) -> Cursor {
         },
         part,
         step: step.unwrap_or(Cursor::ALL),
+        nonce,
     }
 }
 
@@ -158,14 +173,22 @@ mod tests {
         for cursor in [
             Cursor::after_change(0xab, 1, 0),
             Cursor {
+                nonce: IS_NONCE | 0xab,
+                ..Cursor::after_change(0, 1, 0)
+            },
+            Cursor {
+                nonce: u64::MAX,
+                ..Cursor::after(0, u64::MAX)
+            },
+            Cursor {
                 step: 0,
                 ..Cursor::after_change(0xab, 1, 7)
             },
             Cursor {
                 step: 999,
-                ..Cursor::after_change(0xab, 1 << 40, 7)
+                nonce: IS_NONCE | 7,
+                ..Cursor::after_change(0, 1 << 40, 7)
             },
-            Cursor::after(u64::MAX, u64::MAX),
         ] {
             assert_eq!(other.open(&one.seal(cursor)), Ok(cursor));
             assert_eq!(one.seal(cursor), other.seal(cursor));
@@ -191,9 +214,38 @@ mod tests {
     }
 
     #[test]
+    fn a_cursor_of_an_earlier_version_has_its_epoch_and_no_nonce() {
+        let cursors = cursors("a key", None);
+        // 48 bits, as `gom.new_epoch()` makes them.
+        let earlier = Cursor::after(0xffff_ffff_ffff, 12);
+        assert_eq!(cursors.open(&cursors.seal(earlier)), Ok(earlier));
+    }
+
+    #[test]
+    fn a_server_of_an_earlier_version_takes_a_nonce_for_an_epoch_that_no_database_has() {
+        let cursors = cursors("a key", None);
+        let sealed = cursors.seal(Cursor {
+            nonce: IS_NONCE | 5,
+            ..Cursor::after(3, 12)
+        });
+        // The length that it opens, and what it reads as the epoch.
+        let sealed = bytes(&sealed).unwrap();
+        let (tag, hidden) = sealed.split_at(TAG_BYTES);
+        let mask = cursors.keys.signatures(KeyUse::CursorMask, tag).next();
+        let plain = masked(hidden, &mask.unwrap());
+        let epoch = u64::from_be_bytes(plain[..8].try_into().unwrap());
+        assert!(epoch >= 1 << 48, "{epoch:x}");
+    }
+
+    #[test]
     fn cursors_do_not_count() {
         let cursors = cursors("a key", None);
-        let sealed = |position| cursors.seal(Cursor::after_change(1, position, 0));
+        let sealed = |position| {
+            cursors.seal(Cursor {
+                nonce: IS_NONCE | 7,
+                ..Cursor::after_change(1, position, 0)
+            })
+        };
         let texts: Vec<String> = (0..200).map(sealed).collect();
         assert!(!texts.is_sorted() && texts.iter().all(|text| text.len() == texts[0].len()));
         // Of two that follow each other about half of the bits differ.

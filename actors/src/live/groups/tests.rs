@@ -106,7 +106,8 @@ fn the_index_finds_exactly_whom_a_look_at_everybody_finds() {
                 .any(|w| w.iter().any(|w| w.model == model))
         );
     }
-    for id in groups.ids() {
+    let ids: Vec<GroupId> = groups.groups.keys().copied().collect();
+    for id in ids {
         for member in groups.dissolve(id) {
             everybody.remove(&member);
         }

@@ -1,14 +1,13 @@
 //! How the hub follows the log: page after page, each delivered whole or not at all.
 
 use bytes::Bytes;
-use gom_engine::events::Cursor;
 use tokio::time::Instant;
 
 use super::super::behind::Behind;
 use super::super::decide::{Decided, Piece, Wanted};
 use super::super::groups::{GroupId, Interest};
 use super::super::join::Progress;
-use super::super::log::{LogState, Page, Place};
+use super::super::log::{LogState, Page};
 use super::super::{Delivered, LiveError};
 use super::Core;
 use crate::database::StatementError;
@@ -21,17 +20,19 @@ impl Core {
         if !same || state.has_forgotten_after(self.place.get()) {
             return self.restart(state).await;
         }
-        if Place::after(state.position) <= self.place.get() {
-            return Ok(());
+        if state.head() <= self.place.get() {
+            return self.stay(state).await;
         }
         if self.groups.borrow().is_idle() {
-            self.move_to(state.epoch, Place::after(state.position));
+            self.move_to(state.epoch, state.head());
+            self.counted.set((0, 0));
             return Ok(());
         }
-        while self.place.get() != Place::after(state.position) {
+        while self.place.get() != state.head() {
             crash_point("hub-advance");
             let Page {
                 state: now,
+                proof,
                 pieces,
                 next,
             } = self
@@ -49,6 +50,9 @@ impl Core {
                 // It was trimmed beneath us, perhaps in the middle of a transaction that comes in pages.
                 return self.restart(now).await;
             }
+            if proof.is_none() {
+                return self.diverged(now).await;
+            }
             let mut counted = self.counted.get();
             let pieces = self.decider.interpret(&pieces, &mut counted);
             self.distribute(&pieces, state.epoch).await?;
@@ -58,13 +62,37 @@ impl Core {
         Ok(())
     }
 
-    /// Goes on from now. Members are of an epoch that is over, or of a time that is forgotten.
+    /// The feed has seen nothing that follows: the hub is there, or has looked later; or the log has lost where the hub is.
+    async fn stay(&self, state: LogState) -> Result<(), StatementError> {
+        let here = self.place.get();
+        if state.head().is_same(here) {
+            return Ok(());
+        }
+        let (now, proof) = self.decider.log.state(here).await?;
+        if now.epoch == state.epoch && proof.is_none() && !now.has_forgotten_after(here) {
+            return self.diverged(now).await;
+        }
+        Ok(())
+    }
+
+    /// The log does not have the stamp of where the hub is: another database answers, which has not got it, or one that was restored.
+    async fn diverged(&self, now: LogState) -> Result<(), StatementError> {
+        tracing::warn!(
+            delivered = self.place.get().position,
+            position = now.position,
+            "the database does not have what was delivered last; subscribers that had it read again"
+        );
+        self.restart(now).await
+    }
+
+    /// Goes on from now. Members are of an epoch that is over, of a time that is forgotten, or have had what the log has lost.
+    /// Those in the slow lane are judged by where they are themselves.
     async fn restart(&self, state: LogState) -> Result<(), StatementError> {
         self.epoch.set(Some(state.epoch));
-        self.move_to(state.epoch, Place::after(state.position));
+        self.move_to(state.epoch, state.head());
         // The next transaction may have the position of one that was counted.
         self.counted.set((0, 0));
-        let ids = self.groups.borrow().ids();
+        let ids = self.groups.borrow().attached_ids();
         for id in ids {
             let is_touch = self
                 .groups
@@ -73,7 +101,7 @@ impl Core {
                 .is_some_and(|g| matches!(g.interest, Interest::Touch(_)));
             if is_touch {
                 // A live query has no cursor: it is answered again, and has lost nothing.
-                let cursor = Cursor::after(state.epoch, state.position);
+                let cursor = state.head().cursor(state.epoch);
                 self.deliver(
                     id,
                     vec![Delivered {

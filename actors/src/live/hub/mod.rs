@@ -213,13 +213,22 @@ impl Core {
         let _ = timeout(patience, head.changed()).await;
     }
 
+    /// The last whole transaction up to which the hub is. In the middle of one: the one before it.
+    pub fn whole(&self) -> Option<Cursor> {
+        let epoch = self.epoch.get()?;
+        let place = self.place.get();
+        if place.is_whole() {
+            Some(place.cursor(epoch))
+        } else {
+            *self.shared.head.borrow()
+        }
+    }
+
     fn move_to(&self, epoch: u64, place: Place) {
         self.place.set(place);
         if place.is_whole() {
             FEED_DELIVERED.set((), place.position);
-            self.shared
-                .head
-                .send_replace(Some(Cursor::after(epoch, place.position)));
+            self.shared.head.send_replace(Some(place.cursor(epoch)));
         }
     }
 }

@@ -3,13 +3,11 @@
 use std::rc::Rc;
 
 use actix::Addr;
-use gom_engine::events::Cursor;
 
 use super::super::LiveError;
 use super::super::catch_up::{Arriving, catch_up};
 use super::super::groups::Interest;
 use super::super::local::Noted;
-use super::super::log::Place;
 use super::{Core, Hub, Subscribe};
 use crate::database::StatementError;
 
@@ -19,9 +17,9 @@ impl Core {
         if let Some(epoch) = self.epoch.get() {
             return Ok(epoch);
         }
-        let state = self.decider.log.open().await?;
+        let (state, _) = self.decider.log.state(self.place.get()).await?;
         self.epoch.set(Some(state.epoch));
-        self.move_to(state.epoch, Place::after(state.position));
+        self.move_to(state.epoch, state.head());
         Ok(state.epoch)
     }
 
@@ -42,20 +40,17 @@ impl Core {
         self.workers.borrow_mut().insert(member.worker, outlet);
         self.arriving.borrow_mut().insert(member);
         self.count();
-        let epoch = match self.known_epoch().await {
-            Ok(epoch) => epoch,
-            Err(error) => {
-                let reason = match error {
-                    StatementError::Rejected(cause) => {
-                        tracing::warn!(cause, "the change log cannot be opened");
-                        LiveError::Unlogged
-                    }
-                    error => LiveError::Unavailable(error.to_string()),
-                };
-                self.end_arriving(member, reason).await;
-                return None;
-            }
-        };
+        if let Err(error) = self.known_epoch().await {
+            let reason = match error {
+                StatementError::Rejected(cause) => {
+                    tracing::warn!(cause, "the change log cannot be opened");
+                    LiveError::Unlogged
+                }
+                error => LiveError::Unavailable(error.to_string()),
+            };
+            self.end_arriving(member, reason).await;
+            return None;
+        }
         if let Some(from) = from {
             return Some(catch_up(
                 self,
@@ -72,9 +67,10 @@ impl Core {
         if self.groups.borrow().is_idle() {
             // Nobody has listened, so nobody has looked: what was committed before is none of its business.
             match self.decider.log.stamp().await {
-                Ok(position) => {
-                    self.shared.furthest.reached(epoch, position);
-                    self.move_to(epoch, Place::after(position.max(self.place.get().position)));
+                Ok(state) => {
+                    self.epoch.set(Some(state.epoch));
+                    self.move_to(state.epoch, state.head());
+                    self.counted.set((0, 0));
                 }
                 Err(error) => {
                     self.end_arriving(member, LiveError::Unavailable(error.to_string()))
@@ -83,16 +79,15 @@ impl Core {
                 }
             }
         }
-        let place = self.place.get();
-        let noted = |position| Noted {
-            slot: member.slot,
-            after: Cursor::after(epoch, position),
+        let Some(after) = self.whole() else {
+            let reason = LiveError::Unavailable("the change log is being opened".to_owned());
+            self.end_arriving(member, reason).await;
+            return None;
         };
-        if matches!(interest, Interest::Events(_)) && !place.is_whole() {
+        let slot = member.slot;
+        if matches!(interest, Interest::Events(_)) && !self.place.get().is_whole() {
             // A large transaction has been delivered in part, which this one must not miss: it reads all of it by itself.
-            let noted = noted(place.position.saturating_sub(1));
-            let from = noted.after;
-            self.send(member.worker, noted).await;
+            self.send(member.worker, Noted { slot, after }).await;
             return Some(catch_up(
                 self,
                 hub,
@@ -102,7 +97,7 @@ impl Core {
                     interest,
                     presence,
                 },
-                from,
+                after,
             ));
         }
         self.arriving.borrow_mut().remove(&member);
@@ -110,7 +105,7 @@ impl Core {
             .borrow_mut()
             .add(member, interest, &owner, presence);
         self.count();
-        self.send(member.worker, noted(place.position)).await;
+        self.send(member.worker, Noted { slot, after }).await;
         None
     }
 }

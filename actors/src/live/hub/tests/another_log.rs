@@ -9,6 +9,7 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 async fn nothing_is_delivered_of_a_log_that_is_another_one_than_the_feed_has_seen() {
     let world = World::new().await;
     let core = world.core();
+    world.run(r#"insert into "Fan" values ('before')"#).await;
     let before = world.stamped().await;
     core.advance(before).await.unwrap();
     world.run(r#"insert into "Fan" values ('a')"#).await;
@@ -41,6 +42,7 @@ async fn nothing_is_delivered_of_a_log_that_is_another_one_than_the_feed_has_see
     }
     core.advance(logged).await.unwrap();
     assert_eq!(core.place.get(), Place::after(logged.position));
+    assert!(world.is_served());
 }
 
 #[actix::test]

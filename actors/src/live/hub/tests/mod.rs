@@ -19,7 +19,7 @@ use super::super::catch_up::Arriving;
 use super::super::join::Progress;
 use super::super::local::{Room, Sink};
 use super::super::sinks::Sinks;
-use super::super::{Delivered, Furthest, LiveError};
+use super::super::{Delivered, LiveError};
 use super::*;
 use crate::database::DatabaseOptions;
 use crate::migrations::{Deployment, apply};
@@ -70,7 +70,6 @@ impl World {
                 head: tokio::sync::watch::Sender::new(None),
                 members: 0.into(),
                 arriving: 0.into(),
-                furthest: Furthest::default(),
                 waking: false.into(),
                 level_is_wanted: false.into(),
                 announce: tokio::sync::Notify::new(),
@@ -150,7 +149,10 @@ impl World {
 
     /// Of one who has had everything up to the cursor of a change.
     fn cursor(state: LogState, part: u32) -> Cursor {
-        Cursor::after_change(state.epoch, state.position, part)
+        Cursor {
+            nonce: state.nonce,
+            ..Cursor::after_change(state.epoch, state.position, part)
+        }
     }
 
     /// Whether the subscriber is still served; if not, it has to read again.
@@ -164,8 +166,7 @@ impl World {
 
     /// Where the log stands once all is stamped.
     async fn stamped(&self) -> LogState {
-        self.core().decider.log.stamp().await.unwrap();
-        self.core().decider.log.state().await.unwrap()
+        self.core().decider.log.stamp().await.unwrap()
     }
 }
 

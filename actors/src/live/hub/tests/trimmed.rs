@@ -177,6 +177,7 @@ async fn the_parts_of_a_transaction_are_counted_from_zero_in_a_new_epoch() {
         .advance(LogState {
             epoch: state.epoch + 2,
             position: 0,
+            nonce: 0,
             oldest: 0,
         })
         .await
@@ -223,7 +224,7 @@ async fn who_has_read_another_epoch_does_not_join() {
     let state = world.stamped().await;
     world.core().advance(state).await.unwrap();
     let member = Member { worker: 0, slot: 1 };
-    let place = Place::after(state.position);
+    let place = state.head();
     for (epoch, joins) in [(state.epoch + 2, false), (state.epoch, true)] {
         world.core().arriving.borrow_mut().insert(member);
         let (interest, owner, presence) = (world.interest.clone(), Owner::Service, Presence::new());
