@@ -266,7 +266,7 @@ async fn skipped_changes_are_delivered_when_a_server_starts() {
 }
 
 #[actix::test]
-async fn a_log_below_the_delivered_position_counts_as_a_restart() {
+async fn a_log_below_the_delivered_position_ends_who_has_had_what_is_lost_and_nobody_else() {
     let cluster = TestCluster::own().await;
     deploy(&mut cluster.connect().await).await;
     let client = cluster.connect().await;
@@ -274,12 +274,13 @@ async fn a_log_below_the_delivered_position_counts_as_a_restart() {
     let local = follow(&cluster).await;
     let (_ticket, mut heard) = subscribe(&local, None);
     assert!(matches!(next(&mut heard).await, Heard::Noted(_)));
-    let mut last = None;
+    let (mut first, mut last) = (None, None);
     for i in 0..3 {
         client.batch_execute(&insert(&i.to_string())).await.unwrap();
         let Heard::Event(cursor) = next(&mut heard).await else {
             panic!("an event")
         };
+        first = first.or(Some(cursor));
         last = Some(cursor);
     }
     // As a file system's snapshot that is put back.
@@ -307,4 +308,6 @@ async fn a_log_below_the_delivered_position_counts_as_a_restart() {
     stamp(&client).await;
     let (_ticket, mut heard) = subscribe(&local, last);
     assert_eq!(next(&mut heard).await, Heard::Ended(LiveError::Resync));
+    let (_ticket, mut heard) = subscribe(&local, first);
+    assert!(matches!(next(&mut heard).await, Heard::Event(_)));
 }

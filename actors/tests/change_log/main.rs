@@ -6,6 +6,7 @@
 mod durable;
 mod faults;
 mod jobs;
+mod nonces;
 mod rights;
 mod stamping;
 

@@ -2,6 +2,7 @@
 
 mod another_log;
 mod arriving;
+mod diverged;
 mod slow_lane;
 mod trimmed;
 

@@ -8,9 +8,9 @@ use super::*;
 
 /// What a subscriber was given, and how its subscription ended.
 #[derive(Default)]
-struct Inbox {
-    events: RefCell<Vec<Cursor>>,
-    ended: RefCell<Option<LiveError>>,
+pub(super) struct Inbox {
+    pub events: RefCell<Vec<Cursor>>,
+    pub ended: RefCell<Option<LiveError>>,
 }
 
 impl Sink for Inbox {
@@ -25,7 +25,7 @@ impl Sink for Inbox {
 
 impl World {
     /// A member of the hub's group, which has had everything so far.
-    async fn subscribed(&self) -> Rc<Inbox> {
+    pub(super) async fn subscribed(&self) -> Rc<Inbox> {
         let state = self.stamped().await;
         self.core().advance(state).await.unwrap();
         let inbox = Rc::new(Inbox::default());

@@ -1,0 +1,204 @@
+//! The log has lost stamps that were delivered, and gives their positions again: a standby was promoted that had not got them, or
+//! a snapshot restored.
+
+use gom_test_support::eventually;
+use tokio::time::Instant;
+
+use super::super::super::behind::Behind;
+use super::super::super::catch_up::{CatchUp, Step};
+use super::super::super::join::{Join, Joined};
+use super::trimmed::Inbox;
+use super::*;
+
+/// How far the log of a world has come: one change, and one more.
+struct Two {
+    kept: LogState,
+    lost: LogState,
+}
+
+impl World {
+    async fn logged(&self, name: &str) -> LogState {
+        self.run(&format!(r#"insert into "Fan" values ('{name}')"#))
+            .await;
+        self.stamped().await
+    }
+
+    /// The hub has delivered two changes.
+    async fn delivered_two(&self) -> Two {
+        let kept = self.logged("kept").await;
+        self.core().advance(kept).await.unwrap();
+        let lost = self.logged("lost").await;
+        self.core().advance(lost).await.unwrap();
+        Two { kept, lost }
+    }
+
+    /// The log has nothing any more that follows.
+    async fn lose_after(&self, state: LogState) {
+        let position = state.position;
+        self.run(&format!(
+            r#"delete from "Fan" where id <> 'kept';
+               delete from gom.stamp where position > {position};
+               delete from gom.change where sequence > (select max(last_sequence) from gom.stamp);
+               update gom.feed set position = {position}, seen = (select max(last_sequence) from gom.stamp)"#
+        ))
+        .await;
+    }
+
+    /// A member on its way from a cursor as a client sends it.
+    fn arriving(&self, worker: u64, from: LogState) -> (Arriving, Cursor, Rc<Inbox>) {
+        let inbox = Rc::new(Inbox::default());
+        let arriving = self.member(worker, Rc::clone(&inbox) as Rc<dyn Sink>);
+        let from = Cursor {
+            epoch: 0,
+            ..from.head().cursor(from.epoch)
+        };
+        (arriving, from, inbox)
+    }
+}
+
+async fn ended(inbox: &Inbox) {
+    eventually("the subscription's end", async || {
+        inbox.ended.borrow().is_some()
+    })
+    .await;
+    assert_eq!(*inbox.ended.borrow(), Some(LiveError::Resync));
+}
+
+#[actix::test]
+async fn members_that_have_had_what_is_lost_are_ended_when_its_position_is_given_again() {
+    let world = World::new().await;
+    let inbox = world.subscribed().await;
+    let Two { kept, lost } = world.delivered_two().await;
+    world.lose_after(kept).await;
+    world.logged("new").await;
+    let now = world.logged("newer").await;
+    assert!(now.position > lost.position && now.epoch == lost.epoch);
+    world.core().advance(now).await.unwrap();
+    ended(&inbox).await;
+    assert_eq!(inbox.events.borrow().len(), 2);
+    assert!(world.core().place.get().is_same(now.head()));
+}
+
+#[actix::test]
+async fn members_that_have_had_what_is_lost_are_ended_also_if_nothing_follows() {
+    for again in [false, true] {
+        let world = World::new().await;
+        let inbox = world.subscribed().await;
+        let Two { kept, lost } = world.delivered_two().await;
+        world.lose_after(kept).await;
+        let now = if again {
+            world.logged("new").await
+        } else {
+            world.stamped().await
+        };
+        assert_eq!(now.position == lost.position, again);
+        world.core().advance(now).await.unwrap();
+        ended(&inbox).await;
+    }
+}
+
+#[actix::test]
+async fn a_look_that_is_older_than_what_was_delivered_is_no_loss() {
+    let world = World::new().await;
+    let inbox = world.subscribed().await;
+    let Two { kept, lost } = world.delivered_two().await;
+    world.core().advance(kept).await.unwrap();
+    assert!(world.is_served() && inbox.ended.borrow().is_none());
+    assert!(world.core().place.get().is_same(lost.head()));
+}
+
+#[actix::test]
+async fn who_comes_with_a_cursor_is_judged_by_its_own_stamp() {
+    let world = World::new().await;
+    let Two { kept, lost } = world.delivered_two().await;
+    world.lose_after(kept).await;
+    world.logged("new").await;
+    let now = world.logged("newer").await;
+    world.core().advance(now).await.unwrap();
+    let hub = world.other.get().unwrap();
+
+    let (arriving, from, _inbox) = world.arriving(1, kept);
+    let way = CatchUp {
+        core: world.core(),
+        hub: &hub,
+        arriving: &arriving,
+        from,
+    };
+    let Step::Events { events, next } = way.read(Progress::from(from), now.head()).await.unwrap()
+    else {
+        panic!("it goes on")
+    };
+    assert_eq!(events.len(), 2);
+    assert_eq!((next.epoch, next.place), (now.epoch, now.head()));
+    way.go().await.unwrap();
+
+    let (arriving, from, _inbox) = world.arriving(2, lost);
+    let way = CatchUp {
+        core: world.core(),
+        hub: &hub,
+        arriving: &arriving,
+        from,
+    };
+    assert_eq!(way.go().await, Err(LiveError::Resync));
+}
+
+#[actix::test]
+async fn one_that_is_further_than_the_hub_waits_for_it_unless_that_is_lost() {
+    let world = World::new().await;
+    let kept = world.logged("kept").await;
+    world.core().advance(kept).await.unwrap();
+    let lost = world.logged("lost").await;
+    let at = Progress::from(lost.head().cursor(lost.epoch));
+    for (is_lost, worker) in [(false, 1), (true, 2)] {
+        if is_lost {
+            world.lose_after(kept).await;
+            world.logged("new").await;
+        }
+        let (arriving, ..) = world.arriving(worker, lost);
+        let joined = world.core().join(Join { arriving, at }).await;
+        match is_lost {
+            false => assert!(matches!(joined, Joined::NotYet), "{joined:?}"),
+            true => assert!(
+                matches!(joined, Joined::Failed(LiveError::Resync)),
+                "{joined:?}"
+            ),
+        }
+    }
+}
+
+#[actix::test]
+async fn equal_groups_of_the_slow_lane_that_share_a_place_are_judged_each_by_its_own() {
+    let world = World::new().await;
+    let Two { kept, lost } = world.delivered_two().await;
+    let core = world.core();
+    let inboxes = [kept, lost].map(|state| {
+        let worker = state.position;
+        let (arriving, _, inbox) = world.arriving(worker, state);
+        core.arriving.borrow_mut().remove(&arriving.member);
+        let Arriving {
+            member,
+            owner,
+            interest,
+            presence,
+        } = arriving;
+        let id = core
+            .groups
+            .borrow_mut()
+            .add_detached(member, interest.clone(), &owner, presence);
+        let at = Progress::from(state.head().cursor(state.epoch));
+        let until = Instant::now() + Duration::from_secs(3_600);
+        core.slow.enter(owner, Behind::new(id, interest, at, until));
+        inbox
+    });
+    world.lose_after(kept).await;
+    world.logged("new").await;
+    let now = world.logged("newer").await;
+    core.advance(now).await.unwrap();
+    let hub = world.other.get().unwrap().downgrade();
+    assert!(core.slow.round(core, &hub).await);
+    let [before, past] = inboxes;
+    ended(&past).await;
+    assert_eq!(*past.events.borrow(), []);
+    eventually("both events", async || before.events.borrow().len() == 2).await;
+    assert_eq!(*before.ended.borrow(), None);
+}
