@@ -1,7 +1,7 @@
 //! Cursors survive failovers. A primary is killed and its standby promoted, round after round, at one address and under one
 //! server that goes on. With synchronous replication nothing is lost, nothing comes twice, and nobody is required to read
 //! again. With asynchronous replication exactly those are who have received what was lost. The same for a restored snapshot
-//! of the data folder, without anybody's help.
+//! of the data folder, and for a dump that is read back into another database, without anybody's help.
 //!
 //! `FAILOVER_ROUNDS` says how many rounds of each (3).
 
@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use gom_embedded_postgres::DATABASE;
 use gom_test_support::eventually;
 use gom_test_support::process::{Environment, Server, environment, migrate};
 
@@ -37,7 +38,7 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let postgres = Postgres::new(folder.path()).await;
         let address = Proxy::to(postgres.port).await;
-        let environment = environment(&url(address.port));
+        let environment = environment(&url(address.port, DATABASE));
         let migrating = environment.clone();
         tokio::task::spawn_blocking(move || migrate(&migrating))
             .await
@@ -253,6 +254,37 @@ async fn a_restored_snapshot_of_the_data_folder_is_found_out_without_help() {
     world.address.lead_to(postgres.port);
     world.postgres = Some(postgres);
     world.server = Arc::new(Server::ready(&world.environment, &[]).await);
+    world.write(&names("new", 6)).await;
+    for listener in [&mut before, &mut past] {
+        listener.move_to(&world.server);
+        listener.come_back();
+    }
+    past.is_required_to_resync().await;
+    before.has("new-5").await;
+    let expected: BTreeSet<String> = names("kept", 3)
+        .into_iter()
+        .chain(names("new", 6))
+        .collect();
+    assert_eq!(received(&before, ""), expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dump_in_another_database_goes_on_for_who_has_received_nothing_that_follows_it() {
+    let mut world = World::new().await;
+    let mut before = Listener::begin(&world.server).await;
+    let mut past = Listener::begin(&world.server).await;
+    world.write(&names("kept", 3)).await;
+    for listener in [&mut before, &mut past] {
+        listener.has("kept-2").await;
+    }
+    before.leave().await;
+    world.postgres().restore_dump_into("restored").await;
+    world.write(&names("lost", 3)).await;
+    past.has("lost-2").await;
+    past.leave().await;
+
+    let environment = environment(&url(world.address.port, "restored"));
+    world.server = Arc::new(Server::ready(&environment, &[]).await);
     world.write(&names("new", 6)).await;
     for listener in [&mut before, &mut past] {
         listener.move_to(&world.server);

@@ -146,6 +146,27 @@ impl Postgres {
         assert!(promoted.unwrap().get::<_, bool>(0), "it is promoted");
     }
 
+    /// A dump of the database, read back into another one of this name.
+    pub async fn restore_dump_into(&self, name: &str) {
+        let file = self.cluster.data.join("gom.dump");
+        let port = self.port.to_string();
+        let program = |name: &str| {
+            let path = self.cluster.programs.bin.join(name);
+            let mut command = self.cluster.command(&path, None).unwrap();
+            command.args(["-h", "127.0.0.1", "-p", &port, "-U", USER]);
+            command
+        };
+        let mut dump = program("pg_dump");
+        dump.args(["-Fc", "-f"]).arg(&file).arg(DATABASE);
+        finish(dump).await;
+        let create = format!("create database {name} owner {USER}");
+        self.connect().await.batch_execute(&create).await.unwrap();
+        let mut restore = program("pg_restore");
+        restore.args(["--no-owner", "--exit-on-error", "-d", name]);
+        restore.arg(&file);
+        finish(restore).await;
+    }
+
     /// Ends it as a crash would; its data folder.
     pub fn kill(mut self) -> PathBuf {
         self.signal(Signal::QUIT);
@@ -175,8 +196,8 @@ impl Drop for Postgres {
 }
 
 /// As Gom connects.
-pub fn url(port: u16) -> String {
-    format!("postgresql://{USER}@127.0.0.1:{port}/{DATABASE}")
+pub fn url(port: u16, database: &str) -> String {
+    format!("postgresql://{USER}@127.0.0.1:{port}/{database}")
 }
 
 /// A copy of a folder with all its owners and rights, in place of what is there.

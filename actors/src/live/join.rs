@@ -47,8 +47,8 @@ impl Progress {
     /// The same in a log that has the place's stamp with this nonce, if everything that follows is in the log.
     pub fn proved(self, state: LogState, nonce: Option<u64>) -> Option<Self> {
         let nonce = nonce?;
-        let of_client = self.epoch == 0 && self.place.nonce != 0;
-        if (self.epoch != state.epoch && !of_client) || state.has_forgotten_after(self.place) {
+        let is_of_epoch = self.place.cursor(self.epoch).may_be_of(state.epoch);
+        if !is_of_epoch || state.has_forgotten_after(self.place) {
             return None;
         }
         let after = self.after.map(|after| Cursor {

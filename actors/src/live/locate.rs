@@ -55,7 +55,7 @@ impl Core {
 /// Whether a cursor lies in the newer half of what is kept.
 fn is_kept(last: Cursor, oldest: u64, served: Cursor) -> bool {
     let kept = |position: u64| position.saturating_sub(oldest);
-    last.epoch == served.epoch
+    last.may_be_of(served.epoch)
         && last.position >= oldest
         && kept(last.position) >= kept(served.position) / 2
 }
@@ -75,5 +75,10 @@ mod tests {
             !is_kept(Cursor::after(2, 200), 100, Cursor::after(1, 200)),
             "of another epoch"
         );
+        let of_client = Cursor {
+            nonce: 7,
+            ..Cursor::after(0, 200)
+        };
+        assert!(is_kept(of_client, 100, Cursor::after(1, 200)));
     }
 }
