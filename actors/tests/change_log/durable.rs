@@ -299,7 +299,7 @@ async fn a_log_below_the_delivered_position_ends_who_has_had_what_is_lost_and_no
     assert_eq!(
         count(&client, "select epoch from gom.open_feed()").await,
         epoch,
-        "whoever has what is left goes on"
+        "those who have what is left go on"
     );
     // The same positions are given again, and are not what the cursor means.
     for i in 3..9 {
