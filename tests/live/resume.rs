@@ -131,6 +131,40 @@ async fn an_unknown_cursor_is_refused_and_never_ignored() {
 }
 
 #[actix_web::test]
+async fn a_cursor_of_an_earlier_version_goes_on_as_long_as_the_database_is_the_same() {
+    let (app, tables) = shop().await;
+    let mut stream = Stream::open(&app, NAMES, json!({}), None).await;
+    let beginning = stream.beginning().await;
+    order(&app, "one", "a").await;
+    stream.data().await;
+    let cursors = Cursors::new(AppKeys::new(&Secret::new(SECRET), None));
+    let known = cursors.open(&beginning).unwrap();
+    assert_ne!(known.nonce, 0);
+    let epoch = tables.query_one("select epoch from gom.feed", &[]).await;
+    let epoch: i64 = epoch.unwrap().get(0);
+    let earlier = |epoch: i64| {
+        cursors.seal(Cursor {
+            epoch: epoch.cast_unsigned(),
+            nonce: 0,
+            ..known
+        })
+    };
+    let mut again = Stream::open(&app, NAMES, json!({}), Some(&earlier(epoch))).await;
+    assert_eq!(again.data().await["order"]["node"]["name"], "a");
+    let mut again = Stream::open(&app, NAMES, json!({}), Some(&earlier(epoch + 2))).await;
+    assert_eq!(again.refusal().await, "RESYNC_REQUIRED");
+    // As after the promotion of a standby.
+    tables
+        .batch_execute("update gom.feed set identity = 'the primary before'")
+        .await
+        .unwrap();
+    let mut again = Stream::open(&app, NAMES, json!({}), Some(&earlier(epoch))).await;
+    assert_eq!(again.refusal().await, "RESYNC_REQUIRED");
+    let mut again = Stream::open(&app, NAMES, json!({}), Some(&beginning)).await;
+    assert_eq!(again.data().await["order"]["node"]["name"], "a");
+}
+
+#[actix_web::test]
 async fn invalid_subscriptions_are_refused() {
     let (app, _) = shop().await;
     for (query, code) in [

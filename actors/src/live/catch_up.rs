@@ -107,6 +107,10 @@ impl CatchUp<'_> {
                         if !events.is_empty() {
                             self.deliver(events).await;
                         }
+                        if next.place == at.place {
+                            // The log ends before the hub's place, until the hub finds that it has lost what was there.
+                            self.core.moved(PAUSE).await;
+                        }
                         at = next;
                     }
                     Step::Costly => {

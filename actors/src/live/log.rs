@@ -308,7 +308,7 @@ impl Log {
 
 fn page(rows: &[Row], after: Place, upto: u64) -> Result<Page, StatementError> {
     let state = log_state(rows.first())?;
-    let proof_of_after = proof(rows.first(), 4)?;
+    let proof_of_place = proof(rows.first(), 4)?;
     let mut place = after;
     let mut pieces: Vec<LogPiece> = Vec::new();
     let mut count = 0;
@@ -337,7 +337,7 @@ fn page(rows: &[Row], after: Place, upto: u64) -> Result<Page, StatementError> {
         let nonce = proof(rows.first(), 5)?.unwrap_or(0);
         return Ok(Page {
             state,
-            proof: proof_of_after,
+            proof: proof_of_place,
             pieces,
             next: Place::after(upto.min(state.position)).with(nonce),
         });
@@ -352,7 +352,7 @@ fn page(rows: &[Row], after: Place, upto: u64) -> Result<Page, StatementError> {
     }
     Ok(Page {
         state,
-        proof: proof_of_after,
+        proof: proof_of_place,
         pieces,
         next: place,
     })

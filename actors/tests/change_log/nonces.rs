@@ -133,6 +133,28 @@ async fn a_cursor_without_a_nonce_is_taken_as_long_as_the_database_is_the_same()
 }
 
 #[tokio::test]
+async fn a_server_of_an_earlier_version_finds_a_promotion_beside_new_ones_and_ends_all_cursors() {
+    let (_database, client) = deployed().await;
+    insert(&client, "a").await;
+    stamp(&client).await;
+    let nonce = nonce_of(&client, 1).await.unwrap();
+    client
+        .batch_execute("update gom.feed set identity = 'before', gap_database = 'before'")
+        .await
+        .unwrap();
+    let epoch = count(&client, "select epoch from gom.feed").await;
+    // The new server looks first.
+    client.batch_execute("select gom.open_log()").await.unwrap();
+    assert_eq!(prove(&client, 1, nonce).await, Some(nonce));
+    let opened = count(&client, "select epoch from gom.open_feed()").await;
+    assert_ne!(opened, epoch);
+    assert_eq!(prove(&client, 1, nonce).await, None);
+    insert(&client, "b").await;
+    assert_eq!(stamp(&client).await, 2);
+    assert!(nonce_of(&client, 2).await.is_some(), "it writes nonces");
+}
+
+#[tokio::test]
 async fn a_function_of_an_earlier_version_writes_nonces_too() {
     let (_database, client) = deployed().await;
     let insert = "insert into gom.stamp (position, transaction, first_sequence, last_sequence, changes, total)
