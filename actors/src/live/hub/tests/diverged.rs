@@ -202,3 +202,24 @@ async fn equal_groups_of_the_slow_lane_that_share_a_place_are_judged_each_by_its
     eventually("both events", async || before.events.borrow().len() == 2).await;
     assert_eq!(*before.ended.borrow(), None);
 }
+
+#[actix::test]
+async fn pages_that_end_between_transactions_are_proved_by_the_one_before() {
+    let world = World::new().await;
+    let beginning = world.stamped().await;
+    for transaction in 0..3 {
+        world
+            .run(&format!(
+                r#"insert into "Fan" select '{transaction}-' || i from generate_series(1, 3000) i"#
+            ))
+            .await;
+    }
+    let logged = world.stamped().await;
+    let log = &world.core().decider.log;
+    let first = log.read(beginning.head(), logged.position).await.unwrap();
+    assert_eq!(first.next, Place::after(beginning.position + 1));
+    let (_, proof) = log.state(first.next).await.unwrap();
+    assert_eq!(proof, Some(first.next.nonce));
+    world.core().advance(logged).await.unwrap();
+    assert!(world.is_served() && world.core().place.get().is_same(logged.head()));
+}
