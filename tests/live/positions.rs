@@ -30,22 +30,19 @@ fn cursor(answer: &Answer) -> String {
         .to_owned()
 }
 
-/// The cursor of some position of the app's change log.
-async fn cursor_at(tables: &tokio_postgres::Client, ahead: u64, epoch_off: u64) -> String {
-    tables
-        .execute("select gom.stamp_changes()", &[])
-        .await
-        .unwrap();
-    let state = tables
-        .query_one("select epoch, position from gom.feed", &[])
-        .await
-        .unwrap();
-    let (epoch, position): (i64, i64) = (state.get(0), state.get(1));
-    let cursor = Cursor::after(
-        epoch.cast_unsigned() + epoch_off,
-        position.cast_unsigned() + ahead,
-    );
-    Cursors::new(AppKeys::new(&Secret::new(SECRET), None)).seal(cursor)
+fn cursors() -> Cursors {
+    Cursors::new(AppKeys::new(&Secret::new(SECRET), None))
+}
+
+/// The cursor of the last position of the app's change log.
+async fn head(tables: &tokio_postgres::Client) -> Cursor {
+    let state = "select position, nonce from gom.stamp_log()";
+    let state = tables.query_one(state, &[]).await.unwrap();
+    let (position, nonce): (i64, i64) = (state.get(0), state.get(1));
+    Cursor {
+        nonce: nonce.cast_unsigned(),
+        ..Cursor::after(0, position.cast_unsigned())
+    }
 }
 
 #[actix_web::test]
@@ -124,7 +121,11 @@ async fn what_a_query_cannot_include_is_refused_and_nothing_stale_is_shown() {
         &[("limits.service.deadline", "3000")],
     )
     .await;
-    let future = cursor_at(&tables, 1_000, 0).await;
+    let head = head(&tables).await;
+    let future = cursors().seal(Cursor {
+        position: head.position + 1_000,
+        ..head
+    });
     let refused = with(&hurried, ORDERS, json!({}), json!({ "after": future })).await;
     assert_eq!(
         (refused.status.as_u16(), refused.code()),
@@ -133,7 +134,10 @@ async fn what_a_query_cannot_include_is_refused_and_nothing_stale_is_shown() {
     assert_eq!(refused.header("retry-after"), "1");
     assert!(refused.message().starts_with("extensions.after: "));
 
-    let foreign = cursor_at(&tables, 0, 2).await;
+    let foreign = cursors().seal(Cursor {
+        nonce: head.nonce ^ 2,
+        ..head
+    });
     let refused = with(&app, ORDERS, json!({}), json!({ "after": foreign })).await;
     assert_eq!(refused.code(), "RESYNC_REQUIRED");
 
@@ -166,16 +170,22 @@ async fn what_a_query_cannot_include_is_refused_and_nothing_stale_is_shown() {
 #[actix_web::test]
 async fn a_query_waits_for_a_position_that_comes() {
     let (app, tables) = shop().await;
-    let soon = cursor_at(&tables, 1, 0).await;
+    // The stamp that comes next has this nonce, as if another server had given it already.
+    let nonce = i64::MIN | 0xabc;
+    let next = format!("alter table gom.stamp alter column nonce set default {nonce}");
+    tables.batch_execute(&next).await.unwrap();
+    let here = head(&tables).await;
+    let soon = cursors().seal(Cursor {
+        position: here.position + 1,
+        nonce: nonce.cast_unsigned(),
+        ..here
+    });
     let reading = with(&app, ORDERS, json!({}), json!({ "after": soon }));
     let writing = async {
         tokio::time::sleep(Duration::from_millis(50)).await;
         order(&app, "one", "a").await;
         // The feed has nobody to read for, and looks now and then.
-        tables
-            .execute("select gom.stamp_changes()", &[])
-            .await
-            .unwrap();
+        head(&tables).await;
     };
     let (read, ()) = tokio::join!(reading, writing);
     assert_eq!(

@@ -61,7 +61,7 @@ impl LiveQuery {
         let screen = Rc::new(Screen::default());
         let live = text.replacen(" {", " @live {", 1);
         let running = server
-            .start(&person, live, variables.clone(), Rc::clone(&screen))
+            .start_live(&person, live, variables.clone(), screen.clone())
             .await;
         LiveQuery {
             person,

@@ -195,7 +195,7 @@ impl Server {
     }
 
     /// Starts a live query.
-    pub async fn start(
+    pub async fn start_live(
         &self,
         person: &Person,
         text: String,

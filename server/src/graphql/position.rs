@@ -6,7 +6,7 @@ use std::time::Duration;
 use gom_actors::database::LocalDatabase;
 use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::events::Cursor;
-use gom_engine::plan::{ANSWER, Expect, Program, Statement, Step};
+use gom_engine::plan::{ANSWER, Expect, Param, Program, Statement, Step};
 use gom_engine::request::OperationKind;
 use gom_runtime::backoff::Backoff;
 use tokio::time::{Instant, sleep};
@@ -17,8 +17,11 @@ use super::{AFTER, AnswerCursor, Api, CursorEntry, Request, malformed};
 /// Pauses between looks for a position that the database has not given yet.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
 
-const STAMP: &str = "select gom.stamp_changes()::text";
-const STATE: &str = "select json_build_array(epoch, position)::text from gom.feed";
+const STAMP: &str =
+    "select json_build_array(epoch, position, nonce, true)::text from gom.stamp_log()";
+/// `$1`, `$2`: a position and its nonce.
+const STATE: &str = "select json_build_array(f.epoch, f.position, gom.nonce_of(f.position), \
+     gom.prove_stamp($1::bigint, $2::bigint) is not null)::text from gom.feed f";
 
 /// What a request asks about positions.
 #[derive(Debug, Clone, Copy, Default)]
@@ -78,7 +81,10 @@ impl Asked {
         // All up to the head is committed, and will be seen by a statement that begins later.
         match api.live.live().head() {
             Some(head) => Ok(Some(head)),
-            None => state(api, database, deadline).await.map(Some),
+            None => {
+                let state = state(api, database, Cursor::after(0, 0), deadline).await?;
+                Ok(Some(state.head))
+            }
         }
     }
 
@@ -125,18 +131,23 @@ async fn reach(
     after: Cursor,
     deadline: Instant,
 ) -> Result<(), ApiError> {
-    let includes = |state: Cursor| state.epoch == after.epoch && state.position >= after.position;
-    if api.live.live().head().is_some_and(includes) {
+    // Where the hub is, this server has delivered it.
+    if api
+        .live
+        .live()
+        .head()
+        .is_some_and(|head| is_same(head, after))
+    {
         return Ok(());
     }
     let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
     loop {
-        let state = state(api, database, deadline).await?;
-        if includes(state) {
+        let state = state(api, database, after, deadline).await?;
+        if state.has_stamp && after.may_be_of(state.head.epoch) {
             return Ok(());
         }
-        if state.epoch != after.epoch {
-            let message = "extensions.after: this database does not have the state of the cursor, and never will: read without it";
+        if state.head.position >= after.position || !after.may_be_of(state.head.epoch) {
+            let message = "extensions.after: this database does not have the state of the cursor, or cannot tell any more: read without it";
             return Err(ApiError::new(ErrorKind::ResyncRequired, message));
         }
         let pause = backoff.next_delay();
@@ -148,42 +159,62 @@ async fn reach(
     }
 }
 
-/// The last position that the database has given.
-async fn state(api: &Api, database: &LocalDatabase, deadline: Instant) -> Result<Cursor, ApiError> {
+fn is_same(one: Cursor, other: Cursor) -> bool {
+    one.nonce != 0 && (one.position, one.nonce) == (other.position, other.nonce)
+}
+
+/// Where the change log of the database stands.
+struct LogState {
+    head: Cursor,
+    /// Whether it has the stamp that was asked for.
+    has_stamp: bool,
+}
+
+async fn state(
+    api: &Api,
+    database: &LocalDatabase,
+    of: Cursor,
+    deadline: Instant,
+) -> Result<LogState, ApiError> {
     if let Some(error) = not_deployed(api) {
         return Err(error);
     }
-    let read = database.read(statement(STATE), deadline).await;
+    let stamp = [of.position, of.nonce].map(|number| Param::Text(number.cast_signed().to_string()));
+    let statement = Statement {
+        sql: STATE.to_owned(),
+        params: stamp.into(),
+    };
+    let read = database.read(statement, deadline).await;
     let read = read.map_err(|error| api_error(&api.engine.planner, error))?;
-    cursor(read.as_ref().map(|text| text.as_str()))
+    log_state(read.as_ref().map(|text| text.as_str()))
 }
 
 /// Gives positions to all that is committed; the last of them.
 async fn stamp(api: &Api, database: &LocalDatabase, deadline: Instant) -> Result<Cursor, ApiError> {
-    let run = |sql, fills| Step::Run {
-        statement: statement(sql),
-        fills,
+    let stamp = Step::Run {
+        statement: Statement {
+            sql: STAMP.to_owned(),
+            params: Vec::new(),
+        },
+        fills: vec![ANSWER],
         expect: Expect::Anything,
     };
     let program = Program {
-        steps: vec![run(STAMP, Vec::new()), run(STATE, vec![ANSWER])],
+        steps: vec![stamp],
         registers: 1,
     };
     let stamped = database.transact(program, deadline).await;
     let stamped = stamped.map_err(|error| api_error(&api.engine.planner, error))?;
-    cursor(stamped.as_ref().map(|text| text.as_str()))
+    Ok(log_state(stamped.as_ref().map(|text| text.as_str()))?.head)
 }
 
-fn statement(sql: &str) -> Statement {
-    Statement {
-        sql: sql.to_owned(),
-        params: Vec::new(),
-    }
-}
-
-fn cursor(state: Option<&str>) -> Result<Cursor, ApiError> {
-    let state = state.and_then(|state| serde_json::from_str::<(u64, u64)>(state).ok());
-    let (epoch, position) = state
+fn log_state(state: Option<&str>) -> Result<LogState, ApiError> {
+    let state = state.and_then(|state| serde_json::from_str::<(u64, u64, i64, bool)>(state).ok());
+    let (epoch, position, nonce, has_stamp) = state
         .ok_or_else(|| ApiError::new(ErrorKind::Internal, "the change log has no position"))?;
-    Ok(Cursor::after(epoch, position))
+    let head = Cursor {
+        nonce: nonce.cast_unsigned(),
+        ..Cursor::after(epoch, position)
+    };
+    Ok(LogState { head, has_stamp })
 }
