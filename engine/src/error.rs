@@ -58,6 +58,8 @@ pub enum ErrorKind {
     TooManyRequests,
     /// A write may or may not have been committed.
     OutcomeUnknown,
+    /// An idempotency key came with another request before; nothing was written.
+    IdempotencyKeyReused,
     /// The deadline passed before there was an answer; nothing was written.
     DeadlineExceeded,
     /// The changes after a subscriber's cursor are no longer retained: read the data again, and
@@ -75,7 +77,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind but the application's, for tables and the test that keeps them complete.
-    pub const ALL: [ErrorKind; 15] = [
+    pub const ALL: [ErrorKind; 16] = [
         ErrorKind::ParseFailed,
         ErrorKind::ValidationFailed,
         ErrorKind::BadUserInput,
@@ -86,6 +88,7 @@ impl ErrorKind {
         ErrorKind::LimitExceeded,
         ErrorKind::TooManyRequests,
         ErrorKind::OutcomeUnknown,
+        ErrorKind::IdempotencyKeyReused,
         ErrorKind::DeadlineExceeded,
         ErrorKind::ResyncRequired,
         ErrorKind::RaiseException,
@@ -106,6 +109,7 @@ impl ErrorKind {
             ErrorKind::LimitExceeded => "LIMIT_EXCEEDED",
             ErrorKind::TooManyRequests => "TOO_MANY_REQUESTS",
             ErrorKind::OutcomeUnknown => "OUTCOME_UNKNOWN",
+            ErrorKind::IdempotencyKeyReused => "IDEMPOTENCY_KEY_REUSED",
             ErrorKind::DeadlineExceeded => "DEADLINE_EXCEEDED",
             ErrorKind::ResyncRequired => "RESYNC_REQUIRED",
             ErrorKind::RaiseException => "RAISE_EXCEPTION",

@@ -9,12 +9,12 @@ use rustix::process::Signal;
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::proxy::{Cut, Proxy};
 use crate::renewal::{Npm, name, order};
 use crate::wire::{LEGACY, Wire, cookies};
 use gom_test_support::app::TestApp;
 use gom_test_support::place::{KEY, Place, Stores};
 use gom_test_support::process::Server;
+use gom_test_support::proxy::{Cut, Proxy};
 use gom_test_support::two_shops::{CODE, SELLER, seller, shops};
 
 const NEW_ORDERS: &str =

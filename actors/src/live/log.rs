@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use gom_engine::events::{Cursor, LogKind, LogRow};
 use gom_engine::plan::{Param, Statement};
+use gom_engine::sql::idempotency;
 use tokio::time::Instant;
 use tokio_postgres::Row;
 
@@ -272,6 +273,20 @@ impl Log {
                 .unwrap_or(0)
                 .cast_unsigned(),
         ))
+    }
+
+    /// Removes about `step` of the idempotency keys that are too old; how many.
+    pub async fn forget_keys(&self, age: Duration, step: u32) -> Result<u64, StatementError> {
+        let statement = idempotency::forget_older(age.as_millis(), step);
+        let rows = self.connection.rows(&statement).await?;
+        let removed = rows
+            .first()
+            .map(|row| row.try_get::<_, &str>(0))
+            .transpose();
+        let removed = removed.map_err(|error| unexpected(&error.to_string()))?;
+        Ok(removed
+            .and_then(|count| count.parse().ok())
+            .unwrap_or_default())
     }
 
     /// What follows a place up to a position, in order. If nothing is left, the next place is the position's end, or the log's

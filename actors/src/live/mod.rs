@@ -63,6 +63,8 @@ pub struct LiveOptions {
     pub keep_for: Duration,
     /// So many changes are kept at most.
     pub keep: u64,
+    /// Idempotency keys that were first used longer ago are removed.
+    pub keep_keys_for: Duration,
     /// What the subscriptions of one user may take of the hub's time at once; anyone who takes more goes to the slow lane.
     pub user_budget: Duration,
     /// How far a subscription in the slow lane may fall behind before it is ended.

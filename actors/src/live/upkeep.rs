@@ -1,4 +1,5 @@
 //! What keeps the change log in order, with or without listeners: it is trimmed, and searched for changes that stamping has passed over.
+//! Idempotency keys are trimmed with it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +32,16 @@ pub(super) async fn trim(log: Log, options: Arc<LiveOptions>) {
                 }
                 Err(error) => {
                     tracing::debug!(cause = %error, "the change log was not trimmed");
+                    break;
+                }
+            }
+        }
+        loop {
+            match log.forget_keys(options.keep_keys_for, TRIM_STEP).await {
+                Ok(removed) if removed < u64::from(TRIM_STEP) / 2 => break,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::debug!(cause = %error, "old idempotency keys were not removed");
                     break;
                 }
             }

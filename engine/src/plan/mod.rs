@@ -13,6 +13,7 @@ mod rights;
 mod rule_inputs;
 mod write;
 
+pub use crate::sql::idempotency::{AnswerSlot, StoredAnswer};
 pub use crate::sql::{Param, Register, Statement};
 pub use access::Access;
 pub use context::{PageLimits, Planner};
@@ -24,4 +25,4 @@ pub use missing::{Completed, is_marked};
 pub use program::*;
 pub(crate) use read::{ReadPlanner, object};
 pub use rights::Rights;
-pub use write::{ValueSource, WriteHooks};
+pub use write::{ValueSource, WriteHooks, key_reused};

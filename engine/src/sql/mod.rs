@@ -15,6 +15,7 @@ mod event_paths;
 mod filter;
 pub mod guard;
 mod history;
+pub mod idempotency;
 pub mod insert;
 mod link_row;
 pub mod links;

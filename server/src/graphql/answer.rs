@@ -107,6 +107,15 @@ impl Answer {
         nothing && !self.errors.is_empty() && self.errors.iter().all(passing)
     }
 
+    /// Nothing was done, because the idempotency key is another request's.
+    pub fn reuses_key(&self) -> bool {
+        self.is_refused()
+            && self
+                .errors
+                .iter()
+                .any(|error| error.kind == ErrorKind::IdempotencyKeyReused)
+    }
+
     /// Nothing was done because of all else that the caller has in flight.
     pub fn has_to_wait(&self) -> bool {
         self.errors

@@ -25,6 +25,7 @@ use quick_cache::sync::Cache;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
+use super::idempotency::KeyOptions;
 use super::offload::{Head, Offload};
 use super::turns::{Turn, TurnLimits, Turns};
 use super::write_rules::WriteRules;
@@ -95,6 +96,8 @@ pub struct Engine {
     write_rules: Option<Box<dyn WriteRules>>,
     /// How clients get cursors of events.
     pub cursors: Cursors,
+    /// Without, mutations take no idempotency keys.
+    pub(super) keys: Option<KeyOptions>,
 }
 
 /// What an engine is built with, beside the datamodel.
@@ -108,6 +111,8 @@ pub struct EngineOptions {
     pub user_limits: settings::Limits,
     /// Of each user.
     pub turns: TurnLimits,
+    /// How idempotency keys are kept, if they are.
+    pub keys: Option<KeyOptions>,
 }
 
 impl EngineOptions {
@@ -124,6 +129,7 @@ impl EngineOptions {
                 busy_in_flight: settings.limits.busy_in_flight_per_user,
                 waiting: settings.limits.waiting_per_user,
             },
+            keys: KeyOptions::of(&settings.idempotency),
         }
     }
 }
@@ -206,6 +212,7 @@ impl Engine {
             policy: None,
             write_rules: None,
             cursors: Cursors::alone(),
+            keys: options.keys,
         })
     }
 

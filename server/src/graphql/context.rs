@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use gom_engine::error::ApiError;
-use gom_engine::plan::{Access, PageLimits, Program, Rights, Statement, WriteHooks};
+use gom_engine::plan::{Access, AnswerSlot, PageLimits, Program, Rights, Statement, WriteHooks};
 use gom_engine::request::{OperationKind, PreparedOperation, Selected, SelectedField, Variables};
 use gom_engine::schema::OutputMeaning;
 use tokio::time::Instant;
@@ -24,7 +24,12 @@ pub(super) struct Context {
     pub viewer: Viewer,
     /// What the viewer may see and do; `None`: everything.
     pub rights: Option<Arc<Rights>>,
+    /// Where the answer of a mutation's first field is stored, if it came with an idempotency key.
+    pub slot: Option<AnswerSlot>,
 }
+
+/// A field at the root of an operation, and its place there.
+pub(super) type RootField<'a> = (usize, &'a SelectedField);
 
 /// What a field is read or written by.
 pub(super) enum Plan {
@@ -134,15 +139,24 @@ impl Context {
         self.rights.as_deref().map_or(Access::Full, Access::Limited)
     }
 
+    /// Where the answer of a mutation's field is stored.
+    pub fn slot_of(&self, place: usize) -> Option<AnswerSlot> {
+        let slot = self.slot.clone()?;
+        Some(AnswerSlot {
+            field: place,
+            ..slot
+        })
+    }
+
     /// What a field of the application's is read or written by. `now`: where it needs the time.
     pub fn plan(
         &self,
         engine: &Engine,
-        field: &SelectedField,
+        (place, field): RootField<'_>,
         now: Option<DateTime<Utc>>,
     ) -> Result<Plan, ApiError> {
         match self.prepared.operation.kind {
-            OperationKind::Mutation => self.program(engine, field, now).map(Plan::Write),
+            OperationKind::Mutation => self.program(engine, (place, field), now).map(Plan::Write),
             OperationKind::Query | OperationKind::Subscription => {
                 self.statement(engine, field).map(Plan::Read)
             }
@@ -151,13 +165,14 @@ impl Context {
 
     /// The plans of all fields that have one, by their places. What needs the time is planned when it is carried out.
     fn plans(&self, engine: &Engine) -> Plans {
-        let plan = |field: &SelectedField| {
+        let plan = |(place, field): RootField<'_>| {
             let has_plan = matches!(field.meaning, Selected::Field(meaning) if meaning != OutputMeaning::ExecuteRaw);
             let ahead = has_plan && !self.needs_time(engine, field);
             (ahead && field.inclusion.holds(&self.variables))
-                .then(|| self.plan(engine, field, None))
+                .then(|| self.plan(engine, (place, field), None))
         };
-        self.prepared.operation.fields.iter().map(plan).collect()
+        let fields = self.prepared.operation.fields.iter().enumerate();
+        fields.map(plan).collect()
     }
 
     /// The statement that a query's field is read by.
@@ -177,7 +192,7 @@ impl Context {
     fn program(
         &self,
         engine: &Engine,
-        field: &SelectedField,
+        (place, field): RootField<'_>,
         now: Option<DateTime<Utc>>,
     ) -> Result<Program, ApiError> {
         let access = self.access();
@@ -186,6 +201,7 @@ impl Context {
             None => WriteHooks::default(),
         };
         amendments.writer = self.viewer.user().map(|user| user.subject.clone());
+        amendments.slot = self.slot_of(place);
         engine.planner.mutation(
             field,
             &self.variables,

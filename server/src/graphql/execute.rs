@@ -2,6 +2,7 @@
 //! side; writes one after the other, each field in its own transaction, as Prisma did.
 
 mod fields;
+mod once;
 mod part;
 
 use std::cell::{Cell, RefCell};
@@ -9,7 +10,9 @@ use std::sync::{Arc, LazyLock};
 
 use gom_actors::database::{Asker, Behalf};
 use gom_engine::error::{ApiError, ErrorKind};
-use gom_engine::request::OperationKind;
+use gom_engine::plan::AnswerSlot;
+use gom_engine::request::{OperationKind, PreparedOperation, Selected};
+use gom_engine::schema::OutputMeaning;
 use gom_telemetry::metrics;
 use gom_telemetry::traces::{self, Begun, KeyValue, SpanKind, SpanRef, Status};
 use tokio::time::Instant;
@@ -17,6 +20,7 @@ use tokio::time::Instant;
 use self::fields::Execution;
 use super::api::Api;
 use super::context::{Ahead, Context, coerce, prepare};
+use super::idempotency::unusable;
 use super::{Answer, Request, position};
 use crate::identity::Viewer;
 use crate::telemetry::{kind_of, observe_operation, outcome_of, plain_name};
@@ -132,6 +136,10 @@ async fn execute_part(
         Ok(asked) => asked,
         Err(error) => return Some(Answer::refused(vec![error])),
     };
+    let slot = match slot(api, &request, &prepared, &viewer) {
+        Ok(slot) => slot,
+        Err(error) => return Some(Answer::refused(vec![error])),
+    };
     let variables = match coerce(
         api,
         &prepared,
@@ -154,6 +162,7 @@ async fn execute_part(
         limits,
         viewer,
         rights,
+        slot,
     };
     let context = Arc::new(context);
     let (ahead, head) = match Ahead::make(api, &context, is_large, deadline).await {
@@ -188,6 +197,33 @@ async fn execute_part(
     } else {
         execution.mutation().await
     };
-    answer.cursor = asked.after(api, &execution.database, known, deadline).await;
+    if !answer.is_refused() {
+        answer.cursor = asked.after(api, &execution.database, known, deadline).await;
+    }
     Some(answer)
+}
+
+/// Where a mutation's answers are stored, if it came with an idempotency key.
+///
+/// # Errors
+/// If a key was given that cannot be used.
+fn slot(
+    api: &Api,
+    request: &Request,
+    prepared: &PreparedOperation,
+    viewer: &Viewer,
+) -> Result<Option<AnswerSlot>, ApiError> {
+    let operation = &prepared.operation;
+    if operation.kind != OperationKind::Mutation {
+        request.refuse_key()?;
+        return Ok(None);
+    }
+    let slot = api.engine.slot(request, viewer)?;
+    let raw = Selected::Field(OutputMeaning::ExecuteRaw);
+    if slot.is_some() && operation.fields.iter().any(|field| field.meaning == raw) {
+        return Err(unusable(
+            "executeRaw has a connection of its own, whose transactions store no answers",
+        ));
+    }
+    Ok(slot)
 }

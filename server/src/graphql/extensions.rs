@@ -4,7 +4,7 @@ use gom_engine::error::{ApiError, ErrorKind};
 use serde_json::{Map, Value};
 
 /// The names of the entries. Others are for other programs, and passed over.
-const KNOWN: [&str; 3] = [CURSOR, AFTER, LEAVES];
+const KNOWN: [&str; 4] = [CURSOR, AFTER, LEAVES, IDEMPOTENCY_KEY];
 
 /// A subscription resumes after the cursor that it gives; an answer gets a cursor where it is true.
 pub const CURSOR: &str = "cursor";
@@ -22,6 +22,9 @@ pub enum CursorEntry<'a> {
     /// It resumes after this one.
     Resume(&'a str),
 }
+
+/// Of a mutation: the key with which it may be repeated.
+pub const IDEMPOTENCY_KEY: &str = "idempotencyKey";
 
 /// The known entries of a request's `extensions`, as they were sent.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -28,6 +28,20 @@ const NOT_AVAILABLE: &str =
 const BEING_DEPLOYED: &str =
     "The database is being brought to the datamodel; nothing was written. Try again.";
 
+/// The same, of a mutation that came with an idempotency key: how to go on.
+pub(super) fn may_be_repeated_with_key(mut error: ApiError) -> ApiError {
+    match error.kind {
+        ErrorKind::OutcomeUnknown => error.message = UNKNOWN_WITH_KEY.to_owned(),
+        ErrorKind::DeadlineExceeded => error
+            .message
+            .push_str(" Repeat the request with the same idempotency key."),
+        _ => {}
+    }
+    error
+}
+
+const UNKNOWN_WITH_KEY: &str = "The write may have been carried out or not: the connection to the database was lost, or the deadline passed, during the commit. Repeat the request with the same idempotency key, which is safe: what was written is not written again.";
+
 pub fn api_error(planner: &Planner, error: RunError) -> ApiError {
     match error {
         RunError::Rejected(report) => planner.rejected(Rejection {

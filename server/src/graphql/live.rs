@@ -107,6 +107,7 @@ async fn begin(
         is_large,
         deadline,
     } = asked;
+    request.refuse_key()?;
     let rights = api.engine.rights(viewer)?;
     let variables = coerce(
         api,

@@ -3,11 +3,13 @@
 
 mod answer;
 mod api;
+mod canonical;
 mod clock;
 mod context;
 mod execute;
 mod extensions;
 mod failure;
+mod idempotency;
 mod live;
 mod offload;
 mod position;
@@ -20,8 +22,11 @@ mod write_rules;
 pub use answer::{Answer, AnswerCursor, Data, Fragment};
 pub use api::{Admission, Api, Engine, EngineOptions, SUBJECT};
 pub use execute::{execute, serve};
-pub use extensions::{AFTER, CURSOR, CursorEntry, Extensions, LEAVES, malformed};
+pub use extensions::{
+    AFTER, CURSOR, CursorEntry, Extensions, IDEMPOTENCY_KEY, LEAVES, malformed,
+};
 pub use failure::api_error;
+pub use idempotency::{HeaderKey, KeyOptions};
 pub use live::{Next, Outlet, Running, Started, start};
 pub use offload::{Offload, is_large};
 pub use sources::Sources;
@@ -39,6 +44,10 @@ pub struct Request {
     pub operation_name: Option<String>,
     pub variables: Map<String, Value>,
     pub extensions: Extensions,
+    /// By HTTP, beside the request itself.
+    pub header_key: HeaderKey,
+    /// The handle of the session that it came with. Given of requests with an idempotency key, which ends with the session.
+    pub session: Option<String>,
 }
 
 impl From<async_graphql::Request> for Request {
@@ -56,6 +65,7 @@ impl From<async_graphql::Request> for Request {
             operation_name: request.operation_name,
             variables,
             extensions: Extensions::new(extensions),
+            ..Request::default()
         }
     }
 }

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::State;
 use super::access::RequestContext;
 use super::documents::{self, Asked};
+use super::idempotency_key;
 use super::media_type::{MediaType, is_plain_text};
 use super::position_headers;
 use super::refusal::{Refusal, is_known};
@@ -191,6 +192,7 @@ async fn extract(request: &HttpRequest, payload: Payload) -> Result<Call, CallEr
         .collect();
     let cursor_in_header = position_headers::read(request, &mut extensions)
         .map_err(|problem| Refusal::malformed(request, problem))?;
+    idempotency_key::assign(&mut requests, request, state, &viewer);
     // Many small values take more in memory than as text.
     let memory: usize = requests.iter().map(Request::memory).sum();
     held.add(memory.saturating_sub(held.bytes()));

@@ -108,6 +108,7 @@ pub fn of_query(query: &str) -> Result<Request, String> {
         operation_name: parameters.operation_name,
         variables: object("variables", parameters.variables)?,
         extensions: Extensions::new(object("extensions", parameters.extensions)?),
+        ..Request::default()
     })
 }
 

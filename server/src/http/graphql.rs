@@ -80,6 +80,7 @@ pub fn described(operation: OperationObject) -> OperationObject {
         .answer(refused(408, "The body did not arrive before the deadline."))
         .answer(refused(413, "The body is larger than `limits.body_bytes`."))
         .answer(refused(415, "The body is not JSON, or is compressed."))
+        .answer(refused(422, "The idempotency key (`Idempotency-Key`, or `extensions.idempotencyKey`) came with another request before; nothing was done."))
 }
 
 fn asked(operation: OperationObject) -> OperationObject {
@@ -281,7 +282,7 @@ fn left_out(answer: &Answer, section: &str, limit: u64) -> Answer {
     }
 }
 
-/// 503 if nothing was done because the database was unavailable or the deadline passed, 429 for all else that the caller has in flight; 400 for a refused document where the media
+/// 503 if nothing was done because the database was unavailable or the deadline passed, 429 for all else that the caller has in flight; 422 for an idempotency key of another request; 400 for a refused document where the media
 /// type says so; else 200, errors or not: they are in the body.
 fn status(answers: &[Answer], batched: bool, media: MediaType) -> StatusCode {
     if answers.iter().all(Answer::may_be_repeated) {
@@ -291,6 +292,8 @@ fn status(answers: &[Answer], batched: bool, media: MediaType) -> StatusCode {
         } else {
             StatusCode::SERVICE_UNAVAILABLE
         }
+    } else if answers.iter().all(Answer::reuses_key) {
+        StatusCode::UNPROCESSABLE_ENTITY
     } else if media == MediaType::GraphqlResponse
         && !batched
         && answers.iter().all(Answer::is_refused)
@@ -333,6 +336,20 @@ mod tests {
             status(&answers, true, MediaType::GraphqlResponse),
             StatusCode::OK
         );
+    }
+
+    #[test]
+    fn a_key_of_another_request_is_422() {
+        let reused = || refused(ErrorKind::IdempotencyKeyReused);
+        let of = |answers: &[Answer], media| status(answers, answers.len() > 1, media);
+        for media in [MediaType::Json, MediaType::GraphqlResponse] {
+            assert_eq!(of(&[reused()], media), StatusCode::UNPROCESSABLE_ENTITY);
+            assert_eq!(
+                of(&[reused(), reused()], media),
+                StatusCode::UNPROCESSABLE_ENTITY
+            );
+            assert_eq!(of(&[reused(), half_done()], media), StatusCode::OK);
+        }
     }
 
     #[test]

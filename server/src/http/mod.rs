@@ -20,6 +20,7 @@ mod endpoint;
 mod extract;
 mod graphql;
 mod health;
+mod idempotency_key;
 mod json_body;
 mod media_type;
 mod metrics;

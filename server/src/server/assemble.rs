@@ -295,9 +295,11 @@ pub async fn live(
     database: &Database,
     engine: &Engine,
 ) -> Result<Live, LiveStartError> {
-    let options = settings
-        .live
-        .options(&settings.database.schema, settings.redis.options());
+    let options = settings.live.options(
+        &settings.database.schema,
+        settings.redis.options(),
+        settings.idempotency.retention(),
+    );
     let (planner, cursors) = (engine.planner.clone(), engine.cursors.clone());
     let encode = move |subscription: &Subscription, message: &EventMessage, cursor: Cursor| {
         let completed = match &message.payload {

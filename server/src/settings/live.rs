@@ -31,12 +31,19 @@ section! {
 
 impl Live {
     /// The options of the hub that follows the change log in `schema`; `redis` wakes it for writes of other nodes.
-    pub fn options(&self, schema: &str, redis: Option<RedisOptions>) -> LiveOptions {
+    /// `keep_keys_for`: idempotency keys, which are removed together with old changes.
+    pub fn options(
+        &self,
+        schema: &str,
+        redis: Option<RedisOptions>,
+        keep_keys_for: Duration,
+    ) -> LiveOptions {
         LiveOptions {
             schema: schema.to_owned(),
             poll: self.poll_interval,
             keep_for: self.keep_for,
             keep: self.keep,
+            keep_keys_for,
             user_budget: self.user_budget,
             max_lag: self.max_lag,
             redis,

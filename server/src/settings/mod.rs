@@ -10,6 +10,7 @@ mod cookies;
 mod database;
 mod files;
 mod graphql;
+mod idempotency;
 mod key;
 mod kind;
 mod layers;
@@ -45,6 +46,7 @@ pub use self::cookies::{
 pub use self::database::Database;
 pub use self::files::{DatamodelFiles, Embedded, PolicyFile};
 pub use self::graphql::{Cache, Graphql};
+pub use self::idempotency::Idempotency;
 pub use self::key::Key;
 pub use self::kind::Kind;
 pub use self::limits::{AllLimits, Limits};
@@ -99,6 +101,8 @@ section! {
         pub limits: AllLimits,
         /// What is kept in memory.
         pub cache: Cache,
+        /// How idempotency keys are kept.
+        pub idempotency: Idempotency,
         /// How changes are followed.
         pub live: Live,
         /// Websockets and event streams.

@@ -37,7 +37,7 @@ use super::receipts::Receipts;
 use super::sending::Sending;
 use super::services::{Renew, SocketServices};
 use crate::admission::reader;
-use crate::graphql::{LEAVES, Request, Running};
+use crate::graphql::{IDEMPOTENCY_KEY, LEAVES, Request, Running};
 use crate::identity::Viewer;
 
 /// How long an acknowledgement waits for its cursor.
@@ -318,8 +318,13 @@ impl Socket {
         }
     }
 
-    fn start(&mut self, id: Id, start: Start, ctx: &mut <Self as Actor>::Context) {
+    fn start(&mut self, id: Id, mut start: Start, ctx: &mut <Self as Actor>::Context) {
         self.stop(&id, ctx);
+        if let Some(session) = &self.session
+            && start.request.extensions.get(IDEMPOTENCY_KEY).is_some()
+        {
+            Arc::make_mut(&mut start.request).session = Some(session.handle());
+        }
         let memory = self.memory_of(&start, ctx);
         self.launch(id, start, memory, ctx);
     }

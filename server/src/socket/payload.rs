@@ -45,6 +45,7 @@ pub fn start_of(
         operation_name,
         variables,
         extensions: Extensions::new(extensions),
+        ..Request::default()
     });
     let from = match request.extensions.cursor() {
         Ok(CursorEntry::Resume(cursor)) => Some(cursor.to_owned()),

@@ -39,6 +39,7 @@ pub fn outcome_of(errors: &[ApiError]) -> Outcome {
         ErrorKind::LimitExceeded => Outcome::LimitExceeded,
         ErrorKind::TooManyRequests => Outcome::TooManyRequests,
         ErrorKind::OutcomeUnknown => Outcome::OutcomeUnknown,
+        ErrorKind::IdempotencyKeyReused => Outcome::IdempotencyKeyReused,
         ErrorKind::DeadlineExceeded => Outcome::DeadlineExceeded,
         ErrorKind::ResyncRequired => Outcome::ResyncRequired,
         ErrorKind::RaiseException => Outcome::RaiseException,

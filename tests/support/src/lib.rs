@@ -2,7 +2,7 @@
 //! them, clients, and randomness that can be repeated.
 //!
 //! - [`app::TestApp`]: a server in the test's process; [`place::Place`]: its stores; [`browser::Browser`]: a client with cookies.
-//! - [`process::Server`]: a server as a process of its own.
+//! - [`process::Server`]: a server as a process of its own; [`proxy::Proxy`]: what stands before it, and can be cut.
 //! - [`two_shops`], [`demo_shop`]: the people and rows of most tests. [`random`]: datamodels and rows of chance.
 //! - [`dice::Dice`]: randomness from a seed.
 //! - [`TestDatabase`]: a fresh database for one test, on a cluster that all test processes of this workspace share. It is
@@ -29,6 +29,7 @@ mod patience;
 pub mod place;
 mod port;
 pub mod process;
+pub mod proxy;
 mod push_service;
 pub mod random;
 mod redis;

@@ -171,6 +171,7 @@ labels! {
         LimitExceeded = "LIMIT_EXCEEDED",
         TooManyRequests = "TOO_MANY_REQUESTS",
         OutcomeUnknown = "OUTCOME_UNKNOWN",
+        IdempotencyKeyReused = "IDEMPOTENCY_KEY_REUSED",
         DeadlineExceeded = "DEADLINE_EXCEEDED",
         ResyncRequired = "RESYNC_REQUIRED",
         RaiseException = "RAISE_EXCEPTION",

@@ -23,7 +23,10 @@ use super::context::{PageLimits, Planner};
 use super::program::{Expect, Program, Step};
 use crate::datamodel::{FieldId, ModelId};
 use crate::error::ApiError;
+use crate::sql::idempotency::AnswerSlot;
 use crate::sql::{Filter, Param, Register, Statement};
+
+pub use self::top::key_reused;
 
 /// The source of new ids, times and codes: they come from outside, so that the engine is pure.
 pub trait ValueSource {
@@ -46,6 +49,8 @@ pub struct WriteHooks {
     pub set: Vec<(FieldId, String)>,
     /// The writer, for the jobs of watched models.
     pub writer: Option<String>,
+    /// Where the answer is stored in the same transaction, of a request with an idempotency key.
+    pub slot: Option<AnswerSlot>,
 }
 
 /// The steps of a branch, and what they touch.

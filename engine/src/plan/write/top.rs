@@ -4,11 +4,11 @@ use super::hold::with_isolated_conditions;
 use super::node::{Values, writes_only_columns};
 use super::{ValueSource, WriteHooks, Writer, row};
 use crate::datamodel::ModelId;
-use crate::error::ApiError;
+use crate::error::{ApiError, ErrorKind};
 use crate::plan::access::Access;
 use crate::plan::context::{PageLimits, Planner};
 use crate::plan::filter::{Unique, unexpected};
-use crate::plan::program::{ANSWER, Expect, Program};
+use crate::plan::program::{ANSWER, Expect, Program, Step};
 use crate::plan::read::ReadPlanner;
 use crate::request::{OperationKind, Selected, SelectedField, Value, Variables};
 use crate::schema::{InputMeaning, OutputMeaning};
@@ -47,7 +47,12 @@ impl Planner {
         if !writer.set.is_empty() && matches!(meaning, OutputMeaning::UpdateMany(_)) {
             return Err(unexpected("amendment of many rows"));
         }
-        writer.steps = amendments.before;
+        if let Some(slot) = &amendments.slot {
+            // Before anything is locked: another request with the same key may have to be waited for.
+            let reused = Expect::Some(Box::new(key_reused()));
+            writer.push_run(slot.claim(), Vec::new(), reused);
+        }
+        writer.steps.extend(amendments.before);
         let inputs = [
             InputMeaning::Data,
             InputMeaning::Create,
@@ -130,8 +135,25 @@ impl Planner {
             }
             _ => return Err(unexpected("mutation field")),
         }
-        Ok(writer.finish())
+        let mut program = writer.finish();
+        if let Some(slot) = amendments.slot {
+            program.steps.push(Step::Run {
+                statement: slot.store(Param::Register(ANSWER)),
+                fills: Vec::new(),
+                expect: Expect::Anything,
+            });
+        }
+        Ok(program)
     }
+}
+
+/// The error of a program whose idempotency key was used before: by another request, or by this one.
+pub fn key_reused() -> ApiError {
+    ApiError::new(
+        ErrorKind::IdempotencyKeyReused,
+        "The idempotency key came with another request before (another document, operation or variables); nothing was written. \
+         Send each request with a key of its own, and repeat it unchanged.",
+    )
 }
 
 impl Writer<'_> {

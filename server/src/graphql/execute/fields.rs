@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::part::{Part, add, answer, located};
 use crate::graphql::api::{Api, Introspected};
 use crate::graphql::clock::database_time;
-use crate::graphql::context::{Ahead, Context, Plan};
+use crate::graphql::context::{Ahead, Context, Plan, RootField};
 use crate::graphql::failure::{api_error, not_deployed};
 use crate::graphql::{Answer, AnswerCursor, Data, Fragment, raw};
 
@@ -35,9 +35,6 @@ pub(super) struct Execution<'a> {
     pub(super) deadline: Instant,
 }
 
-/// A field at the root of an operation, and its place there.
-type RootField<'a> = (usize, &'a SelectedField);
-
 impl Execution<'_> {
     fn fields(&self) -> impl Iterator<Item = RootField<'_>> {
         let Context {
@@ -50,7 +47,7 @@ impl Execution<'_> {
     }
 
     /// What a field is read or written by: made before, or now.
-    async fn plan(&self, (place, field): RootField<'_>) -> Result<Plan, ApiError> {
+    pub(super) async fn plan(&self, (place, field): RootField<'_>) -> Result<Plan, ApiError> {
         let ahead = self
             .ahead
             .borrow_mut()
@@ -65,7 +62,7 @@ impl Execution<'_> {
             true => Some(database_time(&self.database, &engine.planner, self.deadline).await?),
             false => None,
         };
-        self.context.plan(engine, field, now)
+        self.context.plan(engine, (place, field), now)
     }
 
     pub(super) async fn query(&self) -> Answer {
@@ -118,6 +115,9 @@ impl Execution<'_> {
                     push.wake();
                 }
             }
+            if !written && part.has_reused_key() {
+                return Answer::refused(part.refusal());
+            }
             let succeeded = part.errors.is_empty();
             bytes += part.bytes();
             if self.is_too_large(bytes) {
@@ -168,7 +168,7 @@ impl Execution<'_> {
     }
 
     async fn write(&self, root: RootField<'_>) -> Part {
-        let (_, field) = root;
+        let (place, field) = root;
         if let Some(part) = self.of_schema(field) {
             return part;
         }
@@ -184,11 +184,25 @@ impl Execution<'_> {
                 Err(error) => self.failed(field, error),
             };
         }
-        let found = match self.plan(root).await {
-            Ok(Plan::Write(program)) => self.database.transact(program, self.deadline).await,
-            Ok(Plan::Read(_)) => return self.failed(field, misplanned()),
-            Err(error) => return self.failed(field, error),
-        };
+        if let Some(slot) = self.context.slot_of(place) {
+            return self.write_once(root, &slot).await;
+        }
+        match self.plan(root).await {
+            Ok(Plan::Write(program)) => {
+                let found = self.database.transact(program, self.deadline).await;
+                self.written(field, found)
+            }
+            Ok(Plan::Read(_)) => self.failed(field, misplanned()),
+            Err(error) => self.failed(field, error),
+        }
+    }
+
+    /// What became of a field's transaction.
+    pub(super) fn written(
+        &self,
+        field: &SelectedField,
+        found: Result<Option<JsonText>, RunError>,
+    ) -> Part {
         match found {
             Ok(found) => self.found(field, found),
             Err(error) if is_too_large(&error) => {
@@ -253,7 +267,7 @@ impl Execution<'_> {
         })
     }
 
-    fn found(&self, field: &SelectedField, found: Option<JsonText>) -> Part {
+    pub(super) fn found(&self, field: &SelectedField, found: Option<JsonText>) -> Part {
         let Some(text) = found else {
             if self.is_required(field) {
                 return self.failed(
@@ -272,18 +286,19 @@ impl Execution<'_> {
                 errors: Vec::new(),
             };
         }
+        self.completed(field, text.as_str())
+    }
+
+    /// An answer with marks.
+    pub(super) fn completed(&self, field: &SelectedField, text: &str) -> Part {
         let engine = &self.api.engine;
         let root = &engine.schema.object(self.root).name;
         let context = self.context;
         let (access, variables) = (context.access(), &context.variables);
-        let completed = engine.planner.complete(
-            root,
-            field,
-            variables,
-            context.limits,
-            access,
-            text.as_str(),
-        );
+        let completed =
+            engine
+                .planner
+                .complete(root, field, variables, context.limits, access, text);
         let errors = completed
             .errors
             .into_iter()
@@ -295,7 +310,7 @@ impl Execution<'_> {
         }
     }
 
-    fn failed(&self, field: &SelectedField, error: ApiError) -> Part {
+    pub(super) fn failed(&self, field: &SelectedField, error: ApiError) -> Part {
         let fragment = (!self.is_required(field)).then_some(Fragment::Null);
         Part {
             fragment,
@@ -311,7 +326,7 @@ impl Execution<'_> {
     }
 }
 
-fn misplanned() -> ApiError {
+pub(super) fn misplanned() -> ApiError {
     ApiError::new(
         ErrorKind::Internal,
         "a field has the plan of another kind of operation",

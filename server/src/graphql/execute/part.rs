@@ -1,6 +1,6 @@
 //! What each field contributes to the answer of its operation.
 
-use gom_engine::error::{ApiError, PathSegment};
+use gom_engine::error::{ApiError, ErrorKind, PathSegment};
 use gom_engine::request::SelectedField;
 
 use crate::graphql::{Answer, AnswerCursor, Data, Fragment};
@@ -16,6 +16,23 @@ impl Part {
         self.fragment
             .as_ref()
             .map_or(0, |fragment| fragment.as_bytes().len())
+    }
+
+    /// The request's idempotency key is another request's.
+    pub(super) fn has_reused_key(&self) -> bool {
+        self.errors
+            .iter()
+            .any(|error| error.kind == ErrorKind::IdempotencyKeyReused)
+    }
+
+    /// The errors as those of the whole request.
+    pub(super) fn refusal(self) -> Vec<ApiError> {
+        let of_request = |error: ApiError| ApiError {
+            path: Vec::new(),
+            locations: Vec::new(),
+            ..error
+        };
+        self.errors.into_iter().map(of_request).collect()
     }
 }
 

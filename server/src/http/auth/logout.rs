@@ -1,4 +1,5 @@
-//! `POST /auth/logout`, and GET for the client: closes the session, and forgets the devices that were subscribed in it.
+//! `POST /auth/logout`, and GET for the client: closes the session, and forgets the devices that were subscribed in it and the
+//! answers of its idempotency keys.
 //! Whatever becomes of that, the response makes the browser forget what shows it as logged in; a client that cannot would be stuck.
 
 use actix_web::http::Method;
@@ -94,6 +95,10 @@ async fn close(request: &HttpRequest, state: &State, id: &SessionId) -> Result<(
     // After, for a device that was subscribed meanwhile.
     if let Err(error) = state.push.forget_session(user, &handle).await {
         tracing::warn!(cause = %error, "a device may have been subscribed during a log-out, and still be notified");
+    }
+    // They are nobody else's to read, and end by themselves: not worth a log-out that fails.
+    if let Err(error) = state.api.forget_keys(handle).await {
+        tracing::warn!(cause = %error, "answers of a session's idempotency keys are kept for their time, though it has been closed");
     }
     Ok(())
 }

@@ -30,10 +30,10 @@ impl Proxy {
         let target = Arc::new(AtomicU16::new(port));
         let cut = watch::Sender::new(Cut::Nothing);
         let (to, cuts) = (Arc::clone(&target), cut.clone());
-        actix_web::rt::spawn(async move {
+        actix::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let port = to.load(Ordering::Relaxed);
-                actix_web::rt::spawn(carry(client, port, cuts.subscribe()));
+                actix::spawn(carry(client, port, cuts.subscribe()));
             }
         });
         Proxy {

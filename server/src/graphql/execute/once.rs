@@ -1,0 +1,103 @@
+//! A mutation's root field that came with an idempotency key: it is carried out once, and a repetition gets the first answer
+//! (ADR 41).
+
+use gom_actors::database::{JsonText, RunError};
+use gom_engine::error::{ApiError, ErrorKind};
+use gom_engine::plan::{AnswerSlot, StoredAnswer, is_marked, key_reused};
+use gom_engine::request::SelectedField;
+use gom_runtime::crash::crash_point;
+
+use super::fields::{Execution, misplanned};
+use super::part::Part;
+use crate::graphql::Fragment;
+use crate::graphql::context::{Plan, RootField};
+use crate::graphql::failure::may_be_repeated_with_key;
+use crate::graphql::idempotency::is_without_table;
+
+/// How often a field is begun whose key was in use when it was claimed, and free again when it was looked up.
+const ATTEMPTS: usize = 3;
+
+impl Execution<'_> {
+    pub(super) async fn write_once(&self, root: RootField<'_>, slot: &AnswerSlot) -> Part {
+        let (_, field) = root;
+        for _ in 0..ATTEMPTS {
+            let error = match self.plan(root).await {
+                Ok(Plan::Write(program)) => {
+                    match self.database.transact(program, self.deadline).await {
+                        Err(RunError::Unmet(error))
+                            if error.kind == ErrorKind::IdempotencyKeyReused =>
+                        {
+                            *error
+                        }
+                        Err(error) => return self.failed_once(field, error),
+                        Ok(found) => {
+                            crash_point("written");
+                            return self.found(field, found);
+                        }
+                    }
+                }
+                Ok(Plan::Read(_)) => return self.failed(field, misplanned()),
+                // A viewer that may not do this any more gets nothing of what it did.
+                Err(error) if error.kind == ErrorKind::Forbidden => {
+                    return self.failed(field, error);
+                }
+                // A rule about time may forbid now what was done in time.
+                Err(error) => error,
+            };
+            let found = match self.database.read(slot.look_up(), self.deadline).await {
+                Ok(found) => found,
+                Err(error) => return self.failed_once(field, error),
+            };
+            let was_claimed = error.kind == ErrorKind::IdempotencyKeyReused;
+            return match StoredAnswer::read(found.as_ref().map(JsonText::as_str)) {
+                StoredAnswer::Found(None) => self.found(field, None),
+                StoredAnswer::Found(Some(text)) if is_marked(text) => self.completed(field, text),
+                StoredAnswer::Found(Some(text)) => Part {
+                    fragment: Some(Fragment::Text(text.to_owned())),
+                    errors: Vec::new(),
+                },
+                StoredAnswer::TooLarge => self.failed(field, too_large(slot)),
+                StoredAnswer::OtherRequest => self.failed(field, key_reused()),
+                _ if !was_claimed => self.failed(field, error),
+                StoredAnswer::TooManyKeys => self.failed(field, too_many_keys(slot)),
+                // It was removed, or the other transaction rolled back, since it was claimed.
+                StoredAnswer::Open => continue,
+            };
+        }
+        let message = "The idempotency key is in use by another request; nothing was written. \
+             Repeat the request with the same key.";
+        self.failed(field, ApiError::new(ErrorKind::Unavailable, message))
+    }
+
+    fn failed_once(&self, field: &SelectedField, error: RunError) -> Part {
+        if is_without_table(&error) {
+            let message = "This database has no place for idempotency keys; nothing was written. Bring Gom's own tables to this \
+                 version (`gom migrate apply`, or --deploy), or send the request without a key.";
+            return self.failed(field, ApiError::new(ErrorKind::Unavailable, message));
+        }
+        match self.written(field, Err(error)) {
+            Part { fragment, errors } => Part {
+                fragment,
+                errors: errors.into_iter().map(may_be_repeated_with_key).collect(),
+            },
+        }
+    }
+}
+
+fn too_large(slot: &AnswerSlot) -> ApiError {
+    let message = format!(
+        "It was written, once, by the first request with this idempotency key. Its answer was too large to be stored; the limit is \
+         {} bytes (idempotency.answer_bytes). Read what you need of it.",
+        slot.answer_bytes
+    );
+    ApiError::new(ErrorKind::LimitExceeded, message)
+}
+
+fn too_many_keys(slot: &AnswerSlot) -> ApiError {
+    let message = format!(
+        "You have as many idempotency keys as one user may have; the limit is {} (idempotency.keys_per_user). Nothing was written. \
+         Keys are removed some time after their first use (idempotency.keep_for).",
+        slot.keys.unwrap_or_default()
+    );
+    ApiError::new(ErrorKind::LimitExceeded, message)
+}
