@@ -13,7 +13,8 @@ use std::sync::Arc;
 use gom_engine::datamodel::{self, JobRule, WatchedModel};
 use gom_engine::events::{LogKind, LogRow, MoveReader, SubscriptionKey};
 use gom_engine::plan::{
-    Access, Expect, PageLimits, Param, Planner, Rights, Statement, Step, WriteHooks,
+    ANSWER, Access, AnswerSlot, Expect, PageLimits, Param, Planner, Rights, Statement, Step,
+    WriteHooks,
 };
 use gom_engine::policy::{Permissions, Policy, PolicySource};
 use gom_engine::request::{OperationKind, RequestLimits, RequestOptions, Requests};
@@ -115,6 +116,65 @@ fn write_hooks_apply_to_the_top_level_row_in_either_branch_of_an_upsert() {
         amended[1].contains("insert into \"shop\".\"Order\""),
         "{out}"
     );
+}
+
+#[test]
+fn an_idempotency_key_adds_a_claim_before_and_a_store_after_all_else() {
+    let Shop {
+        requests, planner, ..
+    } = Shop::new();
+    let text = r#"mutation { createOrder(data: {name: "n", assignedTo: {connect: {uid: "u"}}, issuedTo: {create: {name1: "x"}}}) { uid } }"#;
+    let prepared = requests
+        .prepare(text, None, &RequestLimits::default())
+        .expect("the document is sound");
+    let variables = requests
+        .coerce(&prepared.operation, &serde_json::Map::new())
+        .expect("there are none");
+    let slot = AnswerSlot {
+        viewer: "aa".into(),
+        key: "k".into(),
+        request: "bb".into(),
+        session: None,
+        field: 0,
+        answer_bytes: 1_024,
+        keys: None,
+    };
+    let steps = |slot: Option<AnswerSlot>| {
+        let program = planner.mutation(
+            &prepared.operation.fields[0],
+            &variables,
+            PageLimits::default(),
+            Access::Full,
+            &mut Counted::default(),
+            WriteHooks {
+                writer: Some("w".into()),
+                slot,
+                ..WriteHooks::default()
+            },
+        );
+        program.expect("a program").steps
+    };
+    let (without, with) = (steps(None), steps(Some(slot.clone())));
+    let [first, between @ .., last] = with.as_slice() else {
+        panic!("{with:?}");
+    };
+    assert_eq!(between, without);
+    let Step::Run {
+        statement, expect, ..
+    } = first
+    else {
+        panic!("{first:?}");
+    };
+    assert_eq!(*statement, slot.claim());
+    assert!(matches!(expect, Expect::Some(_)), "no row ends the program");
+    let Step::Run {
+        statement, expect, ..
+    } = last
+    else {
+        panic!("{last:?}");
+    };
+    assert_eq!(*statement, slot.store(Param::Register(ANSWER)));
+    assert_eq!(*expect, Expect::Anything, "it is sent with the commit");
 }
 
 fn compare(folder: &str, least: usize, compile: impl Fn(&str) -> String) {

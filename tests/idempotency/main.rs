@@ -7,6 +7,7 @@ mod at_once;
 mod kept;
 mod kills;
 mod requests;
+mod unknown;
 mod viewers;
 
 use gom_test_support::app::TestApp;

@@ -73,3 +73,25 @@ pub fn api_error(planner: &Planner, error: RunError) -> ApiError {
         RunError::Fault(cause) => ApiError::new(ErrorKind::Internal, cause),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mutation_with_a_key_is_repeated_where_others_read_first() {
+        let with_key = |kind| may_be_repeated_with_key(ApiError::new(kind, "As it was.")).message;
+        let unknown = with_key(ErrorKind::OutcomeUnknown);
+        assert!(
+            unknown.contains("Repeat the request with the same idempotency key"),
+            "{unknown}"
+        );
+        assert!(!unknown.contains("Read before"), "{unknown}");
+        let late = with_key(ErrorKind::DeadlineExceeded);
+        assert_eq!(
+            late,
+            "As it was. Repeat the request with the same idempotency key."
+        );
+        assert_eq!(with_key(ErrorKind::Execution), "As it was.");
+    }
+}

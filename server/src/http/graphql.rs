@@ -38,7 +38,8 @@ pub fn by_post(id: &'static str) -> OperationObject {
             "Of a list, the operations are done one after the other, and answered by a list. Where `Accept` names \
              `application/graphql-response+json`, the status says whether the document was refused (400), and a refusal has no `data`; else refused \
              documents are answered with 200. Where it prefers `text/event-stream`, by quality, then order, one operation is answered by events, \
-             a subscription by as many as come; `Last-Event-ID` resumes it.",
+             a subscription by as many as come; `Last-Event-ID` resumes it. With a header `Idempotency-Key`, or `extensions.idempotencyKey`, a mutation \
+             that is repeated is carried out once.",
         )
         .answer(live())
         .answer(crowded())

@@ -158,6 +158,16 @@ labels! {
         Unknown = "unknown",
     }
 
+    /// `written`: carried out with the first request. `repeated`: answered from the store. `not_stored`: the first answer was too large to be
+    /// stored. `reused`: the key is another request's. `too_many`: of this user.
+    KeyedWrite("result") {
+        Written = "written",
+        Repeated = "repeated",
+        NotStored = "not_stored",
+        Reused = "reused",
+        TooMany = "too_many",
+    }
+
     /// `ok`, or the first error's `extensions.code`; of an application's own codes, `APPLICATION`.
     Outcome("outcome") {
         Ok = "ok",

@@ -118,6 +118,8 @@ metrics! {
     Operations OPERATIONS: Counter<(Operation, Outcome)>,
         "gom_graphql_operations", None,
         "Operations that were answered; of subscriptions and live queries, that were begun or refused.";
+    KeyedWrites KEYED_WRITES: Counter<KeyedWrite>,
+        "gom_keyed_writes", None, "Root fields of mutations with an idempotency key; those that failed are not counted.";
     OperationDuration OPERATION_DURATION: Histogram<Operation>,
         "gom_graphql_operation_duration_seconds", Seconds, "Time that operations took.";
     DocumentLookups DOCUMENT_LOOKUPS: Counter<Lookup>,

@@ -6,6 +6,7 @@ use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::plan::{AnswerSlot, StoredAnswer, is_marked, key_reused};
 use gom_engine::request::SelectedField;
 use gom_runtime::crash::crash_point;
+use gom_telemetry::metrics::{KEYED_WRITES, KeyedWrite};
 
 use super::fields::{Execution, misplanned};
 use super::part::Part;
@@ -32,6 +33,7 @@ impl Execution<'_> {
                         Err(error) => return self.failed_once(field, error),
                         Ok(found) => {
                             crash_point("written");
+                            KEYED_WRITES.inc(KeyedWrite::Written);
                             return self.found(field, found);
                         }
                     }
@@ -49,24 +51,39 @@ impl Execution<'_> {
                 Err(error) => return self.failed_once(field, error),
             };
             let was_claimed = error.kind == ErrorKind::IdempotencyKeyReused;
-            return match StoredAnswer::read(found.as_ref().map(JsonText::as_str)) {
-                StoredAnswer::Found(None) => self.found(field, None),
-                StoredAnswer::Found(Some(text)) if is_marked(text) => self.completed(field, text),
-                StoredAnswer::Found(Some(text)) => Part {
-                    fragment: Some(Fragment::Text(text.to_owned())),
-                    errors: Vec::new(),
-                },
-                StoredAnswer::TooLarge => self.failed(field, too_large(slot)),
-                StoredAnswer::OtherRequest => self.failed(field, key_reused()),
-                _ if !was_claimed => self.failed(field, error),
-                StoredAnswer::TooManyKeys => self.failed(field, too_many_keys(slot)),
+            let (result, part) = match StoredAnswer::read(found.as_ref().map(JsonText::as_str)) {
+                StoredAnswer::Found(text) => (KeyedWrite::Repeated, self.stored(field, text)),
+                StoredAnswer::TooLarge => {
+                    (KeyedWrite::NotStored, self.failed(field, too_large(slot)))
+                }
+                StoredAnswer::OtherRequest => {
+                    (KeyedWrite::Reused, self.failed(field, key_reused()))
+                }
+                _ if !was_claimed => return self.failed(field, error),
+                StoredAnswer::TooManyKeys => {
+                    (KeyedWrite::TooMany, self.failed(field, too_many_keys(slot)))
+                }
                 // It was removed, or the other transaction rolled back, since it was claimed.
                 StoredAnswer::Open => continue,
             };
+            KEYED_WRITES.inc(result);
+            return part;
         }
         let message = "The idempotency key is in use by another request; nothing was written. \
              Repeat the request with the same key.";
         self.failed(field, ApiError::new(ErrorKind::Unavailable, message))
+    }
+
+    /// The first answer, as it was given.
+    fn stored(&self, field: &SelectedField, text: Option<&str>) -> Part {
+        match text {
+            None => self.found(field, None),
+            Some(text) if is_marked(text) => self.completed(field, text),
+            Some(text) => Part {
+                fragment: Some(Fragment::Text(text.to_owned())),
+                errors: Vec::new(),
+            },
+        }
     }
 
     fn failed_once(&self, field: &SelectedField, error: RunError) -> Part {
