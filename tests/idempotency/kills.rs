@@ -19,9 +19,10 @@ const KILL_ONE_OF: usize = 25;
 /// Longer than any answer takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Two servers on one database, behind a proxy that leads to either.
 struct World {
     environment: Environment,
-    server: Option<Server>,
+    servers: [Option<Server>; 2],
     proxy: Proxy,
     token: String,
 }
@@ -32,34 +33,35 @@ impl World {
         environment.push(("GOM__LIMITS__SERVICE__DEADLINE", "20000".to_owned()));
         environment.push(("GOM__LOG__LEVEL", "error".to_owned()));
         migrate(&environment);
-        let server = Server::ready(&environment, &[]).await;
-        let proxy = Proxy::to(server.port).await;
+        let one = Server::ready(&environment, &[]).await;
+        let two = Server::ready(&environment, &[]).await;
         World {
-            token: server.token().to_owned(),
+            proxy: Proxy::to(one.port).await,
+            token: one.token().to_owned(),
             environment,
-            server: Some(server),
-            proxy,
+            servers: [Some(one), Some(two)],
         }
     }
 
-    /// Kills the server, and starts one that may die at a place.
-    async fn restart(&mut self, crash_at: Option<String>) {
-        self.server = None;
+    /// Kills a server, starts one in its place that may die at a place, and leads there.
+    async fn restart(&mut self, which: usize, crash_at: Option<String>) {
+        self.servers[which] = None;
         let mut environment = self.environment.clone();
         environment.extend(crash_at.map(|place| ("GOM_CRASH_AT", place)));
         let server = Server::ready(&environment, &[]).await;
         self.proxy.lead_to(server.port);
-        self.server = Some(server);
+        self.servers[which] = Some(server);
     }
 
-    /// Starts a server if there is none any more.
-    async fn revive(&mut self) {
-        let dead = match &self.server {
-            Some(server) => server.readiness().await.0 == 0,
-            None => true,
+    /// Leads new connections to one of the servers, which is started if it is dead.
+    async fn lead_to(&mut self, which: usize) {
+        let alive = match &self.servers[which] {
+            Some(server) if server.readiness().await.0 != 0 => Some(server.port),
+            _ => None,
         };
-        if dead {
-            self.restart(None).await;
+        match alive {
+            Some(port) => self.proxy.lead_to(port),
+            None => self.restart(which, None).await,
         }
     }
 
@@ -98,7 +100,7 @@ impl World {
             _ = &mut sending => {}
             () = sleep(moment) => {
                 match dice.below(KILL_ONE_OF) {
-                    0 => self.server = None,
+                    0 => self.servers = [None, None],
                     1 => self.proxy.cut(Cut::Both),
                     _ => self.proxy.cut(Cut::ClientOnly),
                 }
@@ -123,30 +125,32 @@ async fn every_key_is_written_once_whenever_connections_are_cut_and_servers_kill
     let mut world = World::open(&database).await;
     let mut crashes = 0;
     for round in 0..rounds {
+        let which = dice.below(2);
         if round % CRASH_ONE_OF == CRASH_ONE_OF - 1 {
             // Between commit and answer: of the first field, or of the second.
-            world
-                .restart(Some(format!("written:{}", dice.between(1, 2))))
-                .await;
+            let place = format!("written:{}", dice.between(1, 2));
+            world.restart(which, Some(place)).await;
             crashes += 1;
-            assert_eq!(
-                world.send(&key(round), true).await,
-                None,
-                "the server dies before it answers"
-            );
-            world.revive().await;
+            let answer = world.send(&key(round), true).await;
+            assert_eq!(answer, None, "the server dies before it answers");
         }
         for _ in 0..dice.below(3) {
+            world.lead_to(dice.below(2)).await;
             world.disturb(&mut dice, round).await;
-            world.revive().await;
         }
         let mut answer = None;
         eventually("an answer", async || {
-            // Both may be on their way at once.
-            let (one, two) = futures::join!(
-                world.send(&key(round), true),
-                world.send(&key(round), false)
-            );
+            // Both may be on their way at once, to one server or to both.
+            world.lead_to(1).await;
+            world.lead_to(0).await;
+            let one = world.send(&key(round), true);
+            let two = async {
+                world
+                    .proxy
+                    .lead_to(world.servers[1].as_ref().map_or(0, |server| server.port));
+                world.send(&key(round), false).await
+            };
+            let (one, two) = futures::join!(one, two);
             if let (Some(one), Some(two)) = (&one, &two) {
                 assert_eq!(one, two, "round {round}");
             }
@@ -154,10 +158,9 @@ async fn every_key_is_written_once_whenever_connections_are_cut_and_servers_kill
             answer.is_some()
         })
         .await;
+        world.lead_to(which).await;
         let again = world.send(&key(round), dice.chance(50)).await;
-        if again.is_some() {
-            assert_eq!(again, answer, "round {round}");
-        }
+        assert_eq!(again, answer, "round {round}");
     }
     assert!(crashes >= rounds / CRASH_ONE_OF);
     let tables = database.connect().await;
