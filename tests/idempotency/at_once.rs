@@ -24,6 +24,20 @@ async fn lock(app: &TestApp) -> Client {
     other
 }
 
+/// Another server on the same database, when it answers.
+async fn beside(app: &TestApp, setting: (&'static str, &str)) -> TestApp {
+    let node = TestApp::on(&app.database().url(), None, &[setting]).await;
+    eventually("the other server answers", async || {
+        node.ask("{ users { uid } }")
+            .await
+            .body
+            .get("errors")
+            .is_none()
+    })
+    .await;
+    node
+}
+
 async fn waits(client: &Client, how_many: i64) {
     let sql = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
     eventually("a mutation waits for a lock", async || {
@@ -67,7 +81,7 @@ async fn the_second_of_two_at_once_waits_and_gets_the_answer_of_the_first() {
 #[actix_web::test]
 async fn the_second_of_two_at_once_on_two_servers_does_so_as_well() {
     let app = TestApp::start_with(&[PATIENT]).await;
-    let node = TestApp::on(&app.database().url(), None, &[PATIENT]).await;
+    let node = beside(&app, PATIENT).await;
     let (first, second, written) = both(&app, &node).await;
     first.assert_done();
     assert_eq!((second, written), (first, 1));
@@ -76,12 +90,7 @@ async fn the_second_of_two_at_once_on_two_servers_does_so_as_well() {
 #[actix_web::test]
 async fn one_that_waits_for_too_long_is_answered_that_it_may_be_repeated() {
     let app = TestApp::start_with(&[PATIENT]).await;
-    let hasty = TestApp::on(
-        &app.database().url(),
-        None,
-        &[("limits.service.deadline", "1000")],
-    )
-    .await;
+    let hasty = beside(&app, ("limits.service.deadline", "1000")).await;
     let other = lock(&app).await;
     let tables = tables(&app).await;
     let (first, second) = futures::join!(keyed(&app, "k", QUERY), async {

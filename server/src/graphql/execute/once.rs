@@ -92,11 +92,10 @@ impl Execution<'_> {
                  version (`gom migrate apply`, or --deploy), or send the request without a key.";
             return self.failed(field, ApiError::new(ErrorKind::Unavailable, message));
         }
-        match self.written(field, Err(error)) {
-            Part { fragment, errors } => Part {
-                fragment,
-                errors: errors.into_iter().map(may_be_repeated_with_key).collect(),
-            },
+        let Part { fragment, errors } = self.written(field, Err(error));
+        Part {
+            fragment,
+            errors: errors.into_iter().map(may_be_repeated_with_key).collect(),
         }
     }
 }
