@@ -194,6 +194,11 @@ impl Server {
         &self.api.engine.schema
     }
 
+    /// Something was written past the API.
+    pub fn wake(&self) {
+        self.api.live.live().wake();
+    }
+
     /// Starts a live query.
     pub async fn start_live(
         &self,
