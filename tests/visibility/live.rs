@@ -1,5 +1,5 @@
-//! Live queries of random documents: after every random write each shows what the same query, asked anew, answers. One that a
-//! change does not wake, though it must, shows the old answer for ever.
+//! Live queries of random documents: after every random write each shows what the same query answers when it is asked again. One
+//! that a change does not wake, though it must, never shows the new answer.
 
 use std::cell::RefCell;
 use std::rc::Rc;

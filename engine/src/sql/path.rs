@@ -53,7 +53,7 @@ impl Path {
         }
     }
 
-    /// Whether the value is that of before the change.
+    /// Whether the value is the one that the node had before the change.
     pub fn is_before(self) -> bool {
         self.before
     }
