@@ -8,6 +8,9 @@ use super::physical::Physical;
 use super::text::Sql;
 use crate::datamodel::{FieldId, ModelId};
 
+/// Of another model: the paths that lead to its rows, and its changes as a JSON array.
+type OtherRows<'a> = (ModelId, &'a [Box<[FieldId]>], String);
+
 /// Changes that may move rows, as JSON arrays of `{"o": ordinal, "a": position of the transaction,
 /// "i": id}`.
 #[derive(Debug)]
@@ -16,7 +19,7 @@ pub struct MovingChanges<'a> {
     pub own: Option<String>,
     /// Of other rows, by their model; with the relation fields that lead to them from the set's
     /// model.
-    pub others: Vec<(ModelId, &'a [Box<[FieldId]>], String)>,
+    pub others: Vec<OtherRows<'a>>,
     /// The lowest position.
     pub since: u64,
     /// The ids of `own`.

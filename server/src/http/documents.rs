@@ -18,7 +18,7 @@ use crate::graphql::{Extensions, Request};
 /// What one request asks for.
 #[derive(Debug, PartialEq)]
 pub enum Asked {
-    One(Request),
+    One(Box<Request>),
     /// To be answered by a list.
     Several(Vec<Request>),
 }
