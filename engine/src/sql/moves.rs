@@ -58,16 +58,14 @@ pub fn moves(
             .push(", ")
             .moved(physical, model, filter, &change, Some(&reached))
             .push(" from (");
-        let mut first = true;
-        for path in *paths {
-            for when in [SnapshotTime::Before, SnapshotTime::After] {
-                sql.push(if first { "" } else { " union " });
-                first = false;
-                sql.enter_snapshot(&change, when);
-                sql.reaching(physical, model, path, &change);
-                sql.leave_snapshot();
-            }
+        // A row that reached it before by a link that went is found from the other end of that link,
+        // whose change is one of these too, or is that row itself.
+        sql.enter_snapshot(&change, SnapshotTime::After);
+        for (i, path) in paths.iter().enumerate() {
+            sql.push(if i > 0 { " union " } else { "" })
+                .reaching(physical, model, path, &change);
         }
+        sql.leave_snapshot();
         sql.push(" offset 0) ")
             .push(&reached)
             .push(" offset 0) m where was <> \"is\"");
