@@ -387,6 +387,26 @@ async fn a_client_that_keeps_a_set_ends_with_what_its_query_finds() {
 }
 
 #[tokio::test]
+async fn a_row_that_has_left_and_is_gone_is_found_by_what_it_had() {
+    let test = TestDatabase::create().await;
+    let mut client = test.connect().await;
+    let world = World::create(&mut client).await;
+    let things = table("Thing");
+    let fill = format!("insert into {things} (id, name, code) values ('x', 'a', 'c1')");
+    client.batch_execute(&fill).await.unwrap();
+    let text = world.subscription_to(world.models()[0]);
+    let filter = json!({ "node": { "code": "c1" } });
+    let subscription = world.compile_with_leaves(&text, &filter, None).unwrap();
+    let sql = format!("update {things} set code = null where id = 'x'");
+    let changes = log::run(&client, &world, &sql).await;
+    log::run(&client, &world, &format!("delete from {things}")).await;
+    let found = found_by_index(&client, &world, &subscription, &changes).await;
+    assert_eq!(found, BTreeSet::from(["x".to_owned()]));
+    let received = received(&client, &world, &subscription, &changes, 1).await;
+    assert_eq!(received[0].left, ["x"]);
+}
+
+#[tokio::test]
 async fn ids_that_have_left_are_written_as_in_answers() {
     let test = TestDatabase::create().await;
     let world = World::create(&mut test.connect().await).await;

@@ -2,7 +2,6 @@
 
 use super::Statement;
 use super::changes::{ChangeBatch, RowSource};
-use super::filter::Filter;
 use super::history::SnapshotTime;
 use super::path::Path;
 use super::physical::Physical;
@@ -18,80 +17,74 @@ pub fn event_values(
     events: &ChangeBatch<'_>,
 ) -> Statement {
     let mut sql = Sql::new();
+    let places = |before: bool| -> Vec<(usize, Path)> {
+        let paths = paths.iter().copied().enumerate();
+        paths
+            .filter(|(_, path)| path.is_before() == before)
+            .collect()
+    };
+    let (now, before) = (places(false), places(true));
     sql.each(events, |sql, changes, living| {
-        let (change, row, found) = (sql.alias(), sql.alias(), sql.alias());
-        let was = (living && paths.iter().any(|path| path.is_before())).then(|| sql.alias());
-        sql.push("select ")
-            .column(&change, "\"o\"")
-            .push(", ")
-            .column(&found, "path")
-            .push(", ");
-        sql.column(&found, "value");
-        sql.push_changes(
-            physical,
-            model,
-            changes,
-            (&change, &row),
-            RowSource::of(living, true),
-        );
-        if let Some(was) = &was {
-            sql.push(" left join lateral ")
-                .row_if_visible(
-                    physical,
-                    model,
-                    &change,
-                    SnapshotTime::Before,
-                    &Filter::TRUE,
-                )
-                .push(" ")
-                .push(was)
-                .push(" on true");
+        let source = RowSource::of(living, true);
+        sql.values(physical, model, changes, source, &now);
+        // Of a deleted node this is what the other paths give. One that is there after the change may
+        // be gone by now.
+        if living && !before.is_empty() {
+            sql.push(" union all ");
+            sql.values(physical, model, changes, RowSource::Log, &before);
         }
-        sql.push(" cross join lateral (");
-        if !living {
-            sql.enter_snapshot(&change, SnapshotTime::Before);
-        }
-        for (place, path) in paths.iter().enumerate() {
-            sql.push(if place > 0 { " union all " } else { "" });
-            sql.push(&format!(
-                "select {place}{}, ",
-                if place > 0 { "" } else { " as path" }
-            ));
-            let named = if place > 0 {
-                "::text"
-            } else {
-                "::text as value"
-            };
-            if !path.is_before() {
-                sql.value_at(physical, model, &row, *path, named);
-            } else if let Some(was) = &was {
-                sql.enter_snapshot(&change, SnapshotTime::Before);
-                sql.value_at(physical, model, was, *path, named);
-                sql.leave_snapshot();
-            } else {
-                // Of a deleted node this is what the other paths give.
-                sql.push("null").push(named);
-            }
-        }
-        if paths.is_empty() {
-            sql.push("select null::int as path, null::text as value");
-        }
-        if !living || was.is_some() {
-            // From the deleted nodes to their partners: PostgreSQL might read all partners first
-            // otherwise.
-            sql.push(" offset 0");
-        }
-        sql.leave_snapshot();
-        sql.push(") ")
-            .push(&found)
-            .push(" where ")
-            .column(&found, "value")
-            .push(" is not null");
     });
     sql.finish_with_history(physical, events.since, events.ids.iter().copied())
 }
 
 impl Sql {
+    /// The values of the changed nodes on these paths: as they are, or from the log as they were
+    /// before.
+    fn values(
+        &mut self,
+        physical: &Physical,
+        model: ModelId,
+        changes: usize,
+        source: RowSource,
+        paths: &[(usize, Path)],
+    ) -> &mut Self {
+        let (change, row, found) = (self.alias(), self.alias(), self.alias());
+        let is_before = source != RowSource::Table;
+        self.push("select ")
+            .column(&change, "\"o\"")
+            .push(", ")
+            .column(&found, "path")
+            .push(", ");
+        self.column(&found, "value");
+        self.push_changes(physical, model, changes, (&change, &row), source)
+            .push(" cross join lateral (");
+        if is_before {
+            self.enter_snapshot(&change, SnapshotTime::Before);
+        }
+        for (i, (place, path)) in paths.iter().enumerate() {
+            self.push(if i > 0 { " union all " } else { "" });
+            self.push(&format!(
+                "select {place}{}, ",
+                if i > 0 { "" } else { " as path" }
+            ));
+            let named = if i > 0 { "::text" } else { "::text as value" };
+            self.value_at(physical, model, &row, *path, named);
+        }
+        if paths.is_empty() {
+            self.push("select null::int as path, null::text as value");
+        }
+        if is_before {
+            // From the nodes to their partners: PostgreSQL might read all partners first otherwise.
+            self.push(" offset 0");
+        }
+        self.leave_snapshot();
+        self.push(") ")
+            .push(&found)
+            .push(" where ")
+            .column(&found, "value")
+            .push(" is not null")
+    }
+
     /// The value, and for links where it is from.
     fn value_at(
         &mut self,
