@@ -17,8 +17,12 @@ use crate::graphql::{Extensions, Request};
 
 /// What one request asks for.
 #[derive(Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is taken apart at once, and nearly always one"
+)]
 pub enum Asked {
-    One(Box<Request>),
+    One(Request),
     /// To be answered by a list.
     Several(Vec<Request>),
 }
