@@ -103,6 +103,11 @@ DECLARE
   free_nonce bigint;
   at_nonce bigint;
   from_nonce bigint;
+  -- Of the first row that would count, but for this log not having its stamp.
+  lost_epoch bigint;
+  lost_position bigint;
+  lost_part bigint;
+  lost_nonce bigint;
   oldest bigint;
   is_same_database boolean;
 BEGIN
@@ -130,13 +135,17 @@ BEGIN
   LOOP
     seen := coalesce(one.left_at, one.seen_at, '-infinity');
     is_dead := one.left_at IS NOT NULL OR seen < moment - interval '3 seconds';
-    -- What lies before the log is found out by the server, which reports it.
-    IF one.epoch = at_epoch
-      AND (CASE WHEN one.nonce = 0 THEN is_same_database ELSE one.position < oldest OR one.nonce = gom.nonce_of(one.position) END)
-      AND seen > moment - remember_ms * interval '1 millisecond'
+    IF seen <= moment - remember_ms * interval '1 millisecond'
       -- Its place was taken. It counts a little longer: the one that took it may have been another client than the one that
       -- was lost, and a server that lives finds out meanwhile whether its client is there.
-      AND (one.claimed_at IS NULL OR one.claimed_at > moment - interval '3 seconds')
+      OR one.claimed_at <= moment - interval '3 seconds'
+    THEN
+      IF is_dead THEN
+        DELETE FROM gom.resume_position r WHERE r.id = one.id;
+      END IF;
+    -- What lies before the log is found out by the server, which reports it.
+    ELSIF one.epoch = at_epoch
+      AND (CASE WHEN one.nonce = 0 THEN is_same_database ELSE one.position < oldest OR one.nonce = gom.nonce_of(one.position) END)
     THEN
       IF from_epoch IS NULL THEN
         SELECT one.epoch, one.position, one.part, one.nonce INTO from_epoch, from_position, from_part, from_nonce;
@@ -151,8 +160,13 @@ BEGIN
           live_id := coalesce(live_id, one.id);
         END IF;
       END IF;
-    ELSIF is_dead THEN
-      DELETE FROM gom.resume_position r WHERE r.id = one.id;
+    ELSE
+      IF lost_epoch IS NULL THEN
+        SELECT one.epoch, one.position, one.part, one.nonce INTO lost_epoch, lost_position, lost_part, lost_nonce;
+      END IF;
+      IF is_dead THEN
+        DELETE FROM gom.resume_position r WHERE r.id = one.id;
+      END IF;
     END IF;
   END LOOP;
   IF from_epoch IS NOT NULL THEN
@@ -161,6 +175,11 @@ BEGIN
     -- Not to a row that is claimed already: losses that follow each other would go back further and further.
     UPDATE gom.resume_position r SET position = free_position, part = free_part, nonce = free_nonce, disturbed = (r.left_at IS NULL)
     WHERE r.key = of_key AND r.epoch = at_epoch AND r.claimed_at IS NULL AND (r.position, r.part) > (free_position, free_part);
+  END IF;
+  -- Of a log that is over, or has lost it: that is found out by the server as well, and reported.
+  IF from_epoch IS NULL AND lost_epoch IS NOT NULL THEN
+    SELECT lost_epoch, lost_position, lost_part INTO from_epoch, from_position, from_part;
+    SELECT lost_epoch, lost_position, lost_part, lost_nonce INTO at_epoch, at_position, at_part, at_nonce;
   END IF;
   INSERT INTO gom.resume_position (id, key, session, node, epoch, position, part, nonce)
   VALUES (new_id, of_key, of_session, of_node, at_epoch, at_position, at_part, coalesce(at_nonce, 0));
@@ -208,9 +227,13 @@ BEGIN
   -- One that is not there any more is written as claimed, and its client is asked: another may have taken its place.
   INSERT INTO gom.resume_position AS r (id, key, session, node, epoch, position, part, nonce, claimed_at, disturbed)
   SELECT k.id, decode(k.key, 'hex'), decode(k.session, 'hex'), of_node, k.epoch, k.position, k.part,
-    coalesce(k.nonce, 0), moment, true
+    CASE WHEN k.next IS NULL THEN coalesce(k.nonce, 0)
+      -- The server knows the nonce of the position that follows only.
+      WHEN gom.nonce_of(k.position + 1) = k.next THEN coalesce(gom.nonce_of(k.position), gom.new_nonce())
+      ELSE gom.new_nonce() END,
+    moment, true
   FROM jsonb_to_recordset(batch -> 'keep') AS k(id bigint, key text, session text, epoch bigint, position bigint, part bigint,
-    nonce bigint)
+    nonce bigint, next bigint)
   -- One that was lost has a row, or another connection has long gone on in its place.
   WHERE NOT k.id = ANY (lost) OR EXISTS (SELECT FROM gom.resume_position p WHERE p.id = k.id)
   ORDER BY k.id

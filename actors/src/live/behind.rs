@@ -234,10 +234,13 @@ impl Behind {
         self.pace.is_waiting() && self.pace.waits_for_all(&self.clients(groups))
     }
 
-    /// Where those are who have come further: the stamps of their cursors.
-    pub fn stamps_ahead(&self) -> BTreeSet<(u64, u64)> {
-        let stamp = |(_, cursor): &(GroupId, Cursor)| (cursor.position, cursor.nonce);
-        self.ahead.iter().map(stamp).collect()
+    /// Where those are who have come further, up to a position: the stamps of their cursors.
+    pub fn stamps_ahead(&self, upto: u64) -> BTreeSet<(u64, u64)> {
+        let stamps = self
+            .ahead
+            .iter()
+            .map(|(_, cursor)| (cursor.position, cursor.nonce));
+        stamps.filter(|(position, _)| *position <= upto).collect()
     }
 
     /// Those of them that are at one of these stamps.

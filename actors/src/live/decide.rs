@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use gom_engine::datamodel::ModelId;
-use gom_engine::events::{Cursor, EventMessage, NodeChange, Path, Subscription};
+use gom_engine::events::{ChangeKind, Cursor, EventMessage, NodeChange, Path, Subscription};
 use gom_engine::plan::{Planner, Statement};
 use tokio::time::Instant;
 use tokio_postgres::Row;
@@ -27,7 +27,7 @@ const PIPELINED: usize = 64;
 /// Who has less time left than this has none.
 const LEAST: Duration = Duration::from_millis(1);
 /// Changes that one statement decides: more would take it longer than one may.
-const TOGETHER: usize = 200;
+pub(super) const TOGETHER: usize = 200;
 
 /// What events are made with.
 pub(super) struct Decider {
@@ -124,36 +124,55 @@ impl Decider {
             }
         }
         let mut found: BTreeMap<GroupId, BTreeSet<At>> = BTreeMap::new();
+        for (i, j) in of_model.values().flatten() {
+            for id in groups.borrow().of_update(&pieces[*i].changes[*j]) {
+                found.entry(id).or_default().insert((*i, *j));
+            }
+        }
         for (model, ats) in of_model {
             let paths = groups.borrow().paths(model);
-            for (i, j) in &ats {
-                for id in groups.borrow().of_update(&pieces[*i].changes[*j]) {
-                    found.entry(id).or_default().insert((*i, *j));
-                }
-            }
             for id in groups.borrow().of_all(model) {
                 found.entry(*id).or_default().extend(ats.iter().copied());
             }
             if paths.is_empty() {
                 continue;
             }
-            let values = match self.values(model, &paths, pieces, &ats).await {
-                Ok(values) => values,
-                Err(error) => {
-                    // Without the index every group is asked, so that only those suffer whose fault it is.
-                    own_fault(error)?;
-                    for id in groups.borrow().of_model(model) {
-                        found.entry(id).or_default().extend(ats.iter().copied());
-                    }
+            // What was before is read from the log since the change, and only where it is needed: a live query shows what is now,
+            // so that a row which has stayed where it was leads to it by what is now, or by its next change.
+            let each_decides = groups.borrow().reports_leaves(model);
+            let (now, was): (Vec<Path>, Vec<Path>) =
+                paths.iter().copied().partition(|path| !path.is_before());
+            let (moved, unmoved): (Vec<At>, Vec<At>) = ats.iter().copied().partition(|(i, j)| {
+                let change = &pieces[*i].changes[*j];
+                change.kind == ChangeKind::Updated
+                    && (each_decides
+                        || was
+                            .iter()
+                            .any(|path| change.updated.contains(&path.first())))
+            });
+            let all = [now.as_slice(), &was].concat();
+            for (paths, ats) in [(&now, &unmoved), (&all, &moved)] {
+                if paths.is_empty() || ats.is_empty() {
                     continue;
                 }
-            };
-            for (at, path, value) in values {
-                let Some(path) = paths.get(path) else {
-                    return Err(unexpected("a path that was not asked for"));
+                let values = match self.values(model, paths, pieces, ats).await {
+                    Ok(values) => values,
+                    Err(error) => {
+                        // Without the index every group is asked, so that only those suffer whose fault it is.
+                        own_fault(error)?;
+                        for id in groups.borrow().of_model(model) {
+                            found.entry(id).or_default().extend(ats.iter().copied());
+                        }
+                        continue;
+                    }
                 };
-                for id in groups.borrow().of_value(model, *path, &value) {
-                    found.entry(*id).or_default().insert(at);
+                for (at, path, value) in values {
+                    let Some(path) = paths.get(path) else {
+                        return Err(unexpected("a path that was not asked for"));
+                    };
+                    for id in groups.borrow().of_value(model, *path, &value) {
+                        found.entry(*id).or_default().insert(at);
+                    }
                 }
             }
         }

@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use gom_engine::datamodel::{FieldId, ModelId};
 use gom_engine::events::{
-    Lead, NodeChange, Path, Subscription, SubscriptionIdentity, SubscriptionKey, Watched,
-    changes_any,
+    ChangeKind, Lead, NodeChange, Path, Subscription, SubscriptionIdentity, SubscriptionKey,
+    Watched,
 };
 
 use gom_runtime::owner::Owner;
 use gom_telemetry::metrics::{GROUPS, GaugeGuard};
 
-/// Paths of a model whose values are read of each of its changes: each costs a part of the statement.
+/// Paths of a model up to which live queries add more: the values of each are read of every change, by one statement.
 const MAX_PATHS: usize = 32;
 
 /// One subscriber: a slot of a worker.
@@ -89,24 +89,28 @@ struct OfModel {
     paths: Vec<(Path, HashMap<String, Vec<GroupId>>)>,
     /// Those that every change may concern.
     all: Vec<GroupId>,
-    /// Those that updates of some fields may concern.
-    updates: Vec<(Box<[FieldId]>, Vec<GroupId>)>,
+    /// How many of them report leaves: these are decided by each change as of after it.
+    reporting_leaves: usize,
+    /// Those that updates of a field may concern.
+    updates: HashMap<FieldId, Vec<GroupId>>,
 }
 
 impl OfModel {
-    fn add(&mut self, lead: Lead, id: GroupId) {
+    /// `most`: so many paths there may be with this one.
+    fn add(&mut self, lead: Lead, id: GroupId, most: usize) {
         match lead {
             Lead::All => self.all.push(id),
-            Lead::Updates(fields) => match self.updates.iter_mut().find(|(f, _)| *f == fields) {
-                Some((_, ids)) => ids.push(id),
-                None => self.updates.push((fields, vec![id])),
-            },
+            Lead::Updates(fields) => {
+                for field in fields {
+                    self.updates.entry(field).or_default().push(id);
+                }
+            }
             Lead::Value(SubscriptionKey { path, value }) => {
                 let known = self.paths.iter().position(|(known, _)| *known == path);
                 let place = match known {
                     Some(place) => place,
                     // Its members pay for what the index cannot tell: others would, for a longer statement.
-                    None if self.paths.len() >= MAX_PATHS => return self.all.push(id),
+                    None if self.paths.len() >= most => return self.all.push(id),
                     None => {
                         self.paths.push((path, HashMap::new()));
                         self.paths.len() - 1
@@ -121,10 +125,14 @@ impl OfModel {
         match lead {
             Lead::All => self.all.retain(|one| *one != id),
             Lead::Updates(fields) => {
-                for (_, ids) in self.updates.iter_mut().filter(|(f, _)| f == fields) {
-                    ids.retain(|one| *one != id);
+                for field in fields {
+                    if let Some(ids) = self.updates.get_mut(field) {
+                        ids.retain(|one| *one != id);
+                        if ids.is_empty() {
+                            self.updates.remove(field);
+                        }
+                    }
                 }
-                self.updates.retain(|(_, ids)| !ids.is_empty());
             }
             Lead::Value(SubscriptionKey { path, value }) => {
                 let mut was_known = false;
@@ -219,8 +227,26 @@ impl Groups {
         }
         group.attached = true;
         self.attached += 1;
+        // A live query for which the index has no place is woken by more than it has to be. A subscription would be decided for it.
+        let most = match &interest {
+            Interest::Events(_) => usize::MAX,
+            Interest::Touch(_) => MAX_PATHS,
+        };
         for (model, lead) in leads(&interest) {
-            self.index.entry(model).or_default().add(lead, id);
+            self.index.entry(model).or_default().add(lead, id, most);
+        }
+        if let Some(of_model) = self.of_leaves(&interest) {
+            of_model.reporting_leaves += 1;
+        }
+    }
+
+    /// The part of the index that knows of a group that it reports leaves.
+    fn of_leaves(&mut self, interest: &Interest) -> Option<&mut OfModel> {
+        match interest {
+            Interest::Events(subscription) if subscription.reports_leaves() => {
+                self.index.get_mut(&subscription.model())
+            }
+            _ => None,
         }
     }
 
@@ -243,6 +269,9 @@ impl Groups {
         let interest = group.interest.clone();
         if let Interest::Events(subscription) = &interest {
             self.known.remove(subscription.identity());
+        }
+        if let Some(of_model) = self.of_leaves(&interest) {
+            of_model.reporting_leaves -= 1;
         }
         for (model, lead) in leads(&interest) {
             let Some(of_model) = self.index.get_mut(&model) else {
@@ -400,18 +429,29 @@ impl Groups {
             .unwrap_or_default()
     }
 
+    /// Whether groups of the model's rows report leaves.
+    pub fn reports_leaves(&self, model: ModelId) -> bool {
+        let of_model = self.index.get(&model);
+        of_model.is_some_and(|of_model| of_model.reporting_leaves > 0)
+    }
+
     /// The groups that every change of the model may concern.
     pub fn of_all(&self, model: ModelId) -> &[GroupId] {
         self.index.get(&model).map_or(&[], |of_model| &of_model.all)
     }
 
-    /// The groups that the change may concern for the fields that it updated.
+    /// The groups that the change may concern for the fields that it updated. Some may come several times.
     pub fn of_update(&self, change: &NodeChange) -> impl Iterator<Item = GroupId> {
-        let of_model = self.index.get(&change.model);
-        let updates = of_model.into_iter().flat_map(|of_model| &of_model.updates);
-        updates
-            .filter(|(fields, _)| changes_any(change, fields))
-            .flat_map(|(_, ids)| ids)
+        let of_model = self
+            .index
+            .get(&change.model)
+            .filter(|of_model| !of_model.updates.is_empty() && change.kind == ChangeKind::Updated);
+        let of_field = move |field| of_model.and_then(|of_model| of_model.updates.get(field));
+        change
+            .updated
+            .iter()
+            .filter_map(of_field)
+            .flatten()
             .copied()
     }
 

@@ -102,6 +102,8 @@ pub(super) enum Joined {
 /// What the hub has read for somebody.
 enum Rest {
     Events(Vec<Delivered>),
+    /// Nothing: the hub comes there too; or one of the two is of a log that has lost it.
+    Ahead,
     Not(Joined),
 }
 
@@ -159,6 +161,8 @@ impl Core {
                 self.go_slow(arriving, at, until);
                 Joined::Done
             }
+            // It proves where it is itself, before each step.
+            Rest::Ahead => Joined::NotYet,
             Rest::Not(reason) => reason,
         }
     }
@@ -178,6 +182,7 @@ impl Core {
                 self.groups.borrow_mut().attach(id);
                 Joined::Done
             }
+            Rest::Ahead => self.later(at).await,
             Rest::Not(reason) => reason,
         }
     }
@@ -210,8 +215,7 @@ impl Core {
             return Rest::Events(Vec::new());
         }
         if at.place >= here {
-            // The hub comes there too; or one of the two is of a log that has lost it.
-            return Rest::Not(self.later(at).await);
+            return Rest::Ahead;
         }
         if !here.is_whole() {
             return Rest::Not(Joined::NotYet);

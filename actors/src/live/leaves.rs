@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::Delivered;
 use super::budget::Meter;
 use super::decide::{
-    At, Changes, Decider, changes, cursor, ordinal, runs, text, unasked, unexpected,
+    At, Changes, Decider, TOGETHER, changes, cursor, ordinal, runs, text, unasked, unexpected,
 };
 use crate::database::StatementError;
 
@@ -62,12 +62,13 @@ impl Decider {
             let began = Instant::now();
             let events = moves.run(&self.planner, subscription, &changes);
             self.took_here(meter, began.elapsed());
-            let of_events = events.changes();
-            let payloads = if of_events.is_empty() {
-                Vec::new()
-            } else {
-                self.payloads(subscription, &of_events, meter).await?
-            };
+            // One change may let in many rows.
+            let mut payloads = Vec::new();
+            for (chunk, of_events) in events.changes().chunks(TOGETHER).enumerate() {
+                let read = self.payloads(subscription, of_events, meter).await?;
+                let read = read.into_iter();
+                payloads.extend(read.map(|(place, text)| (chunk * TOGETHER + place, text)));
+            }
             for placed in events.messages(payloads) {
                 let at = run.get(placed.ordinal).ok_or_else(unasked)?;
                 let cursor = Cursor {

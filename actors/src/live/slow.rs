@@ -301,7 +301,11 @@ impl SlowLane {
             Ok(events) => {
                 self.decider.still_logged(pieces, epoch).await?;
                 // They skip what they have had: of a log that has lost it, other changes have its positions.
-                let lost = self.decider.log.lost(&behind.stamps_ahead()).await?;
+                let lost = self
+                    .decider
+                    .log
+                    .lost(&behind.stamps_ahead(read.next.position))
+                    .await?;
                 for id in behind.ahead_at(&lost) {
                     core.end(id, &LiveError::Resync).await;
                 }

@@ -69,11 +69,14 @@ impl Batch {
     /// As `gom.keep_resume_positions` takes it.
     pub fn to_json(&self) -> Value {
         let keep = self.keep.iter().map(|(id, key, session, cursor)| {
-            // The table has no steps: of a change that was received in part, all is sent again.
-            let cursor = cursor.whole_change();
+            // The table has no steps: of a change that was received in part, all is sent again. If that is the first of its
+            // transaction, the log says what the nonce of the one before is, if it has this one's.
+            let whole = cursor.whole_change();
+            let next = (whole.position != cursor.position).then(|| cursor.nonce.cast_signed());
             json!({
-                "id": id, "key": key.hex(), "session": session.hex(), "epoch": cursor.epoch.cast_signed(),
-                "position": cursor.position.cast_signed(), "part": cursor.part, "nonce": cursor.nonce.cast_signed(),
+                "id": id, "key": key.hex(), "session": session.hex(), "epoch": whole.epoch.cast_signed(),
+                "position": whole.position.cast_signed(), "part": whole.part, "nonce": whole.nonce.cast_signed(),
+                "next": next,
             })
         });
         let keep: Vec<Value> = keep.collect();
@@ -132,7 +135,12 @@ impl Registry {
         if let Some(row) = self.rows.get_mut(&id)
             && row.received.is_some()
         {
-            row.received = Some(upto);
+            // Of a cursor that was sealed meanwhile the epoch is not known: it is the one that the row has.
+            let known = row.received.map_or(0, |at| at.epoch);
+            row.received = Some(Cursor {
+                epoch: if upto.epoch == 0 { known } else { upto.epoch },
+                ..upto
+            });
             row.back |= undisturbed && row.disturbed;
         }
     }

@@ -199,11 +199,29 @@ async fn a_stored_position_counts_if_the_log_has_its_stamp() {
     assert_eq!(resume(2).await, (Some(1), first));
     forget().await;
 
-    // Received before the log lost it, and written after that.
+    // Received before the log lost it, and written after that: its server finds that out, and reports it.
     resume(3).await;
     keep(3, 1, Some(first ^ 1)).await;
-    assert_eq!(resume(4).await, (None, head));
+    assert_eq!(resume(4).await, (Some(1), first ^ 1));
     forget().await;
+
+    // Received in part: its server knows the nonce of what follows.
+    for (next, is_known) in [(head, true), (head ^ 1, false)] {
+        resume(9).await;
+        let epoch = count(&client, "select epoch from gom.feed").await;
+        let batch = format!(
+            r#"{{"keep": [{{"id": 9, "key": "01", "session": "02", "epoch": {epoch}, "position": 1, "part": 4294967295,
+               "nonce": 0, "next": {next}}}], "back": [], "lost": [9], "ended": []}}"#
+        );
+        client
+            .batch_execute(&format!("select gom.keep_resume_positions(7, '{batch}')"))
+            .await
+            .unwrap();
+        let (from, nonce) = resume(10).await;
+        assert_eq!((from, nonce == first), (Some(1), is_known));
+        assert_ne!(nonce, 0, "no cursor of an earlier version");
+        forget().await;
+    }
 
     // Of a server of an earlier version.
     resume(5).await;
@@ -216,5 +234,5 @@ async fn a_stored_position_counts_if_the_log_has_its_stamp() {
         .batch_execute("update gom.feed set identity = 'the one that was promoted from'")
         .await
         .unwrap();
-    assert_eq!(resume(8).await, (None, head));
+    assert_eq!(resume(8).await, (Some(1), 0), "which is proved no more");
 }

@@ -15,7 +15,6 @@ enum Rank {
     /// Of rows that are linked to one with a unique value, so many hops away.
     Linked(usize),
     Column,
-    LinkedColumn,
 }
 
 fn most_selective(found: Vec<(Rank, SubscriptionKey)>) -> Option<SubscriptionKey> {
@@ -52,40 +51,18 @@ impl Planner {
         most_selective(found)
     }
 
-    /// The same for rows of which two things are known besides: a rule of the policy, which may
-    /// lead further than what anybody asks for, so that the index has only so many kinds of paths,
-    /// and the key of rows that they are linked to.
-    pub(super) fn key_with(
+    /// The same for rows that a rule of the policy lets through, which may lead further than what anybody asks for: the index has
+    /// only so many kinds of paths.
+    pub(super) fn key_within(
         &self,
         model: ModelId,
-        filters: &[&Filter],
+        filter: &Filter,
         rule: &Filter,
-        linked: Option<SubscriptionKey>,
     ) -> Option<SubscriptionKey> {
         let mut found = Vec::new();
-        for filter in filters {
-            self.keys(model, filter, 1, &mut found);
-        }
+        self.keys(model, filter, 1, &mut found);
         self.keys(model, rule, usize::MAX, &mut found);
-        found.extend(linked.map(|key| (self.rank_of_linked(model, key.path), key)));
         most_selective(found)
-    }
-
-    fn rank_of_linked(&self, model: ModelId, path: Path) -> Rank {
-        let mut end = Some(model);
-        for hop in path.hops() {
-            let relation = end.and_then(|end| self.model().field(end, hop).relation());
-            end = relation.map(|relation| relation.target);
-        }
-        let is_unique = end.is_some_and(|end| {
-            let of = self.model().model(end);
-            of.id == path.end() || of.field(path.end()).unique
-        });
-        if is_unique {
-            Rank::Linked(path.hops().count())
-        } else {
-            Rank::LinkedColumn
-        }
     }
 
     fn keys(

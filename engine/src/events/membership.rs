@@ -44,7 +44,7 @@ impl Dependency {
 }
 
 /// Whether the change is an update of one of these fields.
-pub fn changes_any(change: &NodeChange, fields: &[FieldId]) -> bool {
+fn changes_any(change: &NodeChange, fields: &[FieldId]) -> bool {
     change.kind == ChangeKind::Updated && change.updated.iter().any(|field| fields.contains(field))
 }
 

@@ -18,7 +18,7 @@ mod watched;
 pub use change::{ChangeKind, LinkChange, LogKind, LogRow, NodeChange, UpdateCause};
 pub use cursor::{Cursor, CursorError};
 pub use key::SubscriptionKey;
-pub use membership::{Dependency, changes_any};
+pub use membership::Dependency;
 pub use moves::{
     EventMessage, EventRun, MAX_MOVED, MoveReader, Moves, PlacedMessage, TooManyMoved,
 };

@@ -84,7 +84,7 @@ impl Watcher<'_> {
             OutputMeaning::FindMany(model)
             | OutputMeaning::FindOne(model)
             | OutputMeaning::Connection(model) => {
-                let key = self.rows(model, self.filter(model, meaning, field), None);
+                let key = self.rows(model, self.filter(model, meaning, field));
                 self.watch_page(model, field);
                 self.selection(model, key.as_ref(), &field.selection);
             }
@@ -130,31 +130,30 @@ impl Watcher<'_> {
         }
     }
 
-    /// Watches rows that a filter finds. `linked`: the key of those that they are linked to, as
-    /// seen from them. Gives what leads to them.
-    fn rows(
-        &mut self,
-        model: ModelId,
-        filter: Option<Filter>,
-        linked: Option<SubscriptionKey>,
-    ) -> Option<SubscriptionKey> {
-        let visible = self.access.visible(model);
-        self.depend(model, &visible);
-        let Some(filter) = filter else {
-            self.watch(model, Lead::All);
-            return None;
-        };
-        self.depend(model, &filter);
-        let key = self.planner.key_with(model, &[&filter], &visible, linked);
+    /// Watches rows that a filter finds. Gives what leads to them.
+    fn rows(&mut self, model: ModelId, filter: Option<Filter>) -> Option<SubscriptionKey> {
+        let key = self.key(model, filter.as_ref());
         match &key {
             None => self.watch(model, Lead::All),
-            Some(key) => {
-                self.watch(model, Lead::Value(key.clone()));
-                let (path, value) = (key.path.before(), key.value.clone());
-                self.watch(model, Lead::Value(SubscriptionKey { path, value }));
-            }
+            Some(key) => self.watch_key(model, key),
         }
         key
+    }
+
+    /// What all rows of a filter have in common, whose dependencies are watched.
+    fn key(&mut self, model: ModelId, filter: Option<&Filter>) -> Option<SubscriptionKey> {
+        let visible = self.access.visible(model);
+        self.depend(model, &visible);
+        let filter = filter?;
+        self.depend(model, filter);
+        self.planner.key_within(model, filter, &visible)
+    }
+
+    /// Rows that have the value after a change, and those that had it before.
+    fn watch_key(&mut self, model: ModelId, key: &SubscriptionKey) {
+        self.watch(model, Lead::Value(key.clone()));
+        let (path, value) = (key.path.before(), key.value.clone());
+        self.watch(model, Lead::Value(SubscriptionKey { path, value }));
     }
 
     fn selection(&mut self, model: ModelId, key: Option<&SubscriptionKey>, selection: &Selection) {
@@ -186,6 +185,8 @@ impl Watcher<'_> {
         }
     }
 
+    /// Rows that are shown with those that they are linked to. These change when a link comes or goes, also with the partner
+    /// itself: of the partners only updates count that are seen.
     fn partners(
         &mut self,
         model: ModelId,
@@ -203,6 +204,8 @@ impl Watcher<'_> {
                 back.relation == relation.relation && back.side != relation.side
             })
         });
+        // Through a list, each change would lead to as many rows as the list has.
+        let back = back.filter(|back| !target.field(*back).list);
         let linked = key.zip(back).and_then(|(key, back)| {
             Some(SubscriptionKey {
                 path: Path::through(back, key.path)?,
@@ -210,9 +213,67 @@ impl Watcher<'_> {
             })
         });
         let filter = self.filter(relation.target, OutputMeaning::ToMany(id), field);
-        let key = self.rows(relation.target, filter, linked);
+        let own = self.key(relation.target, filter.as_ref());
+        let seen = self.seen(relation.target, filter.as_ref(), field);
+        match (&linked, &own, seen) {
+            (Some(linked), _, _) => self.watch(relation.target, Lead::Value(linked.clone())),
+            (None, Some(own), _) => self.watch_key(relation.target, own),
+            (None, None, Some(seen)) if seen.is_empty() => {}
+            (None, None, Some(seen)) => {
+                let updates = Lead::Updates(seen.into_iter().collect());
+                self.watch(relation.target, updates);
+            }
+            (None, None, None) => self.watch(relation.target, Lead::All),
+        }
         self.watch_page(relation.target, field);
-        self.selection(relation.target, key.as_ref(), &field.selection);
+        self.selection(relation.target, linked.or(own).as_ref(), &field.selection);
+    }
+
+    /// The fields of rows whose updates are seen where they are shown: what is selected, and what decides which of them are, and
+    /// in which order. `None`, if that cannot be said.
+    fn seen(
+        &self,
+        model: ModelId,
+        filter: Option<&Filter>,
+        field: &SelectedField,
+    ) -> Option<BTreeSet<FieldId>> {
+        let mut seen = BTreeSet::new();
+        self.decisive(model, filter?, &mut seen);
+        self.decisive(model, &self.access.visible(model), &mut seen);
+        let order = self
+            .planner
+            .argument(field, InputMeaning::OrderBy, self.variables);
+        if let Some(order) = order {
+            seen.insert(self.planner.ordered_by(&order)?);
+        }
+        let Selection::Object { fields, .. } = &field.selection else {
+            return None;
+        };
+        for field in fields {
+            match field.meaning {
+                Selected::Field(OutputMeaning::Column(id)) => {
+                    if let Some(view) = self.access.view(model, id) {
+                        if view.own.is_some() {
+                            // Its changes are not logged, but writes of the row are.
+                            return None;
+                        }
+                        self.decisive(model, &view.shown, &mut seen);
+                    }
+                    seen.insert(id);
+                }
+                Selected::Field(
+                    OutputMeaning::ScalarList(id)
+                    | OutputMeaning::ToOne(id)
+                    | OutputMeaning::ToMany(id),
+                ) => {
+                    seen.insert(id);
+                }
+                Selected::Typename => {}
+                _ => return None,
+            }
+        }
+        seen.remove(&self.planner.model().model(model).id);
+        Some(seen)
     }
 
     /// Watches the rows of others that decide a filter of a model.
@@ -233,7 +294,13 @@ impl Watcher<'_> {
                     self.depend(relation.target, filter);
                 }
             }
-            Filter::CompareView { view, .. } => self.depend(model, &view.shown),
+            Filter::CompareView { view, .. } => {
+                if view.own.is_some() {
+                    // What is compared is not logged, but each write of it is one of the row as well.
+                    self.watch(model, Lead::All);
+                }
+                self.depend(model, &view.shown);
+            }
             Filter::Unrelated { .. }
             | Filter::Compare { .. }
             | Filter::IdIn(_)

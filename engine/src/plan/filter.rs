@@ -9,7 +9,7 @@ use super::context::{Planner, display_value, entries, items};
 use crate::datamodel::{FieldId, ModelId};
 use crate::error::ApiError;
 use crate::request::Value;
-use crate::schema::InputMeaning;
+use crate::schema::{EnumMeaning, InputMeaning};
 use crate::sql::{Comparison, Filter, Operand, Quantifier, View};
 
 /// A `where` that pins one row by one unique field.
@@ -80,6 +80,17 @@ impl Unique {
 }
 
 impl Planner {
+    /// The field that an `orderBy` names.
+    pub(crate) fn ordered_by(&self, order: &Value) -> Option<FieldId> {
+        let Value::Enum(id, position) = order else {
+            return None;
+        };
+        match &self.schema.enumeration(*id).meaning {
+            EnumMeaning::OrderBy(fields) => fields.get(*position).map(|(field, _)| *field),
+            _ => None,
+        }
+    }
+
     /// A `where` of lists and many-mutations. Nothing given: every row. Partners that the viewer
     /// may not see do not count, so that no filter reveals them; the caller restricts the rows
     /// themselves.

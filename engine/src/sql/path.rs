@@ -63,6 +63,11 @@ impl Path {
         self.hops.into_iter().flatten()
     }
 
+    /// The field of the node itself with which the path begins.
+    pub fn first(self) -> FieldId {
+        self.hops[0].unwrap_or(self.column)
+    }
+
     /// The column at the end.
     pub fn end(self) -> FieldId {
         self.column

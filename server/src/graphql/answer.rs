@@ -19,7 +19,7 @@ pub enum AnswerCursor {
     /// Nobody has asked.
     #[default]
     None,
-    /// A write is done, and its position could not be found out in time.
+    /// A write is done, or may still be, and its position could not be found out in time.
     Unknown,
     /// Sealed. Of a read: no later than the state that was read. Of a write: its changes are no later than this.
     At(String),

@@ -197,7 +197,14 @@ async fn execute_part(
     } else {
         execution.mutation().await
     };
-    if !answer.is_refused() {
+    if answer
+        .errors
+        .iter()
+        .any(|error| error.kind == ErrorKind::OutcomeUnknown)
+    {
+        // Its commit may come after any position that is known now.
+        answer.cursor = asked.unknown();
+    } else if !answer.is_refused() {
         answer.cursor = asked.after(api, &execution.database, known, deadline).await;
     }
     Some(answer)

@@ -88,6 +88,15 @@ impl Asked {
         }
     }
 
+    /// What the answer says of a write that may still be carried out.
+    pub fn unknown(self) -> AnswerCursor {
+        if self.wants_cursor {
+            AnswerCursor::Unknown
+        } else {
+            AnswerCursor::None
+        }
+    }
+
     /// What the answer says. To be awaited when all has been written.
     pub async fn after(
         self,
@@ -131,15 +140,6 @@ async fn reach(
     after: Cursor,
     deadline: Instant,
 ) -> Result<(), ApiError> {
-    // Where the hub is, this server has delivered it.
-    if api
-        .live
-        .live()
-        .head()
-        .is_some_and(|head| is_same(head, after))
-    {
-        return Ok(());
-    }
     let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
     loop {
         let state = state(api, database, after, deadline).await?;
@@ -157,10 +157,6 @@ async fn reach(
         }
         sleep(pause).await;
     }
-}
-
-fn is_same(one: Cursor, other: Cursor) -> bool {
-    one.nonce != 0 && (one.position, one.nonce) == (other.position, other.nonce)
 }
 
 /// Where the change log of the database stands.

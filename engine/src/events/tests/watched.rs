@@ -92,23 +92,34 @@ fn the_service_watches_what_its_filters_find_before_and_after_a_change() {
 }
 
 #[test]
-fn related_rows_are_watched_by_what_they_are_linked_to() {
+fn related_rows_are_watched_by_what_they_are_linked_to_or_by_what_is_seen_of_them() {
     for (query, expected) in [
         (
-            "{ node1(where: { id: \"x\" }) { friends { name nodes { id } } } }",
+            "{ node1(where: { id: \"x\" }) { children { text } } }",
+            &["Node1 id=x", "Node1 was id=x", "Node1 parent.id=x"][..],
+        ),
+        // Back through a list a change would lead to everybody who has it.
+        (
+            "{ node1(where: { id: \"x\" }) { parent { text } } }",
+            &["Node1 id=x", "Node1 was id=x", "Node1 [\"text\"]"],
+        ),
+        (
+            "{ node1(where: { id: \"x\" }) { friends(orderBy: name_ASC) { nodes { id } } } }",
             &[
                 "Node1 id=x",
                 "Node1 was id=x",
-                "Node1 friends.nodes.id=x",
-                "Node1 was friends.nodes.id=x",
-                "Friend nodes.id=x",
-                "Friend was nodes.id=x",
-            ][..],
+                "Friend [\"name\", \"nodes\"]",
+            ],
         ),
         // Nothing leads back from there.
         (
             "{ node1(where: { id: \"x\" }) { owner { name } } }",
-            &["Node1 id=x", "Node1 was id=x", "Friend All"],
+            &["Node1 id=x", "Node1 was id=x", "Friend [\"name\"]"],
+        ),
+        // Ids do not change.
+        (
+            "{ node1(where: { id: \"x\" }) { owner { id } } }",
+            &["Node1 id=x", "Node1 was id=x"],
         ),
         (
             "{ node1(where: { id: \"x\" }) { friends(where: { name: \"y\" }) { id } } }",

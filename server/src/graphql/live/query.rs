@@ -22,7 +22,7 @@ use super::change_log::check_logged;
 use super::outlet::{Next, Outlet, Running, end, log_internal};
 use super::{Asked, owner};
 use crate::graphql::wire::write_answer;
-use crate::graphql::{AnswerCursor, Api, Request, execute};
+use crate::graphql::{AFTER, AnswerCursor, Api, Request, execute};
 
 /// Changes within this time are answered together.
 const TOGETHER: Duration = Duration::from_millis(10);
@@ -67,7 +67,7 @@ pub(super) fn run_live_query(
     };
     let mut lasting = Request::clone(request);
     lasting.variables.retain(|name, _| is_declared(name));
-    let (api, request, viewer) = (api.clone(), Arc::new(lasting), viewer.clone());
+    let (api, mut request, viewer) = (api.clone(), Arc::new(lasting), viewer.clone());
     let patience = engine.limits_of(&viewer).deadline;
     let answering = actix_web::rt::spawn(async move {
         // What is committed after the first answer must not be missed: the query is registered with the hub before it is answered.
@@ -91,6 +91,16 @@ pub(super) fn run_live_query(
                 return;
             };
             drop(turn);
+            if request.extensions.get(AFTER).is_some() {
+                if answer.is_refused() {
+                    // The state that was asked for is not there in time, or never will be.
+                    answer.errors.truncate(1);
+                    answer.errors.drain(..).for_each(|error| outlet.end(error));
+                    return;
+                }
+                // What is read later is no earlier state.
+                Arc::make_mut(&mut request).extensions.remove(AFTER);
+            }
             if answer.may_be_repeated() {
                 // The database is away or too busy: what was shown stays until it is not.
                 sleep(AGAIN).await;
