@@ -227,6 +227,10 @@ impl Worker {
     ) -> Answer {
         let mut lost = 0;
         loop {
+            if Instant::now() >= deadline {
+                // Sent all the same, it would be given up at once, and with it the client that it was sent on.
+                return Err(RunError::Deadline);
+            }
             let result = if long || self.slow.contains(&statement.sql) {
                 self.read_leased(statement, asker, deadline, reply).await?
             } else {

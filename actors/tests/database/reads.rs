@@ -415,3 +415,18 @@ async fn too_many_requests_in_flight_are_refused() {
         "{refused:?}"
     );
 }
+
+#[actix::test]
+async fn a_read_whose_deadline_has_passed_is_not_sent() {
+    let test = TestDatabase::create().await;
+    let database = served(test.config(), |options| options.shared_per_worker = 1).await;
+    let process = "select pg_backend_pid()::text";
+    let before = ask(&database, process).await;
+    let late = database.read(statement(process, &[]), within(0)).await;
+    assert!(matches!(late, Err(RunError::Deadline)), "{late:?}");
+    assert_eq!(
+        ask(&database, process).await,
+        before,
+        "the client was not given up"
+    );
+}
