@@ -1,7 +1,6 @@
 //! The paths of an application's endpoints: that they are nobody else's, and the routes that they are in metrics, logs and
 //! traces.
 
-use actix_web::dev::ResourceDef;
 use gom_telemetry::metrics::{MAX_APPLICATION_ROUTES, Route};
 
 use super::additions::Additions;
@@ -59,9 +58,39 @@ fn check(added: &[Endpoint]) -> Result<(), RouteError> {
     Ok(())
 }
 
-/// Whether a request for one path could be for the other: they are equal, or one is a pattern that takes the other.
+/// Whether there may be a request for both paths: in each place the same text, or a pattern in one of them. What a pattern's
+/// expression leaves out is not looked at: paths that are to be distinguished differ in a text.
 fn overlap(one: &str, other: &str) -> bool {
-    ResourceDef::new(one).is_match(other) || ResourceDef::new(other).is_match(one)
+    let (mut one, mut other) = (segments(one).into_iter(), segments(other).into_iter());
+    loop {
+        match (one.next(), other.next()) {
+            (None, None) => return true,
+            (Some(one), Some(other)) if takes_rest(one) || takes_rest(other) => return true,
+            (Some(one), Some(other))
+                if one == other || one.contains('{') || other.contains('{') => {}
+            _ => return false,
+        }
+    }
+}
+
+/// What is between slashes; those in a pattern's expression separate nothing.
+fn segments(path: &str) -> Vec<&str> {
+    let mut depth = 0_usize;
+    let separates = |character: char| {
+        match character {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        character == '/' && depth == 0
+    };
+    path.split(separates).collect()
+}
+
+/// Whether a pattern goes on beyond the next slash: `{tail}*`, `{tail:.*}`.
+fn takes_rest(segment: &str) -> bool {
+    segment.contains('{')
+        && (segment.ends_with("}*") || segment.contains(".*") || segment.contains(".+"))
 }
 
 #[cfg(test)]
@@ -73,6 +102,15 @@ mod tests {
         let at = Endpoint::at;
         let added = [at("/club/size").also_at("/club/{member}/size"), at("/club")];
         assert!(check(&added).is_ok());
+        let added = [
+            at("/club/{name}"),
+            at("/{tenant}/size/{unit:[^/]+}"),
+            at("/{tenant}/names/{unit}"),
+            at("/other/{rest}*"),
+        ];
+        let checked = check(&added);
+        assert!(checked.is_err(), "{{tenant}} may be other");
+        assert!(check(&added[..3]).is_ok());
         for (added, expected) in [
             (vec![at("/graphql")], "/graphql is served there"),
             (
@@ -86,6 +124,22 @@ mod tests {
             (
                 vec![at("/club/{name}"), at("/club/size")],
                 "/club/{name} is served there",
+            ),
+            (
+                vec![at("/club/{name}/of"), at("/{tenant}/size/of")],
+                "/club/{name}/of is served there",
+            ),
+            (
+                vec![at("/club/{name}"), at("/{tenant}/size")],
+                "is served there",
+            ),
+            (
+                vec![at("/club/{name}/size"), at("/club/{rest:.*}")],
+                "/club/{name}/size is served there",
+            ),
+            (
+                vec![at("/club/{rest}*"), at("/club/{name}/size")],
+                "/club/{rest}* is served there",
             ),
             (vec![at("/club/")], "does not end with one"),
             (vec![at("club")], "begins with a slash"),
