@@ -237,3 +237,27 @@ async fn a_database_for_another_datamodel_is_not_migrated_before_seeding_is_refu
     let made = database.connect().await.query_one(made, &[&SCHEMA]).await;
     assert_eq!(made.unwrap().get::<_, i64>(0), 0);
 }
+
+#[test]
+fn a_datamodel_with_the_tables_of_the_shop_and_other_columns_is_another_one() {
+    let check = |text: &str| {
+        let model = datamodel::parse("datamodel.prisma", text).unwrap();
+        seed::check_datamodel(&model).map_err(|error| error.to_string())
+    };
+    assert_eq!(check(SHOP), Ok(()));
+    let without = |line: &str| {
+        assert!(SHOP.contains(line), "{line}");
+        check(&SHOP.replacen(line, "", 1)).unwrap_err()
+    };
+    let error = without("  lastName2: String\n");
+    assert!(
+        error.contains("which has no column lastName2 in the table Bp"),
+        "{error}"
+    );
+    let renamed = SHOP.replace("issuedTo:", "soldTo:");
+    let error = check(&renamed).unwrap_err();
+    assert!(
+        error.contains("which has no column issuedTo in the table Order"),
+        "{error}"
+    );
+}

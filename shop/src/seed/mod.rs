@@ -5,7 +5,7 @@ mod accounts;
 mod data;
 mod scale;
 
-use gom_engine::datamodel::{DataModel, RelationStorage};
+use gom_engine::datamodel::{DataModel, FieldKind, RelationStorage, Side};
 use tokio_postgres::Client;
 
 pub use accounts::{DEMO_PASSWORD, DemoShop, demo_logins};
@@ -32,12 +32,12 @@ pub enum SeedError {
     /// The datamodel that is to be deployed is not the shop's.
     #[error(
         "the demo shop and the benchmark's rows are of Gom's own datamodel, and the settings name another \
-         (datamodel.file), which has no table {missing}: the database was left as it is. Write rows of yours through the \
+         (datamodel.file), which has no {missing}: the database was left as it is. Write rows of yours through the \
          API, with a token of `gom token`"
     )]
     AnotherDatamodel {
-        /// The first table that it lacks.
-        missing: &'static str,
+        /// The first table or column that it lacks.
+        missing: String,
     },
     /// PostgreSQL has refused a statement, or the connection was lost.
     #[error("the database refused: {0}")]
@@ -50,26 +50,71 @@ pub enum SeedError {
     Password(#[from] PasswordError),
 }
 
-/// Whether a datamodel has the tables of the demo shop and of the benchmark's rows.
+/// Whether a datamodel has the tables and columns of the demo shop and of the benchmark's rows.
 ///
 /// # Errors
 /// If it lacks one.
 pub fn check_datamodel(model: &DataModel) -> Result<(), SeedError> {
-    let tables_of_relations =
-        model
-            .relations
-            .iter()
-            .filter_map(|relation| match &relation.storage {
-                RelationStorage::Table { table, .. } => Some(table),
-                RelationStorage::Inline { .. } => None,
-            });
-    let tables = model.models.iter().map(|model| &model.table);
-    let tables: Vec<&String> = tables.chain(tables_of_relations).collect();
-    let missing = |name: &&str| !tables.iter().any(|table| table == name);
-    match scale::TABLES.into_iter().find(missing) {
-        None => Ok(()),
-        Some(missing) => Err(SeedError::AnotherDatamodel { missing }),
+    for (table, columns) in written() {
+        let Some(there) = columns_of(model, table) else {
+            let missing = format!("table {table}");
+            return Err(SeedError::AnotherDatamodel { missing });
+        };
+        if let Some(column) = columns.iter().find(|column| !there.contains(column)) {
+            let missing = format!("column {column} in the table {table}");
+            return Err(SeedError::AnotherDatamodel { missing });
+        }
     }
+    Ok(())
+}
+
+/// The tables of the rows and the columns that they fill: as the statements say it.
+fn written() -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
+    let statements = [DEMO].into_iter().chain(PARTS.iter().map(|part| part.sql));
+    let inserts = statements.flat_map(|sql| sql.split("INSERT INTO \"").skip(1));
+    inserts.filter_map(|insert| {
+        let (table, rest) = insert.split_once('"')?;
+        let (columns, _) = rest.split_once('(')?.1.split_once(')')?;
+        Some((table, columns.split('"').skip(1).step_by(2).collect()))
+    })
+}
+
+/// Nothing, if the datamodel has no such table.
+fn columns_of<'a>(model: &'a DataModel, table: &str) -> Option<Vec<&'a str>> {
+    for relation in &model.relations {
+        match &relation.storage {
+            RelationStorage::Table {
+                table: name,
+                a_column,
+                b_column,
+                ..
+            } if name == table => return Some(vec![a_column, b_column]),
+            _ => {}
+        }
+    }
+    let id = model
+        .model_ids()
+        .find(|id| model.model(*id).table == table)?;
+    let fields = model.model(id).fields.iter();
+    let own = fields.filter(|field| !field.list && !matches!(field.kind, FieldKind::Relation(_)));
+    let links = model
+        .relations
+        .iter()
+        .filter_map(|relation| match &relation.storage {
+            RelationStorage::Inline { side, column } => {
+                let end = match side {
+                    Side::A => &relation.a,
+                    Side::B => &relation.b,
+                };
+                (end.model == id).then_some(column.as_str())
+            }
+            RelationStorage::Table { .. } => None,
+        });
+    Some(
+        own.map(|field| field.column.as_str())
+            .chain(links)
+            .collect(),
+    )
 }
 
 /// Writes the demo shop, all of it or nothing. Rows that are there stay as they are. Gives the number of
