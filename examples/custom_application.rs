@@ -171,7 +171,21 @@ fn describe_let_in() -> OperationObject {
         .body("The guest.", body)
         .answer(Answer::new(201, "The guest is a member."))
         .small_body_errors(MAX_JSON_BODY_BYTES)
-        .answer(Answer::error(403, &["jwt_error"], "Nobody is logged in."))
+        .answer(Answer::error(
+            403,
+            &["jwt_error", "Forbidden"],
+            "Nobody is logged in, or not as a host.",
+        ))
+        .answer(Answer::error(
+            429,
+            &["Too Many Requests"],
+            "The user has too much in flight.",
+        ))
+        .answer(Answer::error(
+            503,
+            &["Service Unavailable"],
+            "Nothing was done; it may be repeated.",
+        ))
 }
 
 /// The extractors refuse who is not logged in, pages of other sites, and bodies that are too large or no JSON; the API refuses
@@ -193,11 +207,27 @@ async fn let_in(
     let deadline = Instant::now() + limits.deadline;
     match graphql::execute(&state.api, request, viewer, false, deadline).await {
         Some(answer) if answer.errors.is_empty() => Ok(HttpResponse::Created().finish()),
-        Some(answer) => {
-            let errors = answer.errors.into_iter().map(|error| error.message);
-            Err(RestError::invalid(errors.collect()))
-        }
+        Some(answer) => Err(refused(answer.errors)),
         None => Err(RestError::internal()),
+    }
+}
+
+/// What the API has refused, by the kind of the first error.
+fn refused(errors: Vec<ApiError>) -> RestError {
+    let Some(first) = errors.first() else {
+        return RestError::internal();
+    };
+    let message = first.message.clone();
+    match first.kind {
+        ErrorKind::Forbidden => RestError::new(StatusCode::FORBIDDEN, message),
+        ErrorKind::TooManyRequests => RestError::crowded(message),
+        ErrorKind::Unavailable | ErrorKind::DeadlineExceeded => {
+            RestError::unavailable(message, None)
+        }
+        // It may have been written: nobody's fault but the server's, and not to be repeated blindly.
+        ErrorKind::OutcomeUnknown => RestError::new(StatusCode::INTERNAL_SERVER_ERROR, message),
+        ErrorKind::Internal => RestError::internal(),
+        _ => RestError::invalid(errors.into_iter().map(|error| error.message).collect()),
     }
 }
 
@@ -214,6 +244,28 @@ mod tests {
     use gom_test_support::{TestDatabase, eventually};
 
     use super::*;
+
+    #[test]
+    fn what_the_api_refuses_is_answered_by_its_kind() {
+        use actix_web::ResponseError;
+
+        let status = |kind| {
+            let error = refused(vec![ApiError::new(kind, "")]);
+            error.status_code().as_u16()
+        };
+        for (kind, expected) in [
+            (ErrorKind::Forbidden, 403),
+            (ErrorKind::TooManyRequests, 429),
+            (ErrorKind::Unavailable, 503),
+            (ErrorKind::DeadlineExceeded, 503),
+            (ErrorKind::OutcomeUnknown, 500),
+            (ErrorKind::Internal, 500),
+            (ErrorKind::BadUserInput, 400),
+            (ErrorKind::Application(ONE_LETTER_NAME), 400),
+        ] {
+            assert_eq!(status(kind), expected, "{kind:?}");
+        }
+    }
 
     #[actix_web::test]
     async fn the_club_is_served_with_its_endpoint() {
