@@ -166,7 +166,10 @@ fn an_idempotency_key_adds_a_claim_before_and_a_store_after_all_else() {
         panic!("{first:?}");
     };
     assert_eq!(*statement, slot.claim());
-    assert!(matches!(expect, Expect::Some(_)), "no row ends the program");
+    assert!(
+        matches!(expect, Expect::Awaited(_)),
+        "no row ends the program before its writes"
+    );
     let Step::Run {
         statement, expect, ..
     } = last
@@ -175,6 +178,21 @@ fn an_idempotency_key_adds_a_claim_before_and_a_store_after_all_else() {
     };
     assert_eq!(*statement, slot.store(Param::Register(ANSWER)));
     assert_eq!(*expect, Expect::Anything, "it is sent with the commit");
+}
+
+#[test]
+fn the_claims_that_decide_are_those_that_rules_and_stamps_use() {
+    let Shop {
+        planner, policy, ..
+    } = Shop::new();
+    let permissions = Permissions::of(["role:seller", "manage:all"]);
+    let claims = serde_json::json!({ "sub": "a", "email": "a@example.com" });
+    let rights = planner.rights(&policy, permissions, claims.as_object().expect("an object"));
+    let decided_by = rights.expect("the role is known").decided_by().clone();
+    assert_eq!(
+        serde_json::Value::from(decided_by),
+        serde_json::json!({ "sub": "a" })
+    );
 }
 
 fn compare(folder: &str, least: usize, compile: impl Fn(&str) -> String) {
@@ -426,7 +444,9 @@ fn show_steps(out: &mut String, indent: &str, steps: &[Step]) {
                 }
                 let expected = match expect {
                     Expect::Anything => continue,
-                    Expect::Some(error) | Expect::Found(error) => format!("a row, or: {error}"),
+                    Expect::Some(error) | Expect::Awaited(error) | Expect::Found(error) => {
+                        format!("a row, or: {error}")
+                    }
                     Expect::None(error) => format!("no row, or: {error}"),
                     Expect::NoConflict => "no row, or the program is repeated".to_owned(),
                     Expect::Filled(columns) => {

@@ -94,3 +94,52 @@ async fn without_the_table_of_keys_only_they_are_refused() {
         .assert_done();
     assert_eq!(users(&tables, "b").await, 1);
 }
+
+#[actix_web::test]
+async fn fields_after_one_whose_answer_is_too_large_are_carried_out() {
+    let app = TestApp::start_with(&[("idempotency.answer_bytes", "1024")]).await;
+    let tables = tables(&app).await;
+    let long = "x".repeat(1_500);
+    let query = format!(
+        "mutation {{ a: createUser(data: {{ business: \"{long}\" }}) {{ business }} \
+         b: updateUser(where: {{ extUid: \"late\" }}, data: {{ business: \"done\" }}) {{ uid }} \
+         c: createUser(data: {{ business: \"c\" }}) {{ uid }} }}"
+    );
+    let first = keyed(&app, "k", &query).await;
+    assert_eq!(first.body()["errors"][0]["path"], json!(["b"]));
+    app.ask("mutation { createUser(data: { business: \"b\", extUid: \"late\" }) { uid } }")
+        .await;
+    for _ in 0..2 {
+        let repeated = keyed(&app, "k", &query).await;
+        repeated.assert_refused(200, "LIMIT_EXCEEDED", "It was written, once");
+        let body = repeated.body();
+        assert_eq!(body["errors"].as_array().unwrap().len(), 1, "{body}");
+        assert_eq!(body["data"], Value::Null, "a user is never null");
+    }
+    for business in [long.as_str(), "done", "c"] {
+        assert_eq!(users(&tables, business).await, 1, "{business}");
+    }
+}
+
+#[actix_web::test]
+async fn fields_after_one_whose_answer_is_hidden_by_an_error_are_carried_out() {
+    let app = TestApp::start_with(&[("limits.service.answer_bytes", "2000")]).await;
+    let tables = tables(&app).await;
+    let long = "x".repeat(1_500);
+    let one = |alias: &str| {
+        format!("{alias}: createUser(data: {{ business: \"{long}\" }}) {{ business }}")
+    };
+    let query = format!(
+        "mutation {{ {} {} c: createUser(data: {{ business: \"c\" }}) {{ uid }} }}",
+        one("a"),
+        one("b")
+    );
+    let first = keyed(&app, "k", &query).await;
+    first.assert_refused(200, "LIMIT_EXCEEDED", "It was written.");
+    let repeated = keyed(&app, "k", &query).await;
+    assert_eq!(repeated.without_ids(), first.without_ids());
+    assert_eq!(
+        (users(&tables, &long).await, users(&tables, "c").await),
+        (2, 1)
+    );
+}

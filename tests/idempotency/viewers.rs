@@ -104,7 +104,7 @@ async fn a_viewer_that_may_not_do_it_any_more_gets_no_stored_answer() {
 }
 
 #[actix_web::test]
-async fn a_log_out_removes_the_keys_of_its_session_and_no_others() {
+async fn a_log_out_removes_the_answers_of_its_session_and_no_others() {
     let place = Place::new(Stores::Postgres).await;
     let app = shops(&place, &[]).await;
     let tables = place.database.connect().await;
@@ -119,17 +119,230 @@ async fn a_log_out_removes_the_keys_of_its_session_and_no_others() {
     .await
     .assert_done();
     assert_eq!(keys(&tables).await, 3);
+    assert_ne!(first, second);
     assert_eq!(one.log_out().await.status, 204);
-    assert_eq!(keys(&tables).await, 2);
+    assert_eq!((keys(&tables).await, readable(&tables).await), (3, 2));
 
     let mut again = seller(&app).await;
-    assert_ne!(
-        done(&send(&mut again, "one", CREATE).await),
-        first,
-        "written again"
+    let repeated = send(&mut again, "one", CREATE).await;
+    assert_eq!(
+        repeated.code(),
+        (200, "LIMIT_EXCEEDED"),
+        "{}",
+        repeated.body
+    );
+    let message = repeated.body["errors"][0]["message"].as_str().unwrap();
+    assert!(
+        message.contains("It was written, once") && message.contains("the session logged out"),
+        "{message}"
     );
     assert_eq!(done(&send(&mut again, "two", CREATE).await), second);
-    assert_eq!(created(&tables).await, 3);
+    assert_eq!(created(&tables).await, 2, "nothing is written twice");
+    let other = CREATE.replace("new", "other");
+    let reused = send(&mut again, "one", &other).await;
+    assert_eq!(reused.code(), (422, "IDEMPOTENCY_KEY_REUSED"));
+}
+
+/// Keys with an answer that somebody may still get.
+async fn readable(client: &Client) -> i64 {
+    let sql = "select count(*) from gom.idempotency_key k where exists (select from unnest(k.answers) a where a like '{%')";
+    crate::count(client, sql).await
+}
+
+const TWO_FIELDS: &str = "mutation { \
+     a: updateBp(where: { uid: \"late\" }, data: { name2: \"late\" }) { uid } \
+     b: createBp(data: { name1: \"new\", customerOf: { connect: { extUid: \"auth0|seller\" } } }) { uid name1 } }";
+
+#[actix_web::test]
+async fn after_a_log_out_fields_that_were_not_carried_out_are_and_no_others() {
+    let place = Place::new(Stores::Postgres).await;
+    let app = shops(&place, &[]).await;
+    let tables = place.database.connect().await;
+    let mut browser = seller(&app).await;
+    let first = send(&mut browser, "k", TWO_FIELDS).await;
+    assert_eq!(
+        first.body["errors"][0]["path"],
+        json!(["a"]),
+        "{}",
+        first.body
+    );
+    assert_eq!((created(&tables).await, readable(&tables).await), (1, 1));
+    assert_eq!(browser.log_out().await.status, 204);
+    assert_eq!((keys(&tables).await, readable(&tables).await), (1, 0));
+    let made = "select answers[1] is null and answers[2] = '~' and session is null from gom.idempotency_key";
+    assert!(tables.query_one(made, &[]).await.unwrap().get::<_, bool>(0));
+
+    let mut again = seller(&app).await;
+    let repeated = send(&mut again, "k", TWO_FIELDS).await;
+    let errors = &repeated.body["errors"];
+    assert_eq!(errors[0]["path"], json!(["a"]), "carried out now: {errors}");
+    assert_eq!(errors[1]["path"], json!(["b"]), "{errors}");
+    assert_eq!(errors[1]["extensions"]["code"], "LIMIT_EXCEEDED");
+    assert_eq!(created(&tables).await, 1);
+}
+
+#[actix_web::test]
+async fn answers_that_are_locked_during_a_log_out_are_removed_afterwards() {
+    let place = Place::new(Stores::Postgres).await;
+    let app = shops(&place, &[("limits.deadline", "3000")]).await;
+    let (tables, other) = (
+        place.database.connect().await,
+        place.database.connect().await,
+    );
+    let mut browser = seller(&app).await;
+    done(&send(&mut browser, "k", CREATE).await);
+    other
+        .batch_execute("begin; select from gom.idempotency_key for update")
+        .await
+        .unwrap();
+    assert_eq!(browser.log_out().await.status, 204, "it waits for nobody");
+    assert_eq!(readable(&tables).await, 1);
+    other.batch_execute("commit").await.unwrap();
+    eventually("the answer is removed", async || {
+        readable(&tables).await == 0
+    })
+    .await;
+    assert_eq!(keys(&tables).await, 1);
+}
+
+#[actix_web::test]
+async fn the_session_that_used_a_key_last_takes_its_answers_along() {
+    let place = Place::new(Stores::Postgres).await;
+    let app = shops(&place, &[]).await;
+    let tables = place.database.connect().await;
+    let (mut one, mut two) = (seller(&app).await, seller(&app).await);
+    let first = send(&mut one, "k", TWO_FIELDS).await;
+    assert_eq!(
+        first.body["errors"][0]["path"],
+        json!(["a"]),
+        "{}",
+        first.body
+    );
+    tables
+        .batch_execute(
+            "set search_path = \"default$default\"; insert into \"Bp\" (uid, name1) values ('late', 'late'); \
+             insert into \"_CustomerOf\" (\"A\", \"B\") select 'late', uid from \"User\" where \"extUid\" = 'auth0|seller'",
+        )
+        .await
+        .unwrap();
+    done(&send(&mut two, "k", TWO_FIELDS).await);
+    assert_eq!(two.log_out().await.status, 204);
+    assert_eq!((keys(&tables).await, readable(&tables).await), (1, 0));
+}
+
+#[actix_web::test]
+async fn another_role_gets_no_stored_answer_and_writes_nothing() {
+    let place = Place::new(Stores::Postgres).await;
+    let app = shops(&place, &[]).await;
+    let tables = place.database.connect().await;
+    let policy = std::fs::read_to_string("config/policy.toml").unwrap();
+    let of_sellers = policy.split_once("[roles.seller]").unwrap().1;
+    let of_sellers = of_sellers.split_once("[roles.customer]").unwrap().0;
+    let of_managers = format!("[roles.seller]{of_sellers}")
+        .replace("[roles.seller", "[roles.manager")
+        .replace("role:seller", "role:manager");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("policy.toml");
+    std::fs::write(&file, format!("{policy}\n{of_managers}")).unwrap();
+    let app_of_both = place
+        .serve(&[("policy.file", file.to_str().unwrap())])
+        .await;
+    let mut as_seller = seller(&app_of_both).await;
+    let first = done(&send(&mut as_seller, "k", CREATE).await);
+
+    tables
+        .batch_execute("update gom.account set role = 'manager' where subject = 'auth0|seller'")
+        .await
+        .unwrap();
+    let mut as_manager = seller(&app_of_both).await;
+    let reply = send(&mut as_manager, "k", CREATE).await;
+    assert_eq!(
+        reply.code(),
+        (422, "IDEMPOTENCY_KEY_REUSED"),
+        "{}",
+        reply.body
+    );
+    assert_eq!(created(&tables).await, 1);
+    done(&send(&mut as_manager, "another", CREATE).await);
+    // On a server that knows nothing of managers, as before.
+    assert_eq!(
+        done(&send(&mut as_seller.at(&app), "k", CREATE).await),
+        first
+    );
+}
+
+#[actix_web::test]
+async fn servers_of_two_schemas_in_one_database_share_no_keys() {
+    let app = TestApp::start().await;
+    let url = app.database().url();
+    let other = TestApp::on(&url, None, &[("database.schema", "other")]).await;
+    eventually("the other server answers", async || {
+        let answer = other.ask("{ users { uid } }").await;
+        answer.body.get("errors").is_none()
+    })
+    .await;
+    let tables = crate::tables(&app).await;
+    let query = crate::create("here");
+    let here = crate::keyed(&app, "k", &query).await;
+    here.assert_done();
+    let there = crate::keyed(&other, "k", &query).await;
+    there.assert_done();
+    assert_ne!(there, here);
+    crate::keyed(&other, "l", &crate::create("there"))
+        .await
+        .assert_done();
+    assert_eq!(crate::keyed(&app, "k", &query).await, here);
+    assert_eq!(crate::keyed(&other, "k", &query).await, there);
+    let rows = "select (select count(*) from \"User\") + (select count(*) from other.\"User\")";
+    assert_eq!(
+        (crate::count(&tables, rows).await, keys(&tables).await),
+        (3, 3)
+    );
+}
+
+#[actix_web::test]
+async fn a_user_with_too_many_keys_learns_that_an_earlier_request_may_be_in_flight() {
+    let place = Place::new(Stores::Postgres).await;
+    let settings = [
+        ("idempotency.keys_per_user", "2"),
+        ("limits.deadline", "120000"),
+    ];
+    let app = shops(&place, &settings).await;
+    let node = place.serve(&settings).await;
+    let (tables, other) = (
+        place.database.connect().await,
+        place.database.connect().await,
+    );
+    let mut browser = seller(&app).await;
+    let mut at_node = browser.at(&node);
+    done(&send(&mut browser, "x", &CREATE.replace("new", "x")).await);
+    other
+        .batch_execute("begin; select from \"default$default\".\"User\" for update")
+        .await
+        .unwrap();
+    let (first, ()) = futures::join!(send(&mut browser, "k", CREATE), async {
+        let sql = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        eventually("the first waits for a lock", async || {
+            crate::count(&tables, sql).await == 1
+        })
+        .await;
+        // Another request of theirs takes the last place for a key.
+        tables
+            .batch_execute("insert into gom.idempotency_key (viewer, key, request) select viewer, 'full', request from gom.idempotency_key")
+            .await
+            .unwrap();
+        let refused = send(&mut at_node, "k", CREATE).await;
+        assert_eq!(refused.code(), (200, "LIMIT_EXCEEDED"), "{}", refused.body);
+        let message = refused.body["errors"][0]["message"].as_str().unwrap();
+        assert!(
+            message.contains("an earlier one with the same key, if it is still in flight, may still be carried out"),
+            "{message}"
+        );
+        other.batch_execute("commit").await.unwrap();
+    });
+    let first = done(&first);
+    assert_eq!(done(&send(&mut at_node, "k", CREATE).await), first);
+    assert_eq!(created(&tables).await, 1);
 }
 
 #[actix_web::test]
@@ -147,7 +360,9 @@ async fn a_user_has_so_many_keys_and_no_more() {
     assert_eq!(refused.code(), (200, "LIMIT_EXCEEDED"));
     let message = refused.body["errors"][0]["message"].as_str().unwrap();
     assert!(
-        message.contains("the limit is 2 (idempotency.keys_per_user). Nothing was written"),
+        message.contains(
+            "the limit is 2 (idempotency.keys_per_user). This request has written nothing"
+        ),
         "{message}"
     );
     assert_eq!(done(&send(&mut browser, "1", CREATE).await), first);

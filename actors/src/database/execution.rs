@@ -152,7 +152,7 @@ impl<'p> Execution<'p> {
         Ok(())
     }
 
-    /// Sends one statement, after waiting for the registers that it needs.
+    /// Sends one statement, after waiting for the registers that it needs. Waits for its answer only if it is to.
     pub async fn take(&mut self, step: &'p Step) -> Result<(), ProgramError> {
         let Step::Run {
             statement,
@@ -182,6 +182,9 @@ impl<'p> Execution<'p> {
         self.send(run, fills, expect, true).await;
         for register in fills {
             self.register(*register)?.pending += 1;
+        }
+        if matches!(expect, Expect::Awaited(_)) {
+            self.settle_all().await?;
         }
         Ok(())
     }
@@ -342,7 +345,7 @@ fn forget(link: &Link, steps: &[Step]) {
 fn unmet(expect: &Expect, outcome: &Outcome) -> Result<Option<ApiError>, Failure> {
     Ok(match expect {
         Expect::Anything => None,
-        Expect::Some(error) | Expect::Found(error) => {
+        Expect::Some(error) | Expect::Awaited(error) | Expect::Found(error) => {
             (outcome.rows == 0).then(|| (**error).clone())
         }
         Expect::None(error) => (outcome.rows > 0).then(|| (**error).clone()),

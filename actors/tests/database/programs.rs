@@ -72,6 +72,7 @@ async fn an_unmet_expectation_rolls_everything_back() {
     for step in [
         none(Expect::Some(no("wanted"))),
         none(Expect::Found(no("wanted"))),
+        none(Expect::Awaited(no("wanted"))),
         one(Expect::None(no("wanted"))),
         one(Expect::Filled(vec![
             (0, *no("not this")),
@@ -331,4 +332,28 @@ async fn the_deadline_ends_a_program_before_its_commit() {
     let steps = vec![insert("2", "b", Expect::Anything)];
     database.transact(program(1, steps), later()).await.unwrap();
     assert_eq!(ask(&database, ALL).await, "1held 2b");
+}
+
+#[actix::test]
+async fn nothing_is_sent_behind_a_statement_that_is_awaited_and_does_not_hold() {
+    let test = TestDatabase::create().await;
+    let other = test.connect().await;
+    other.batch_execute("create table t(id int)").await.unwrap();
+    other.batch_execute("begin; lock table t").await.unwrap();
+    let database = served(test.config(), |_| {}).await;
+    let waits = run("insert into t values (1)", vec![], &[], Expect::Anything);
+    let first = run(
+        "select 1 where false",
+        vec![],
+        &[],
+        Expect::Awaited(no("it is not so")),
+    );
+    let error = database
+        .transact(program(1, vec![first, waits]), later())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&error, RunError::Unmet(error) if error.message == "it is not so"),
+        "{error:?}"
+    );
 }

@@ -50,6 +50,9 @@ pub enum Expect {
     Anything,
     /// At least one row came back or was changed.
     Some(Box<ApiError>),
+    /// As `Some`, and the answer is waited for before the next statement is sent: those after it are not to wait for locks,
+    /// or to take any, in a program that this one ends.
+    Awaited(Box<ApiError>),
     /// As `Some`, of a statement that has changed nothing when no row came back: alone in its
     /// program, it runs without a transaction around it and so saves a round trip.
     Found(Box<ApiError>),

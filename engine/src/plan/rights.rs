@@ -25,6 +25,8 @@ pub struct Rights {
     pub(super) permissions: Permissions,
     /// The values of the claims that `rows` uses, in the order of the claims' names.
     seen_by: Vec<(String, Json)>,
+    /// The values of all claims that the role's rules and the stamps use.
+    decided_by: Map<String, Json>,
     /// By model.
     rows: Vec<Filter>,
     /// By model: what `rows` adds to a filter that leads there.
@@ -70,6 +72,15 @@ impl Planner {
         names.dedup();
         let value = |name: &&str| Some(((*name).to_owned(), claims.get(*name)?.clone()));
         let seen_by = names.iter().filter_map(value).collect();
+        let of_stamps = policy
+            .stamps_on_create
+            .iter()
+            .chain(&policy.stamps_on_update);
+        let decided_by = policy.roles[role]
+            .claims()
+            .chain(of_stamps.flatten().map(|(_, claim)| claim.as_str()))
+            .filter_map(|name| value(&name))
+            .collect();
         let rows: Vec<Filter> = rows
             .iter()
             .map(|rule| bind(rule, Filter::FALSE))
@@ -103,6 +114,7 @@ impl Planner {
             role,
             permissions,
             seen_by,
+            decided_by,
             costs: rows.iter().map(RuleCost::of).collect(),
             rows,
             writes,
@@ -208,6 +220,11 @@ impl Rights {
     /// The name of the viewer's role.
     pub fn role(&self) -> &str {
         &self.policy.roles[self.role].name
+    }
+
+    /// The claims that decide, with the role, what the viewer sees and may write, and what is written of it.
+    pub fn decided_by(&self) -> &Map<String, Json> {
+        &self.decided_by
     }
 
     /// Whether both see the same rows and values: they have the same role, and the claims that its

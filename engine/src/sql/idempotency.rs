@@ -5,6 +5,8 @@ use super::{Param, Sql, Statement};
 
 /// In place of an answer that was too large to be stored.
 const TOO_LARGE: &str = "!";
+/// In place of an answer that was removed with its session.
+const REMOVED: &str = "~";
 /// Before an answer that is found.
 const FOUND: &str = "=";
 /// The key is another request's.
@@ -21,7 +23,7 @@ pub struct AnswerSlot {
     pub key: String,
     /// A digest of the request, in hexadecimal.
     pub request: String,
-    /// The session that the key ends with.
+    /// The session with which the answers are removed.
     pub session: Option<String>,
     /// The number of the root field in its operation, from 0.
     pub field: usize,
@@ -38,6 +40,8 @@ pub enum StoredAnswer<'a> {
     Found(Option<&'a str>),
     /// It was carried out, and its answer was too large to be stored.
     TooLarge,
+    /// It was carried out, and its answer was removed when its session logged out.
+    Removed,
     /// The key belongs to another request.
     OtherRequest,
     /// The viewer has too many keys.
@@ -65,7 +69,7 @@ impl AnswerSlot {
             push_count(&mut sql, keys);
             sql.push(" end");
         }
-        sql.push(" on conflict (viewer, key) do update set request = excluded.request where k.request = ");
+        sql.push(" on conflict (viewer, key) do update set session = coalesce(excluded.session, k.session) where k.request = ");
         push_digest(&mut sql, request);
         sql.push(" and k.answers[")
             .bind(self.subscript())
@@ -179,6 +183,7 @@ impl<'a> StoredAnswer<'a> {
             Some(text) => match text.strip_prefix(FOUND) {
                 Some("") => StoredAnswer::Found(None),
                 Some(TOO_LARGE) => StoredAnswer::TooLarge,
+                Some(REMOVED) => StoredAnswer::Removed,
                 Some(answer) => StoredAnswer::Found(Some(answer)),
                 None => StoredAnswer::Open,
             },
@@ -187,12 +192,21 @@ impl<'a> StoredAnswer<'a> {
     }
 }
 
-/// Removes the keys of a session.
+/// Removes the answers of a session. The rows stay, with what was carried out, so that nothing is carried out twice. What others
+/// have locked, or have not committed yet, stays as it is.
 pub fn forget_session(session: String) -> Statement {
     let mut sql = Sql::new();
-    sql.push("delete from gom.idempotency_key where session = ")
-        .bind(Param::Text(session))
-        .push("::text");
+    // An array's first subscript is that of the field that was carried out first: by number, all come out at their places.
+    sql.push(
+        "with held as materialized (select viewer, key from gom.idempotency_key where session = ",
+    )
+    .bind(Param::Text(session))
+    .push(
+        "::text for update skip locked) update gom.idempotency_key k set session = null, answers = array(\
+         select case when k.answers[n] is null or k.answers[n] = '!' then k.answers[n] else '~' end \
+         from generate_series(1, array_upper(k.answers, 1)) n order by n) \
+         from held where k.viewer = held.viewer and k.key = held.key",
+    );
     sql.finish()
 }
 
@@ -254,6 +268,7 @@ mod tests {
             (Some("full"), StoredAnswer::TooManyKeys),
             (Some("="), StoredAnswer::Found(None)),
             (Some("=!"), StoredAnswer::TooLarge),
+            (Some("=~"), StoredAnswer::Removed),
             (Some("={\"a\":1}"), StoredAnswer::Found(Some("{\"a\":1}"))),
         ] {
             assert_eq!(StoredAnswer::read(found), stored, "{found:?}");

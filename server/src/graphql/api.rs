@@ -26,6 +26,7 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::idempotency::KeyOptions;
+use super::key_turns::KeyTurns;
 use super::offload::{Head, Offload};
 use super::turns::{Turn, TurnLimits, Turns};
 use super::write_rules::WriteRules;
@@ -90,6 +91,7 @@ pub struct Engine {
     service_limits: CallerLimits,
     user_limits: CallerLimits,
     turns: Turns,
+    pub(super) key_turns: KeyTurns,
     pub offload: Offload,
     /// Without one, only the service role has access.
     policy: Option<Arc<Policy>>,
@@ -208,6 +210,7 @@ impl Engine {
             service_limits: CallerLimits::new("limits.service", &options.service_limits),
             user_limits: CallerLimits::new("limits", &options.user_limits),
             turns: Turns::new(options.turns),
+            key_turns: KeyTurns::new(options.turns.waiting),
             offload: Offload::default(),
             policy: None,
             write_rules: None,
@@ -266,6 +269,10 @@ impl Engine {
             self.planner.rights(policy, permissions(user), &claims)
         })?;
         Ok(Some(Arc::clone(rights)))
+    }
+
+    pub(super) fn user_limits(&self) -> &CallerLimits {
+        &self.user_limits
     }
 
     pub fn limits_of(&self, viewer: &Viewer) -> &CallerLimits {

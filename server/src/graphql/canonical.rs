@@ -9,12 +9,17 @@ use super::Request;
 impl Request {
     /// The variables as text: equal for equal ones, and different for others. It is no JSON.
     pub fn canonical_variables(&self) -> String {
-        let mut canonical = String::new();
-        for (name, value) in sorted(&self.variables) {
-            write_canonical(&mut canonical, name, value);
-        }
-        canonical
+        canonical(&self.variables)
     }
+}
+
+/// The same text for the same values, in whatever order they came.
+pub(super) fn canonical(values: &Map<String, Value>) -> String {
+    let mut canonical = String::new();
+    for (name, value) in sorted(values) {
+        write_canonical(&mut canonical, name, value);
+    }
+    canonical
 }
 
 fn sorted(map: &Map<String, Value>) -> Vec<(&String, &Value)> {
@@ -52,7 +57,7 @@ fn write_canonical(out: &mut String, name: &str, value: &Value) {
 mod tests {
     use super::*;
 
-    fn canonical(text: &str) -> String {
+    fn canonical_text(text: &str) -> String {
         let mut out = String::new();
         write_canonical(&mut out, "", &serde_json::from_str(text).unwrap());
         out
@@ -61,8 +66,8 @@ mod tests {
     #[test]
     fn equal_variables_are_equal_in_whatever_order_and_others_are_not() {
         assert_eq!(
-            canonical(r#"{"a":{"b":1,"c":[2]},"d":null}"#),
-            canonical(r#"{"d":null,"a":{"c":[2],"b":1}}"#)
+            canonical_text(r#"{"a":{"b":1,"c":[2]},"d":null}"#),
+            canonical_text(r#"{"d":null,"a":{"c":[2],"b":1}}"#)
         );
         let different = [
             r#"{"a":1}"#,
@@ -81,7 +86,7 @@ mod tests {
             r#"[{"a":1},{"b":1}]"#,
             r#"[{"a":1,"b":1}]"#,
         ];
-        let mut texts: Vec<String> = different.into_iter().map(canonical).collect();
+        let mut texts: Vec<String> = different.into_iter().map(canonical_text).collect();
         texts.sort_unstable();
         texts.dedup();
         assert_eq!(texts.len(), different.len());

@@ -10,7 +10,7 @@ use std::sync::{Arc, LazyLock};
 
 use gom_actors::database::{Asker, Behalf};
 use gom_engine::error::{ApiError, ErrorKind};
-use gom_engine::plan::AnswerSlot;
+use gom_engine::plan::{AnswerSlot, Rights};
 use gom_engine::request::{OperationKind, PreparedOperation, Selected};
 use gom_engine::schema::OutputMeaning;
 use gom_telemetry::metrics;
@@ -136,7 +136,7 @@ async fn execute_part(
         Ok(asked) => asked,
         Err(error) => return Some(Answer::refused(vec![error])),
     };
-    let slot = match slot(api, &request, &prepared, &viewer) {
+    let slot = match slot(api, &request, &prepared, &viewer, rights.as_deref()) {
         Ok(slot) => slot,
         Err(error) => return Some(Answer::refused(vec![error])),
     };
@@ -154,6 +154,15 @@ async fn execute_part(
         Ok(variables) => variables,
         Err(error) => return Some(Answer::refused(vec![error])),
     };
+    let mut key_turn = None;
+    if let Some(slot) = &slot {
+        let (whose, is_bounded) = ((&*slot.viewer, &*slot.key), !viewer.is_service());
+        let turn = api.engine.key_turns.take(whose, is_bounded, deadline);
+        match turn.await {
+            Ok(turn) => key_turn = Some(turn),
+            Err(error) => return Some(Answer::refused(vec![error])),
+        }
+    }
     let limits = api.engine.limits_of(&viewer).page;
     let context = Context {
         request,
@@ -178,7 +187,11 @@ async fn execute_part(
     if let Err(error) = api.admission.check(viewer) {
         return Some(Answer::refused(vec![error]));
     }
-    let behalf = behalf.map(|(turn, user)| Behalf::of(Asker::named(&user.subject), Arc::new(turn)));
+    // A user's transaction keeps both turns to its end, also if nobody waits for it any more.
+    let behalf = behalf.map(|(turn, user)| {
+        let kept = Arc::new((turn, key_turn.take()));
+        Behalf::of(Asker::named(&user.subject), kept)
+    });
     let database = api.database.on_behalf_of(behalf);
     let known = match asked.before(api, &database, deadline).await {
         Ok(known) => known,
@@ -219,13 +232,14 @@ fn slot(
     request: &Request,
     prepared: &PreparedOperation,
     viewer: &Viewer,
+    rights: Option<&Rights>,
 ) -> Result<Option<AnswerSlot>, ApiError> {
     let operation = &prepared.operation;
     if operation.kind != OperationKind::Mutation {
         request.refuse_key()?;
         return Ok(None);
     }
-    let slot = api.engine.slot(request, viewer)?;
+    let slot = api.engine.slot(request, viewer, rights)?;
     let raw = Selected::Field(OutputMeaning::ExecuteRaw);
     if slot.is_some() && operation.fields.iter().any(|field| field.meaning == raw) {
         return Err(unusable(

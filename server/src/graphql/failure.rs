@@ -32,14 +32,14 @@ const BEING_DEPLOYED: &str =
 pub(super) fn may_be_repeated_with_key(mut error: ApiError) -> ApiError {
     match error.kind {
         ErrorKind::OutcomeUnknown => error.message = UNKNOWN_WITH_KEY.to_owned(),
-        ErrorKind::DeadlineExceeded => error
-            .message
-            .push_str(" Repeat the request with the same idempotency key."),
+        ErrorKind::DeadlineExceeded => error.message = LATE_WITH_KEY.to_owned(),
         _ => {}
     }
     error
 }
 
+/// It may have waited for another one with the same key.
+pub(super) const LATE_WITH_KEY: &str = "There was no answer before the deadline (limits.deadline). This request has written nothing; an earlier one with the same idempotency key, if it is still in flight, may still be carried out. Repeat the request with the same idempotency key.";
 const UNKNOWN_WITH_KEY: &str = "The write may have been carried out or not: the connection to the database was lost, or the deadline passed, during the commit. Repeat the request with the same idempotency key, which is safe: what was written is not written again.";
 
 pub fn api_error(planner: &Planner, error: RunError) -> ApiError {
@@ -88,9 +88,13 @@ mod tests {
         );
         assert!(!unknown.contains("Read before"), "{unknown}");
         let late = with_key(ErrorKind::DeadlineExceeded);
-        assert_eq!(
-            late,
-            "As it was. Repeat the request with the same idempotency key."
+        assert!(
+            late.contains("an earlier one") && late.contains("may still be carried out"),
+            "{late}"
+        );
+        assert!(
+            late.ends_with("Repeat the request with the same idempotency key."),
+            "{late}"
         );
         assert_eq!(with_key(ErrorKind::Execution), "As it was.");
     }

@@ -3,14 +3,16 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use actix_web::rt;
 use aws_lc_rs::digest::{Context, SHA256};
 use gom_actors::database::RunError;
 use gom_engine::error::{ApiError, ErrorKind};
-use gom_engine::plan::{AnswerSlot, Expect, Program, Step};
-use gom_engine::policy::Permissions;
+use gom_engine::plan::{AnswerSlot, Expect, Program, Rights, Step};
 use gom_engine::sql::idempotency::forget_session;
-use tokio::time::Instant;
+use serde_json::{Map, Value};
+use tokio::time::{Instant, sleep_until};
 
+use super::canonical::canonical;
 use super::extensions::{IDEMPOTENCY_KEY, malformed};
 use super::{Api, Engine, Request};
 use crate::identity::Viewer;
@@ -18,7 +20,7 @@ use crate::settings;
 
 /// Characters of a key.
 const MAX_KEY: usize = 128;
-/// How long a log-out waits for the removal of its session's keys.
+/// How long a log-out waits for the removal of its session's answers.
 const FORGET_TIMEOUT: Duration = Duration::from_secs(2);
 const FORM: &str = "it must have 1 to 128 visible characters of ASCII";
 
@@ -97,12 +99,16 @@ impl Request {
         }
     }
 
-    /// Of what the key stands for: another request cannot have it.
-    fn digest(&self) -> String {
+    /// Of what the key stands for: another request cannot have it, nor the same one of a viewer for whom it means something
+    /// else.
+    fn digest(&self, who: Option<(&str, &Map<String, Value>)>) -> String {
+        let (role, claims) = who.unzip();
         digest([
             self.operation_name.as_deref().unwrap_or_default(),
             &self.text,
             &self.canonical_variables(),
+            role.unwrap_or_default(),
+            &claims.map(canonical).unwrap_or_default(),
         ])
     }
 }
@@ -116,6 +122,7 @@ impl Engine {
         &self,
         request: &Request,
         viewer: &Viewer,
+        rights: Option<&Rights>,
     ) -> Result<Option<AnswerSlot>, ApiError> {
         let Some(key) = request.key()? else {
             return Ok(None);
@@ -125,9 +132,9 @@ impl Engine {
         })?;
         let user = viewer.user();
         Ok(Some(AnswerSlot {
-            viewer: owner(viewer),
+            viewer: owner(self.planner.physical().schema_name(), viewer),
             key: key.to_owned(),
-            request: request.digest(),
+            request: request.digest(rights.map(|rights| (rights.role(), rights.decided_by()))),
             session: request.session.clone().filter(|_| user.is_some()),
             field: 0,
             answer_bytes: options.answer_bytes,
@@ -137,14 +144,27 @@ impl Engine {
 }
 
 impl Api {
-    /// Removes the answers of a session's idempotency keys.
+    /// Removes the answers of a session's idempotency keys; and once more when whatever was in flight has ended, which may have
+    /// had some of the rows locked, or have stored an answer since.
     ///
     /// # Errors
-    /// If the database does not do it: they end by themselves later.
+    /// If the database does not do it now: what it does not do later is logged, and the answers end with their keys.
     pub async fn forget_keys(&self, session: String) -> Result<(), RunError> {
         if self.engine.keys.is_none() {
             return Ok(());
         }
+        let ended = Instant::now() + self.engine.user_limits().deadline + FORGET_TIMEOUT;
+        let (api, again) = (self.clone(), session.clone());
+        rt::spawn(async move {
+            sleep_until(ended).await;
+            if let Err(error) = api.forget_keys_now(again).await {
+                tracing::warn!(cause = %error, "answers of a session's idempotency keys may be kept for their time, though it has been closed");
+            }
+        });
+        self.forget_keys_now(session).await
+    }
+
+    async fn forget_keys_now(&self, session: String) -> Result<(), RunError> {
         let program = Program {
             steps: vec![Step::Run {
                 statement: forget_session(session),
@@ -173,17 +193,11 @@ pub(super) fn is_without_table(error: &RunError) -> bool {
     }
 }
 
-/// A digest of who alone may have the answers: the subject and its roles, or the service.
-fn owner(viewer: &Viewer) -> String {
+/// A digest of who alone may have the answers: the subject, or the service, of one schema's API.
+fn owner(schema: &str, viewer: &Viewer) -> String {
     match viewer {
-        Viewer::Service => digest(["service"]),
-        Viewer::User(user) => {
-            let permissions = Permissions::of(user.permissions.iter().map(String::as_str));
-            let mut roles: Vec<_> = permissions.roles().collect();
-            roles.sort_unstable();
-            roles.dedup();
-            digest(["user", &user.subject].into_iter().chain(roles))
-        }
+        Viewer::Service => digest(["service", schema]),
+        Viewer::User(user) => digest(["user", schema, &user.subject]),
     }
 }
 
@@ -219,7 +233,7 @@ pub(super) fn unusable(reason: &str) -> ApiError {
 mod tests {
     use std::time::SystemTime;
 
-    use serde_json::{Map, Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::graphql::Extensions;
@@ -289,36 +303,54 @@ mod tests {
             variables: serde_json::from_str(variables).unwrap(),
             ..Request::default()
         };
-        let one = request("mutation", None, r#"{"a":1,"b":{"c":2,"d":3}}"#).digest();
-        let same = request("mutation", None, r#"{"b":{"d":3,"c":2},"a":1}"#).digest();
+        let one = request("mutation", None, r#"{"a":1,"b":{"c":2,"d":3}}"#).digest(None);
+        let same = request("mutation", None, r#"{"b":{"d":3,"c":2},"a":1}"#).digest(None);
         assert_eq!(one, same);
         for other in [
             request("mutation", None, r#"{"a":2,"b":{"c":2,"d":3}}"#),
             request("mutation ", None, r#"{"a":1,"b":{"c":2,"d":3}}"#),
             request("mutation", Some("A"), r#"{"a":1,"b":{"c":2,"d":3}}"#),
         ] {
-            assert_ne!(one, other.digest());
+            assert_ne!(one, other.digest(None));
         }
     }
 
     #[test]
-    fn an_owner_is_a_subject_with_its_roles() {
+    fn a_request_is_another_one_of_another_role_or_with_other_claims() {
+        let request = Request {
+            text: "mutation".to_owned(),
+            ..Request::default()
+        };
+        let of = |role: &str, claims: &str| {
+            let claims: Map<_, _> = serde_json::from_str(claims).unwrap();
+            request.digest(Some((role, &claims)))
+        };
+        let one = of("seller", r#"{"sub":"ana","tenant":{"a":1,"b":2}}"#);
+        assert_eq!(one, of("seller", r#"{"tenant":{"b":2,"a":1},"sub":"ana"}"#));
+        for other in [
+            of("buyer", r#"{"sub":"ana","tenant":{"a":1,"b":2}}"#),
+            of("seller", r#"{"sub":"ana","tenant":{"a":1,"b":3}}"#),
+            of("seller", r#"{"sub":"ana"}"#),
+            request.digest(None),
+        ] {
+            assert_ne!(one, other);
+        }
+    }
+
+    #[test]
+    fn an_owner_is_a_subject_or_the_service_of_one_schema() {
         let user = |subject: &str, permissions: &[&str]| {
             let permissions = permissions.iter().map(|p| (*p).to_owned()).collect();
             let user = User::new(subject.into(), permissions, Map::new(), SystemTime::now());
-            owner(&Viewer::User(user.into()))
+            Viewer::User(user.into())
         };
-        let one = user("ana", &["role:a", "role:b", "read:orders"]);
-        assert_eq!(
-            one,
-            user("ana", &["role:b", "role:a"]),
-            "whatever else it may"
-        );
+        let one = owner("a", &user("ana", &["role:a"]));
+        assert_eq!(one, owner("a", &user("ana", &["role:b"])), "in any role");
         for other in [
-            user("ana", &["role:a"]),
-            user("bea", &["role:a", "role:b"]),
-            user("ana", &["role:ab"]),
-            owner(&Viewer::Service),
+            owner("b", &user("ana", &["role:a"])),
+            owner("a", &user("bea", &["role:a"])),
+            owner("a", &Viewer::Service),
+            owner("a", &user("service", &[])),
         ] {
             assert_ne!(one, other);
         }

@@ -10,6 +10,7 @@ mod execute;
 mod extensions;
 mod failure;
 mod idempotency;
+mod key_turns;
 mod live;
 mod offload;
 mod position;

@@ -159,7 +159,7 @@ labels! {
     }
 
     /// `written`: carried out with the first request. `repeated`: answered from the store. `not_stored`: the first answer was too large to be
-    /// stored. `reused`: the key is another request's. `too_many`: of this user.
+    /// stored, or was removed at a log-out. `reused`: the key is another request's. `too_many`: of this user.
     KeyedWrite("result") {
         Written = "written",
         Repeated = "repeated",

@@ -48,8 +48,9 @@ impl Planner {
             return Err(unexpected("amendment of many rows"));
         }
         if let Some(slot) = &amendments.slot {
-            // Before anything is locked: another request with the same key may have to be waited for.
-            let reused = Expect::Some(Box::new(key_reused()));
+            // Before anything is locked: another request with the same key may have to be waited for, and a repetition is
+            // not to wait for the locks of writes that it does not carry out.
+            let reused = Expect::Awaited(Box::new(key_reused()));
             writer.push_run(slot.claim(), Vec::new(), reused);
         }
         writer.steps.extend(amendments.before);
@@ -151,8 +152,8 @@ impl Planner {
 pub fn key_reused() -> ApiError {
     ApiError::new(
         ErrorKind::IdempotencyKeyReused,
-        "The idempotency key came with another request before (another document, operation or variables); nothing was written. \
-         Send each request with a key of its own, and repeat it unchanged.",
+        "The idempotency key came with another request before (another document, operation or variables, or by another \
+         role or with other claims); nothing was written. Send each request with a key of its own, and repeat it unchanged.",
     )
 }
 

@@ -118,31 +118,33 @@ impl Execution<'_> {
             if !written && part.has_reused_key() {
                 return Answer::refused(part.refusal());
             }
-            let succeeded = part.errors.is_empty();
+            let field_written = part.written;
             bytes += part.bytes();
             if self.is_too_large(bytes) {
                 bytes -= part.bytes();
                 let mut error = self.context.limits.answer_too_large();
-                error.message.push_str(" It was written.");
+                if field_written {
+                    error.message.push_str(" It was written.");
+                }
                 part = self.failed(field, error);
             }
+            // The rest would be carried out and not shown. After what is written, it is all the same: no repetition would get
+            // beyond that field either.
+            let ends = part.fragment.is_none() && !field_written;
             add(&mut data, &mut errors, field, part);
-            if data.is_none() {
-                // The rest would be carried out and not shown.
-                let data = if written {
-                    Data::NullAfterWrite
-                } else {
-                    Data::Null
-                };
-                return Answer {
-                    data,
-                    errors,
-                    cursor: AnswerCursor::None,
-                };
+            written |= field_written;
+            if ends {
+                break;
             }
-            written |= succeeded && matches!(field.meaning, Selected::Field(_));
         }
-        answer(data, errors)
+        match data {
+            None if written => Answer {
+                data: Data::NullAfterWrite,
+                errors,
+                cursor: AnswerCursor::None,
+            },
+            data => answer(data, errors),
+        }
     }
 
     /// Nothing where the answer is too large.
@@ -180,6 +182,7 @@ impl Execution<'_> {
                 Ok(text) => Part {
                     fragment: Some(Fragment::Text(text)),
                     errors: Vec::new(),
+                    written: true,
                 },
                 Err(error) => self.failed(field, error),
             };
@@ -204,7 +207,7 @@ impl Execution<'_> {
         found: Result<Option<JsonText>, RunError>,
     ) -> Part {
         match found {
-            Ok(found) => self.found(field, found),
+            Ok(found) => self.found(field, found).of_write(),
             Err(error) if is_too_large(&error) => {
                 let mut error = self.context.limits.answer_too_large();
                 error.message.push_str(" Nothing was written.");
@@ -239,7 +242,7 @@ impl Execution<'_> {
                 let name = &engine.schema.object(self.root).name;
                 Some(Part {
                     fragment: Some(Fragment::Text(format!("\"{name}\""))),
-                    errors: Vec::new(),
+                    ..Part::default()
                 })
             }
             Selected::Introspection => Some(match self.introspected() {
@@ -249,7 +252,7 @@ impl Execution<'_> {
                         text.map_or(Fragment::Null, |text| Fragment::Shared(Arc::clone(text)));
                     Part {
                         fragment: Some(fragment),
-                        errors: Vec::new(),
+                        ..Part::default()
                     }
                 }
                 Err(error) => self.failed(field, error),
@@ -277,13 +280,13 @@ impl Execution<'_> {
             }
             return Part {
                 fragment: Some(Fragment::Null),
-                errors: Vec::new(),
+                ..Part::default()
             };
         };
         if !is_marked(text.as_str()) {
             return Part {
                 fragment: Some(Fragment::Database(text)),
-                errors: Vec::new(),
+                ..Part::default()
             };
         }
         self.completed(field, text.as_str())
@@ -307,6 +310,7 @@ impl Execution<'_> {
         Part {
             fragment: completed.answer.map(Fragment::Text),
             errors,
+            ..Part::default()
         }
     }
 
@@ -315,6 +319,7 @@ impl Execution<'_> {
         Part {
             fragment,
             errors: vec![located(field, error)],
+            ..Part::default()
         }
     }
 

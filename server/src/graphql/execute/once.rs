@@ -34,7 +34,7 @@ impl Execution<'_> {
                         Ok(found) => {
                             crash_point("written");
                             KEYED_WRITES.inc(KeyedWrite::Written);
-                            return self.found(field, found);
+                            return self.found(field, found).of_write();
                         }
                     }
                 }
@@ -52,10 +52,17 @@ impl Execution<'_> {
             };
             let was_claimed = error.kind == ErrorKind::IdempotencyKeyReused;
             let (result, part) = match StoredAnswer::read(found.as_ref().map(JsonText::as_str)) {
-                StoredAnswer::Found(text) => (KeyedWrite::Repeated, self.stored(field, text)),
-                StoredAnswer::TooLarge => {
-                    (KeyedWrite::NotStored, self.failed(field, too_large(slot)))
+                StoredAnswer::Found(text) => {
+                    (KeyedWrite::Repeated, self.stored(field, text).of_write())
                 }
+                StoredAnswer::TooLarge => {
+                    let part = self.failed(field, too_large(slot));
+                    (KeyedWrite::NotStored, part.of_write())
+                }
+                StoredAnswer::Removed => (
+                    KeyedWrite::NotStored,
+                    self.failed(field, removed()).of_write(),
+                ),
                 StoredAnswer::OtherRequest => {
                     (KeyedWrite::Reused, self.failed(field, key_reused()))
                 }
@@ -69,8 +76,8 @@ impl Execution<'_> {
             KEYED_WRITES.inc(result);
             return part;
         }
-        let message = "The idempotency key is in use by another request; nothing was written. \
-             Repeat the request with the same key.";
+        let message = "The idempotency key is in use by another request, which may still be carried out; this one has written \
+                       nothing. Repeat the request with the same key.";
         self.failed(field, ApiError::new(ErrorKind::Unavailable, message))
     }
 
@@ -81,7 +88,7 @@ impl Execution<'_> {
             Some(text) if is_marked(text) => self.completed(field, text),
             Some(text) => Part {
                 fragment: Some(Fragment::Text(text.to_owned())),
-                errors: Vec::new(),
+                ..Part::default()
             },
         }
     }
@@ -92,10 +99,11 @@ impl Execution<'_> {
                  version (`gom migrate apply`, or --deploy), or send the request without a key.";
             return self.failed(field, ApiError::new(ErrorKind::Unavailable, message));
         }
-        let Part { fragment, errors } = self.written(field, Err(error));
+        let part = self.written(field, Err(error));
+        let errors = part.errors.into_iter().map(may_be_repeated_with_key);
         Part {
-            fragment,
-            errors: errors.into_iter().map(may_be_repeated_with_key).collect(),
+            errors: errors.collect(),
+            ..part
         }
     }
 }
@@ -109,10 +117,17 @@ fn too_large(slot: &AnswerSlot) -> ApiError {
     ApiError::new(ErrorKind::LimitExceeded, message)
 }
 
+fn removed() -> ApiError {
+    let message = "It was written, once, by the first request with this idempotency key. Its answer was removed when the session \
+                   logged out. Read what you need of it.";
+    ApiError::new(ErrorKind::LimitExceeded, message)
+}
+
 fn too_many_keys(slot: &AnswerSlot) -> ApiError {
     let message = format!(
-        "You have as many idempotency keys as one user may have; the limit is {} (idempotency.keys_per_user). Nothing was written. \
-         Keys are removed some time after their first use (idempotency.keep_for).",
+        "You have as many idempotency keys as one user may have; the limit is {} (idempotency.keys_per_user). This \
+         request has written nothing; an earlier one with the same key, if it is still in flight, may still be carried out. \
+         Repeat the request with the same key: keys are removed some time after their first use (idempotency.keep_for).",
         slot.keys.unwrap_or_default()
     );
     ApiError::new(ErrorKind::LimitExceeded, message)

@@ -6,12 +6,23 @@ use gom_engine::request::SelectedField;
 use crate::graphql::{Answer, AnswerCursor, Data, Fragment};
 
 /// One field's part of the answer. No fragment: null has spread to the whole.
+#[derive(Default)]
 pub(super) struct Part {
     pub(super) fragment: Option<Fragment>,
     pub(super) errors: Vec<ApiError>,
+    /// A write is done, now or by an earlier request, also if errors hide its answer.
+    pub(super) written: bool,
 }
 
 impl Part {
+    /// The same of a write that is done.
+    pub(super) fn of_write(self) -> Self {
+        Part {
+            written: true,
+            ..self
+        }
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.fragment
             .as_ref()

@@ -96,7 +96,7 @@ async fn close(request: &HttpRequest, state: &State, id: &SessionId) -> Result<(
     if let Err(error) = state.push.forget_session(user, &handle).await {
         tracing::warn!(cause = %error, "a device may have been subscribed during a log-out, and still be notified");
     }
-    // They are nobody else's to read, and end by themselves: not worth a log-out that fails.
+    // They are nobody else's to read, and end with their keys: not worth a log-out that fails.
     if let Err(error) = state.api.forget_keys(handle).await {
         tracing::warn!(cause = %error, "answers of a session's idempotency keys are kept for their time, though it has been closed");
     }
