@@ -338,10 +338,16 @@ async fn the_deadline_ends_a_program_before_its_commit() {
 async fn nothing_is_sent_behind_a_statement_that_is_awaited_and_does_not_hold() {
     let test = TestDatabase::create().await;
     let other = test.connect().await;
-    other.batch_execute("create table t(id int)").await.unwrap();
-    other.batch_execute("begin; lock table t").await.unwrap();
+    other
+        .batch_execute("create table t(id int); insert into t values (1)")
+        .await
+        .unwrap();
+    other
+        .batch_execute("begin; select from t for update")
+        .await
+        .unwrap();
     let database = served(test.config(), |_| {}).await;
-    let waits = run("insert into t values (1)", vec![], &[], Expect::Anything);
+    let waits = run("update t set id = 2", vec![], &[], Expect::Anything);
     let first = run(
         "select 1 where false",
         vec![],
