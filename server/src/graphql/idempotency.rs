@@ -325,12 +325,12 @@ mod tests {
             let claims: Map<_, _> = serde_json::from_str(claims).unwrap();
             request.digest(Some((role, &claims)))
         };
-        let one = of("seller", r#"{"sub":"ana","tenant":{"a":1,"b":2}}"#);
-        assert_eq!(one, of("seller", r#"{"tenant":{"b":2,"a":1},"sub":"ana"}"#));
+        let one = of("host", r#"{"sub":"ana","tenant":{"a":1,"b":2}}"#);
+        assert_eq!(one, of("host", r#"{"tenant":{"b":2,"a":1},"sub":"ana"}"#));
         for other in [
-            of("buyer", r#"{"sub":"ana","tenant":{"a":1,"b":2}}"#),
-            of("seller", r#"{"sub":"ana","tenant":{"a":1,"b":3}}"#),
-            of("seller", r#"{"sub":"ana"}"#),
+            of("guest", r#"{"sub":"ana","tenant":{"a":1,"b":2}}"#),
+            of("host", r#"{"sub":"ana","tenant":{"a":1,"b":3}}"#),
+            of("host", r#"{"sub":"ana"}"#),
             request.digest(None),
         ] {
             assert_ne!(one, other);
