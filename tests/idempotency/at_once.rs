@@ -25,8 +25,8 @@ async fn lock(app: &TestApp) -> Client {
 }
 
 /// Another server on the same database, when it answers.
-async fn beside(app: &TestApp, setting: (&'static str, &str)) -> TestApp {
-    let node = TestApp::on(&app.database().url(), None, &[setting]).await;
+async fn beside(app: &TestApp, settings: &[(&'static str, &str)]) -> TestApp {
+    let node = TestApp::on(&app.database().url(), None, settings).await;
     eventually("the other server answers", async || {
         node.ask("{ users { uid } }")
             .await
@@ -78,11 +78,14 @@ async fn has_come(app: &TestApp) {
 }
 
 /// Longer than anything takes on a busy machine.
-const PATIENT: (&str, &str) = ("limits.service.deadline", "120000");
+const PATIENT: [(&str, &str); 2] = [
+    ("limits.service.deadline", "120000"),
+    ("database.statement_timeout", "120000"),
+];
 
 #[actix_web::test]
 async fn the_second_of_two_at_once_waits_and_gets_the_answer_of_the_first() {
-    let app = TestApp::start_with(&[PATIENT]).await;
+    let app = TestApp::start_with(&PATIENT).await;
     let (first, second, written) = both(&app, &app, 1).await;
     first.assert_done();
     assert_eq!((second, written), (first, 1));
@@ -90,8 +93,8 @@ async fn the_second_of_two_at_once_waits_and_gets_the_answer_of_the_first() {
 
 #[actix_web::test]
 async fn the_second_of_two_at_once_on_two_servers_does_so_as_well() {
-    let app = TestApp::start_with(&[PATIENT]).await;
-    let node = beside(&app, PATIENT).await;
+    let app = TestApp::start_with(&PATIENT).await;
+    let node = beside(&app, &PATIENT).await;
     let (first, second, written) = both(&app, &node, 2).await;
     first.assert_done();
     assert_eq!((second, written), (first, 1));
@@ -99,8 +102,8 @@ async fn the_second_of_two_at_once_on_two_servers_does_so_as_well() {
 
 #[actix_web::test]
 async fn one_that_waits_for_too_long_is_answered_that_it_may_be_repeated() {
-    let app = TestApp::start_with(&[PATIENT]).await;
-    let hasty = beside(&app, ("limits.service.deadline", "1000")).await;
+    let app = TestApp::start_with(&PATIENT).await;
+    let hasty = beside(&app, &[("limits.service.deadline", "1000")]).await;
     let other = lock(&app).await;
     let tables = tables(&app).await;
     let (first, second) = futures::join!(keyed(&app, "k", QUERY), async {
@@ -127,7 +130,7 @@ async fn one_that_waits_for_too_long_is_answered_that_it_may_be_repeated() {
 
 #[actix_web::test]
 async fn the_second_is_carried_out_if_the_first_fails() {
-    let app = TestApp::start_with(&[PATIENT]).await;
+    let app = TestApp::start_with(&PATIENT).await;
     let other = lock(&app).await;
     let tables = tables(&app).await;
     let (first, second, ()) = futures::join!(
@@ -153,8 +156,8 @@ async fn the_second_is_carried_out_if_the_first_fails() {
 
 #[actix_web::test]
 async fn the_second_is_carried_out_on_another_server_if_the_first_fails() {
-    let app = TestApp::start_with(&[PATIENT]).await;
-    let node = beside(&app, PATIENT).await;
+    let app = TestApp::start_with(&PATIENT).await;
+    let node = beside(&app, &PATIENT).await;
     let other = lock(&app).await;
     let tables = tables(&app).await;
     let (first, second, ()) = futures::join!(
@@ -179,7 +182,7 @@ async fn the_second_is_carried_out_on_another_server_if_the_first_fails() {
 
 #[actix_web::test]
 async fn a_repetition_does_not_wait_for_the_locks_of_the_writes_that_it_repeats() {
-    let app = TestApp::start_with(&[PATIENT]).await;
+    let app = TestApp::start_with(&PATIENT).await;
     app.data(
         "mutation { createUser(data: { extUid: \"u\", business: \"b\" }) { uid } }",
         json!({}),
@@ -203,7 +206,8 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
 #[actix_web::test]
 async fn those_that_wait_for_a_key_leave_the_connections_to_others() {
-    let app = TestApp::start_with(&[PATIENT, ("database.write_connections", "2")]).await;
+    let app =
+        TestApp::start_with(&[PATIENT[0], PATIENT[1], ("database.write_connections", "2")]).await;
     let other = lock(&app).await;
     let tables = tables(&app).await;
     let first = async || keyed(&app, "k", QUERY).await;
