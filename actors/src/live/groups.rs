@@ -89,7 +89,7 @@ struct OfModel {
     paths: Vec<(Path, HashMap<String, Vec<GroupId>>)>,
     /// Those that every change may concern.
     all: Vec<GroupId>,
-    /// How many of them report leaves: these are decided by each change as of after it.
+    /// How many of them report leaves: each change decides for them, by the rows as they were just after it.
     reporting_leaves: usize,
     /// Those that updates of a field may concern.
     updates: HashMap<FieldId, Vec<GroupId>>,
