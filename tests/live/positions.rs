@@ -46,7 +46,7 @@ async fn head(tables: &tokio_postgres::Client) -> Cursor {
 }
 
 #[actix_web::test]
-async fn a_subscription_from_a_querys_cursor_has_all_that_the_query_does_not_show() {
+async fn a_subscription_from_the_cursor_of_a_query_has_all_that_it_does_not_show() {
     let (app, _) = shop().await;
     let writing = async {
         for number in 0..60 {

@@ -72,7 +72,7 @@ async fn each_owner_reads_its_own_value_of_nodes_whatever_type_their_ids_have() 
 }
 
 #[actix::test]
-async fn there_are_no_own_values_in_a_database_without_the_policys_table() {
+async fn there_are_no_own_values_in_a_database_without_the_table_of_the_policy() {
     let tables = r#"
         create table "Seller" ("id" uuid primary key, "subject" text not null unique);
         create table "Thing" ("id" uuid primary key, "code" text not null, "seller" uuid references "Seller");
