@@ -103,7 +103,8 @@ DECLARE
   free_nonce bigint;
   at_nonce bigint;
   from_nonce bigint;
-  -- Of the first row that would count, but for this log not having its stamp.
+  -- A row of a connection that was lost, which would count, but for this log not having its stamp.
+  lost_id bigint;
   lost_epoch bigint;
   lost_position bigint;
   lost_part bigint;
@@ -160,26 +161,23 @@ BEGIN
           live_id := coalesce(live_id, one.id);
         END IF;
       END IF;
-    ELSE
-      IF lost_epoch IS NULL THEN
-        SELECT one.epoch, one.position, one.part, one.nonce INTO lost_epoch, lost_position, lost_part, lost_nonce;
-      END IF;
-      IF is_dead THEN
-        DELETE FROM gom.resume_position r WHERE r.id = one.id;
-      END IF;
+    ELSIF is_dead AND lost_id IS NULL THEN
+      SELECT one.id, one.epoch, one.position, one.part, one.nonce
+      INTO lost_id, lost_epoch, lost_position, lost_part, lost_nonce;
     END IF;
   END LOOP;
-  IF from_epoch IS NOT NULL THEN
+  IF lost_id IS NOT NULL AND dead_id IS NULL THEN
+    -- Of a log that is over, or has lost it: its server finds that out, and reports it. Each of several such rows is for one that
+    -- comes.
+    SELECT lost_epoch, lost_position, lost_part INTO from_epoch, from_position, from_part;
+    SELECT lost_epoch, lost_position, lost_part, lost_nonce INTO at_epoch, at_position, at_part, at_nonce;
+    DELETE FROM gom.resume_position r WHERE r.id = lost_id;
+  ELSIF from_epoch IS NOT NULL THEN
     SELECT from_epoch, from_position, from_part, from_nonce INTO at_epoch, at_position, at_part, at_nonce;
     UPDATE gom.resume_position r SET claimed_at = moment, disturbed = (r.left_at IS NULL) WHERE r.id = coalesce(dead_id, live_id);
     -- Not to a row that is claimed already: losses that follow each other would go back further and further.
     UPDATE gom.resume_position r SET position = free_position, part = free_part, nonce = free_nonce, disturbed = (r.left_at IS NULL)
     WHERE r.key = of_key AND r.epoch = at_epoch AND r.claimed_at IS NULL AND (r.position, r.part) > (free_position, free_part);
-  END IF;
-  -- Of a log that is over, or has lost it: that is found out by the server as well, and reported.
-  IF from_epoch IS NULL AND lost_epoch IS NOT NULL THEN
-    SELECT lost_epoch, lost_position, lost_part INTO from_epoch, from_position, from_part;
-    SELECT lost_epoch, lost_position, lost_part, lost_nonce INTO at_epoch, at_position, at_part, at_nonce;
   END IF;
   INSERT INTO gom.resume_position (id, key, session, node, epoch, position, part, nonce)
   VALUES (new_id, of_key, of_session, of_node, at_epoch, at_position, at_part, coalesce(at_nonce, 0));

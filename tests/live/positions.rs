@@ -229,6 +229,40 @@ async fn a_get_asks_by_headers_and_is_answered_by_one() {
 }
 
 #[actix_web::test]
+async fn a_live_query_begins_after_a_position_and_goes_on() {
+    let (app, tables) = shop().await;
+    order(&app, "one", "a").await;
+    let head = head(&tables).await;
+    let live = |after: String| json!({ "query": format!("query @live {ORDERS}"), "extensions": { "after": after } });
+    let mut stream = Stream::of(&app, live(cursors().seal(head)), None).await;
+    assert_eq!(stream.data().await, json!({ "orders": [{ "name": "a" }] }));
+    order(&app, "one", "b").await;
+    assert_eq!(
+        stream.data().await,
+        json!({ "orders": [{ "name": "a" }, { "name": "b" }] })
+    );
+    // Long after, the log does not keep the position any more.
+    let forget = "select gom.stamp_log(); update gom.feed set oldest = position";
+    tables.batch_execute(forget).await.unwrap();
+    order(&app, "one", "c").await;
+    let all = json!({ "orders": [{ "name": "a" }, { "name": "b" }, { "name": "c" }] });
+    assert_eq!(stream.data().await, all);
+
+    let hurried = TestApp::on(
+        &app.database().url(),
+        None,
+        &[("limits.service.deadline", "3000")],
+    )
+    .await;
+    let future = cursors().seal(Cursor {
+        position: head.position + 1_000,
+        ..head
+    });
+    let mut stream = Stream::of(&hurried, live(future), None).await;
+    assert_eq!(stream.refusal().await, "DEADLINE_EXCEEDED");
+}
+
+#[actix_web::test]
 async fn an_event_stream_resumes_after_the_cursor_of_its_request() {
     let (app, _) = shop().await;
     let answer = with(&app, ORDERS, json!({}), json!({ "cursor": true })).await;

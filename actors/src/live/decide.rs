@@ -24,6 +24,8 @@ use gom_runtime::owner::Owner;
 
 /// Statements that are on their way at once.
 const PIPELINED: usize = 64;
+/// Changes after which others of the thread have their turn.
+const YIELD_EVERY: usize = 200;
 /// Who has less time left than this has none.
 const LEAST: Duration = Duration::from_millis(1);
 /// Changes that one statement decides: more would take it longer than one may.
@@ -124,9 +126,17 @@ impl Decider {
             }
         }
         let mut found: BTreeMap<GroupId, BTreeSet<At>> = BTreeMap::new();
-        for (i, j) in of_model.values().flatten() {
-            for id in groups.borrow().of_update(&pieces[*i].changes[*j]) {
+        let mut updated: Vec<GroupId> = Vec::new();
+        for (place, (i, j)) in of_model.values().flatten().enumerate() {
+            updated.extend(groups.borrow().of_update(&pieces[*i].changes[*j]));
+            // Several fields lead to one group.
+            updated.sort_unstable();
+            updated.dedup();
+            for id in updated.drain(..) {
                 found.entry(id).or_default().insert((*i, *j));
+            }
+            if place % YIELD_EVERY == YIELD_EVERY - 1 {
+                tokio::task::yield_now().await;
             }
         }
         for (model, ats) in of_model {

@@ -205,6 +205,18 @@ async fn a_stored_position_counts_if_the_log_has_its_stamp() {
     assert_eq!(resume(4).await, (Some(1), first ^ 1));
     forget().await;
 
+    // Of two that have lost it, each is found out.
+    for id in [11, 12] {
+        resume(id).await;
+    }
+    for id in [11, 12] {
+        keep(id, 1, Some(first ^ 1)).await;
+    }
+    for id in [13, 14] {
+        assert_eq!(resume(id).await, (Some(1), first ^ 1));
+    }
+    forget().await;
+
     // Received in part: its server knows the nonce of what follows.
     for (next, is_known) in [(head, true), (head ^ 1, false)] {
         resume(9).await;

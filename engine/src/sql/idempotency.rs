@@ -203,7 +203,7 @@ pub fn forget_session(session: String) -> Statement {
     .bind(Param::Text(session))
     .push(
         "::text for update skip locked) update gom.idempotency_key k set session = null, answers = array(\
-         select case when k.answers[n] is null or k.answers[n] = '!' then k.answers[n] else '~' end \
+         select case when k.answers[n] is null or k.answers[n] in ('', '!') then k.answers[n] else '~' end \
          from generate_series(1, array_upper(k.answers, 1)) n order by n) \
          from held where k.viewer = held.viewer and k.key = held.key",
     );

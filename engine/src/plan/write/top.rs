@@ -153,7 +153,8 @@ pub fn key_reused() -> ApiError {
     ApiError::new(
         ErrorKind::IdempotencyKeyReused,
         "The idempotency key came with another request before (another document, operation or variables, or by another \
-         role or with other claims); nothing was written. Send each request with a key of its own, and repeat it unchanged.",
+         role or with other claims). This one has written nothing; the other may have. Send each request with a key of its own, \
+         and repeat it unchanged; if only your role or claims have changed since, read before you use another key.",
     )
 }
 

@@ -10,7 +10,7 @@ use actix_web::web::Bytes;
 use aws_lc_rs::digest::{Digest, SHA256, digest};
 use futures::FutureExt;
 use gom_actors::live::{Delivered, Interest, LiveError, Sink};
-use gom_engine::error::ApiError;
+use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::events::Cursor;
 use gom_engine::plan::Rights;
 use gom_engine::request::Variables;
@@ -72,7 +72,7 @@ pub(super) fn run_live_query(
     let answering = actix_web::rt::spawn(async move {
         // What is committed after the first answer must not be missed: the query is registered with the hub before it is answered.
         touched.again.notified().await;
-        let mut last = None;
+        let (mut last, first) = (None, Instant::now());
         while !touched.over.get() {
             // Others of this connection may have filled it while this one waited for its turn.
             let turn = loop {
@@ -93,9 +93,12 @@ pub(super) fn run_live_query(
             drop(turn);
             if request.extensions.get(AFTER).is_some() {
                 if answer.is_refused() {
+                    if answer.may_be_repeated() && first.elapsed() < patience {
+                        sleep(AGAIN).await;
+                        continue;
+                    }
                     // The state that was asked for is not there in time, or never will be.
-                    answer.errors.truncate(1);
-                    answer.errors.drain(..).for_each(|error| outlet.end(error));
+                    end_with(outlet.as_ref(), answer.errors);
                     return;
                 }
                 // What is read later is no earlier state.
@@ -142,6 +145,16 @@ pub(super) fn run_live_query(
     })
 }
 
+/// Ends this operation. What is unavailable would end its whole connection.
+fn end_with(outlet: &dyn Outlet, errors: Vec<ApiError>) {
+    if let Some(mut error) = errors.into_iter().next() {
+        if error.kind == ErrorKind::Unavailable {
+            error.kind = ErrorKind::DeadlineExceeded;
+        }
+        outlet.end(error);
+    }
+}
+
 /// What a live query has read was touched.
 struct Touched {
     outlet: Rc<dyn Outlet>,
@@ -181,10 +194,8 @@ async fn or_end<T>(outlet: &dyn Outlet, awaited: impl Future<Output = T>) -> Opt
 mod tests {
     use std::cell::RefCell;
 
-    use gom_actors::live::Room;
-    use gom_engine::error::ErrorKind;
-
     use super::*;
+    use gom_actors::live::Room;
 
     #[derive(Default)]
     struct Ends(RefCell<Vec<ApiError>>);
