@@ -48,7 +48,7 @@ impl Listener {
         self.received.lock().unwrap().clone()
     }
 
-    /// Cut off in the middle of whatever it is doing.
+    /// Cut off at any point of what it does.
     pub async fn leave(&mut self) {
         if let Some(task) = self.task.take() {
             task.abort();

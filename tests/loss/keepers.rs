@@ -51,7 +51,7 @@ impl Keeper {
             while keeping.ends.is_empty() {
                 let node = dice.below(NODES);
                 let while_ = Duration::from_millis(300 + dice.below(3_000) as u64);
-                // Dropped in the middle of whatever it is doing.
+                // Dropped at any point of what it does.
                 let _ = timeout(while_, keeping.listen(&nodes, node)).await;
             }
             let Keeping { mut kept, ends, .. } = keeping;

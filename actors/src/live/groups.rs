@@ -1,16 +1,19 @@
 //! Subscribers with the same subscription are one group, and an index by the values in the groups' filters finds the groups
 //! that a change may concern. Pure.
 
+mod index;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use gom_engine::datamodel::{FieldId, ModelId};
+use gom_engine::datamodel::ModelId;
 use gom_engine::events::{
     ChangeKind, Lead, NodeChange, Path, Subscription, SubscriptionIdentity, SubscriptionKey,
     Watched,
 };
 
+use self::index::OfModel;
 use gom_runtime::owner::Owner;
 use gom_telemetry::metrics::{GROUPS, GaugeGuard};
 
@@ -81,82 +84,6 @@ pub(super) struct Groups {
     attached: usize,
     index: HashMap<ModelId, OfModel>,
     next: GroupId,
-}
-
-/// The groups that a model's changes may concern.
-#[derive(Default)]
-struct OfModel {
-    paths: Vec<(Path, HashMap<String, Vec<GroupId>>)>,
-    /// Those that every change may concern.
-    all: Vec<GroupId>,
-    /// How many of them report leaves: each change decides for them, by the rows as they were just after it.
-    reporting_leaves: usize,
-    /// Those that updates of a field may concern.
-    updates: HashMap<FieldId, Vec<GroupId>>,
-}
-
-impl OfModel {
-    /// `most`: so many paths there may be with this one.
-    fn add(&mut self, lead: Lead, id: GroupId, most: usize) {
-        match lead {
-            Lead::All => self.all.push(id),
-            Lead::Updates(fields) => {
-                for field in fields {
-                    self.updates.entry(field).or_default().push(id);
-                }
-            }
-            Lead::Value(SubscriptionKey { path, value }) => {
-                let known = self.paths.iter().position(|(known, _)| *known == path);
-                let place = match known {
-                    Some(place) => place,
-                    // Its members pay for what the index cannot tell: others would, for a longer statement.
-                    None if self.paths.len() >= most => return self.all.push(id),
-                    None => {
-                        self.paths.push((path, HashMap::new()));
-                        self.paths.len() - 1
-                    }
-                };
-                self.paths[place].1.entry(value).or_default().push(id);
-            }
-        }
-    }
-
-    fn remove(&mut self, lead: &Lead, id: GroupId) {
-        match lead {
-            Lead::All => self.all.retain(|one| *one != id),
-            Lead::Updates(fields) => {
-                for field in fields {
-                    if let Some(ids) = self.updates.get_mut(field) {
-                        ids.retain(|one| *one != id);
-                        if ids.is_empty() {
-                            self.updates.remove(field);
-                        }
-                    }
-                }
-            }
-            Lead::Value(SubscriptionKey { path, value }) => {
-                let mut was_known = false;
-                for (_, values) in self.paths.iter_mut().filter(|(known, _)| known == path) {
-                    if let Some(ids) = values.get_mut(value) {
-                        let before = ids.len();
-                        ids.retain(|one| *one != id);
-                        was_known |= ids.len() < before;
-                        if ids.is_empty() {
-                            values.remove(value);
-                        }
-                    }
-                }
-                self.paths.retain(|(_, values)| !values.is_empty());
-                if !was_known {
-                    self.all.retain(|one| *one != id);
-                }
-            }
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.all.is_empty() && self.paths.is_empty() && self.updates.is_empty()
-    }
 }
 
 impl Groups {

@@ -118,7 +118,7 @@ impl Watcher<'_> {
         Some(filter)
     }
 
-    /// The row by which a page begins or ends decides which others are on it, whatever it is itself.
+    /// The row by which a page begins or ends decides which others are on it, also where it is not one of them.
     fn watch_page(&mut self, model: ModelId, field: &SelectedField) {
         let given = |meaning| {
             self.planner
