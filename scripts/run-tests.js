@@ -20,6 +20,12 @@ if (!Number.isInteger(lanes) || lanes < 1 || args.some((name) => name.startsWith
     process.exit(2);
 }
 
+/** The package's name. Cargo leaves it out of `path+file:///…/gom#0.1.0` if the folder is called the same. */
+function packageName(id) {
+    const [, folder, name] = id.match(/([^/#]*)#(?:(.*)@)?[^@]*$/);
+    return name ?? folder;
+}
+
 /** Test programs that cargo has built: their name, executable, and package's folder. */
 function build() {
     const cargo = spawnSync(
@@ -33,7 +39,7 @@ function build() {
         .map((line) => JSON.parse(line))
         .filter((message) => message.reason === "compiler-artifact" && message.profile.test && message.executable)
         .map((message) => ({
-            name: `${message.package_id.replace(/^.*[/#]/, "").replace(/@.*/, "")} ${message.target.name}`,
+            name: `${packageName(message.package_id)} ${message.target.name}`,
             executable: message.executable,
             folder: dirname(message.manifest_path),
         }));
