@@ -22,7 +22,9 @@ pub struct BuiltIn {
 pub struct LoadedDatamodel {
     /// The file, for messages.
     pub name: String,
+    /// The text of the file, as it was read.
     pub text: String,
+    /// What the text declares.
     pub model: DataModel,
     /// What has no effect.
     pub warnings: Vec<DatamodelError>,

@@ -51,6 +51,7 @@ impl Default for Deployed {
 }
 
 impl Deployed {
+    /// Whether the database has been brought to the datamodel, or has been accepted as it is.
     pub fn is_done(&self) -> bool {
         self.0.done.get().is_some()
     }
@@ -87,10 +88,13 @@ impl Deployed {
 
 /// What is to be deployed, and where.
 pub struct Deployment {
+    /// Where the tables are.
     pub database: Database,
+    /// What the tables are compared with.
     pub datamodel: LoadedDatamodel,
     /// The PostgreSQL schema.
     pub schema: String,
+    /// Is set when the database is ready, and read by all who serve it.
     pub deployed: Deployed,
     /// Whether the database is brought to the datamodel; else it is served as it is. So it is, too, where a later
     /// datamodel has been deployed since and ours would take something away.

@@ -18,8 +18,11 @@ const BACKLOG_TIMEOUT: Duration = Duration::from_secs(1);
 /// Everything that metrics are read from. Cloning is cheap.
 #[derive(Clone)]
 pub struct MetricsCollector {
+    /// Has the number and the bytes of cached documents.
     pub engine: Arc<Engine>,
+    /// Has the age of the last look at the change log, and the lag.
     pub live: Live,
+    /// Has the backlog of notifications, which the database counts.
     pub push: Push,
     /// When the server began.
     pub began: Arc<AtomicInstant>,

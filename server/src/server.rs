@@ -93,6 +93,7 @@ impl Server {
         self.metrics.as_ref().map(|server| server.address)
     }
 
+    /// The database that holds the served rows and the server's own tables.
     pub fn database(&self) -> &Database {
         &self.database
     }
@@ -102,6 +103,7 @@ impl Server {
         self.embedded.as_ref()
     }
 
+    /// What verifies this server's service tokens and issues them.
     pub fn tokens(&self) -> &ServiceTokens {
         &self.tokens
     }

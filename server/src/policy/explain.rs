@@ -15,10 +15,15 @@ use crate::graphql::{SUBJECT, Sources};
 /// What is to be explained.
 #[derive(Debug, Clone, Copy)]
 pub struct Explained<'a> {
+    /// Compiles the operation into the statements that are shown.
     pub planner: &'a Planner,
+    /// Whose permissions and rules are shown.
     pub policy: &'a Arc<Policy>,
+    /// The viewer's only role.
     pub role: &'a Role,
+    /// What the viewer requests; it is compiled and not executed.
     pub operation: &'a Operation,
+    /// The operation's variables: they decide which fields are included.
     pub variables: &'a Variables,
     /// The token's; claims that the rules need and that are missing here stand as `$name`.
     pub claims: &'a Map<String, Value>,

@@ -9,11 +9,13 @@ use gom_telemetry::metrics::{OPERATION_DURATION, OPERATIONS, Operation, Outcome}
 /// Characters of an operation's name that are logged.
 const NAME: usize = 64;
 
+/// Counts an operation by its kind and outcome, and observes how long it took.
 pub fn observe_operation(kind: Operation, errors: &[ApiError], took: Duration) {
     OPERATIONS.inc((kind, outcome_of(errors)));
     OPERATION_DURATION.observe(kind, took);
 }
 
+/// What metrics call the operation; a query with `@live` has a kind of its own.
 pub fn kind_of(prepared: &PreparedOperation) -> Operation {
     match prepared.operation.kind {
         OperationKind::Query if prepared.live => Operation::Live,
