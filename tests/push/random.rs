@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use gom_test_support::dice::Dice;
 use gom_test_support::{Behaviour, Received};
 use serde_json::Value;
 use tokio::time::sleep;
@@ -35,26 +36,15 @@ const PLACES: [&str; 7] = [
 /// A message that was on its way when its device changed hands arrives within this time, which is `push.timeout`.
 const ON_ITS_WAY: Duration = Duration::from_millis(1_500);
 
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        // xorshift64
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % sides
-    }
-
-    fn answer(&mut self) -> Behaviour {
-        match self.roll(10) {
-            0 => Behaviour::status(503),
-            1 => Behaviour::status(500),
-            2 => Behaviour::Reset,
-            3 => Behaviour::answer(429, &[("retry-after", "1")], ""),
-            4..=6 => Behaviour::Slow(Duration::from_millis(self.roll(200))),
-            _ => Behaviour::status(201),
-        }
+/// What the push service answers to one message.
+fn answer(dice: &mut Dice) -> Behaviour {
+    match dice.below(10) {
+        0 => Behaviour::status(503),
+        1 => Behaviour::status(500),
+        2 => Behaviour::Reset,
+        3 => Behaviour::answer(429, &[("retry-after", "1")], ""),
+        4..=6 => Behaviour::Slow(Duration::from_millis(dice.below(200) as u64)),
+        _ => Behaviour::status(201),
     }
 }
 
@@ -93,14 +83,14 @@ async fn recipients_see_the_last_state_of_an_order_last() {
         |seed| seed.parse().unwrap(),
     );
     println!("GOM_SEED={seed}");
-    let mut dice = Dice(seed | 1);
+    let mut dice = Dice::new(seed);
     let mut world = World::open_where(&[("GOM__PUSH__RETRY", "50")]).await;
     world.also("worker").await;
     world.seller("ana", &["bea"]).await;
     world.seller("eva", &["zoe"]).await;
     for (user, path) in DEVICES {
         world.device(user, path).await;
-        let answers: Vec<Behaviour> = (0..60).map(|_| dice.answer()).collect();
+        let answers: Vec<Behaviour> = (0..60).map(|_| answer(&mut dice)).collect();
         world
             .service
             .script(path, answers.into_iter().chain([Behaviour::status(201)]));
@@ -117,14 +107,14 @@ async fn recipients_see_the_last_state_of_an_order_last() {
     // Since when the device that moves is whose.
     let mut owners = vec![(SystemTime::UNIX_EPOCH, "ana")];
     for round in 0..5_usize {
-        let place = PLACES[dice.roll(PLACES.len() as u64) as usize];
+        let place = *dice.pick(&PLACES);
         println!("round {round}: the server dies at {place}");
         world.restart_at(place).await;
         for write in 0..12 {
-            let order = &orders[dice.roll(orders.len() as u64) as usize];
+            let order = dice.pick(&orders);
             // Without an answer it may have been written or not: the last state is the one in the table.
             rename(&world, order, &format!("name {round}.{write}")).await;
-            sleep(Duration::from_millis(dice.roll(60))).await;
+            sleep(Duration::from_millis(dice.below(60) as u64)).await;
         }
         let owner = SELLERS[(round + 1) % 2];
         owners.push((give(&world, owner).await, owner));

@@ -10,6 +10,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use gom_actors::limiter::{LimiterOptions, Reservation, Verdict};
+use gom_test_support::dice::Dice;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -170,20 +171,6 @@ struct State {
     left: u64,
 }
 
-/// A small random generator with a seed that can be repeated.
-struct Dice(u64);
-
-impl Dice {
-    fn throw(&mut self, sides: u64) -> u64 {
-        // Knuth's MMIX generator; its high bits are the random ones.
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % sides
-    }
-}
-
 fn seed() -> u64 {
     let given = std::env::var("GOM_SEED")
         .ok()
@@ -195,7 +182,7 @@ fn seed() -> u64 {
 async fn the_limiter_behaves_like_rate_limiter_flexible() {
     let seed = seed();
     println!("to repeat: GOM_SEED={seed}");
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     let change = |options: &mut LimiterOptions| {
         options.consecutive = limit(3, 2_000, 1_000);
         options.slow = limit(6, 3_000, 2_000);
@@ -220,19 +207,13 @@ async fn the_limiter_behaves_like_rate_limiter_flexible() {
             step < 5 * STEPS,
             "{blocked} blocked, {refunded} refunded, {stalls} stalls in {step} steps"
         );
-        let user = format!(
-            "{}#{stalls}",
-            users[usize::try_from(dice.throw(3)).unwrap()]
-        );
-        let address = format!(
-            "{}#{stalls}",
-            addresses[usize::try_from(dice.throw(2)).unwrap()]
-        );
+        let user = format!("{}#{stalls}", dice.pick(&users));
+        let address = format!("{}#{stalls}", dice.pick(&addresses));
         let (user, address) = (user.as_str(), address.as_str());
-        let named = (dice.throw(4) > 0).then_some(user);
-        let (succeeds, pause) = (dice.throw(5) == 0, dice.throw(8));
+        let named = (dice.below(4) > 0).then_some(user);
+        let (succeeds, pause) = (dice.below(5) == 0, dice.below(8));
         if pause == 0 {
-            tokio::time::sleep(Duration::from_millis(dice.throw(400))).await;
+            tokio::time::sleep(Duration::from_millis(dice.below(400) as u64)).await;
         }
         // Where a counter ends just now, those that began a little later have not ended yet.
         let mut began = Instant::now();
