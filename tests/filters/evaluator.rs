@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use gom_engine::datamodel::{Field, FieldKind, ScalarType};
 use gom_engine::sql::TOO_MANY;
 
-use crate::requests::{Key, Request};
+use crate::requests::{AnswerKey, Request};
 use gom_test_support::random::rows::{cursor, page};
 use gom_test_support::random::world::World;
 
@@ -70,16 +70,18 @@ fn connection(world: &World, request: &Request, rows: &[usize], more: bool) -> V
         .map(|row| world.id(request.model, *row))
         .collect();
     let mut object = Map::new();
-    let mut put = |key: Key, value: Value| object.insert(request.key(key).to_owned(), value);
+    let mut put = |key: AnswerKey, value: Value| object.insert(request.key(key).to_owned(), value);
     if !request.parts.edges.is_empty() {
         let edge = |id: &&Value| {
             let mut edge = Map::new();
             for part in &request.parts.edges {
                 match *part {
-                    "cursor" => edge.insert(request.key(Key::Cursor).into(), json!(cursor(id))),
+                    "cursor" => {
+                        edge.insert(request.key(AnswerKey::Cursor).into(), json!(cursor(id)))
+                    }
                     _ => edge.insert(
-                        request.key(Key::Node).into(),
-                        json!({request.key(Key::Id): id}),
+                        request.key(AnswerKey::Node).into(),
+                        json!({request.key(AnswerKey::Id): id}),
                     ),
                 };
             }
@@ -89,29 +91,35 @@ fn connection(world: &World, request: &Request, rows: &[usize], more: bool) -> V
         if !edges.is_array() {
             return edges;
         }
-        put(Key::Edges, edges);
+        put(AnswerKey::Edges, edges);
     }
     if !request.parts.page_info.is_empty() {
         let mut info = Map::new();
         for part in &request.parts.page_info {
             let (key, value) = match *part {
                 "hasNextPage" => (
-                    Key::HasNextPage,
+                    AnswerKey::HasNextPage,
                     json!(more && request.page.first.is_some()),
                 ),
                 "hasPreviousPage" => (
-                    Key::HasPreviousPage,
+                    AnswerKey::HasPreviousPage,
                     json!(more && request.page.last.is_some()),
                 ),
-                "startCursor" => (Key::StartCursor, json!(ids.first().map(|id| cursor(id)))),
-                _ => (Key::EndCursor, json!(ids.last().map(|id| cursor(id)))),
+                "startCursor" => (
+                    AnswerKey::StartCursor,
+                    json!(ids.first().map(|id| cursor(id))),
+                ),
+                _ => (AnswerKey::EndCursor, json!(ids.last().map(|id| cursor(id)))),
             };
             info.insert(request.key(key).to_owned(), value);
         }
-        put(Key::PageInfo, Value::Object(info));
+        put(AnswerKey::PageInfo, Value::Object(info));
     }
     if request.parts.count {
-        put(Key::Aggregate, json!({request.key(Key::Count): ids.len()}));
+        put(
+            AnswerKey::Aggregate,
+            json!({request.key(AnswerKey::Count): ids.len()}),
+        );
     }
     Value::Object(object)
 }
@@ -119,7 +127,7 @@ fn connection(world: &World, request: &Request, rows: &[usize], more: bool) -> V
 fn shown(world: &World, request: &Request, row: usize) -> Value {
     let mut object = Map::new();
     object.insert(
-        request.key(Key::Id).into(),
+        request.key(AnswerKey::Id).into(),
         world.id(request.model, row).clone(),
     );
     for (field, key) in &request.values {
@@ -141,13 +149,13 @@ fn shown(world: &World, request: &Request, row: usize) -> Value {
             object.insert(field.name.clone(), partner.unwrap_or_default());
         } else if field.name == request.nested {
             let (rows, _) = page(world, relation.target, &partners, &request.nested_page);
-            let id = request.key(Key::NestedId);
+            let id = request.key(AnswerKey::NestedId);
             let list = rows
                 .iter()
                 .map(|p| json!({id: world.id(relation.target, *p)}))
                 .collect();
             object.insert(
-                request.key(Key::Nested).into(),
+                request.key(AnswerKey::Nested).into(),
                 capped(request, &request.nested_page, list),
             );
         }

@@ -49,7 +49,7 @@ pub struct Parts {
 
 /// What in the answer has a key of the client's.
 #[derive(Debug, Clone, Copy)]
-pub enum Key {
+pub enum AnswerKey {
     Id,
     Nested,
     NestedId,
@@ -111,7 +111,7 @@ const KEYS: [&str; 24] = [
 ];
 
 impl Request {
-    pub fn key(&self, key: Key) -> &str {
+    pub fn key(&self, key: AnswerKey) -> &str {
         &self.keys[key as usize]
     }
 
@@ -121,39 +121,39 @@ impl Request {
         if !self.parts.page_info.is_empty() {
             let infos = self.parts.page_info.iter().map(|name| {
                 let key = match *name {
-                    "hasNextPage" => Key::HasNextPage,
-                    "hasPreviousPage" => Key::HasPreviousPage,
-                    "startCursor" => Key::StartCursor,
-                    _ => Key::EndCursor,
+                    "hasNextPage" => AnswerKey::HasNextPage,
+                    "hasPreviousPage" => AnswerKey::HasPreviousPage,
+                    "startCursor" => AnswerKey::StartCursor,
+                    _ => AnswerKey::EndCursor,
                 };
                 format!(" {}: {name}", self.key(key))
             });
             selected += &format!(
                 " {}: pageInfo {{{} }}",
-                self.key(Key::PageInfo),
+                self.key(AnswerKey::PageInfo),
                 infos.collect::<String>()
             );
         }
         if !self.parts.edges.is_empty() {
             let edges = self.parts.edges.iter().map(|name| match *name {
-                "cursor" => format!(" {}: cursor", self.key(Key::Cursor)),
+                "cursor" => format!(" {}: cursor", self.key(AnswerKey::Cursor)),
                 _ => format!(
                     " {}: node {{ {}: id }}",
-                    self.key(Key::Node),
-                    self.key(Key::Id)
+                    self.key(AnswerKey::Node),
+                    self.key(AnswerKey::Id)
                 ),
             });
             selected += &format!(
                 " {}: edges {{{} }}",
-                self.key(Key::Edges),
+                self.key(AnswerKey::Edges),
                 edges.collect::<String>()
             );
         }
         if self.parts.count {
-            let count = self.key(Key::Count);
+            let count = self.key(AnswerKey::Count);
             selected += &format!(
                 " {}: aggregate {{ {count}: count }}",
-                self.key(Key::Aggregate)
+                self.key(AnswerKey::Aggregate)
             );
         }
         selected
@@ -197,12 +197,12 @@ impl Request {
             declared(name, ""),
             declared(nested_name, "n_"),
             values.collect::<String>(),
-            self.key(Key::Nested),
+            self.key(AnswerKey::Nested),
             self.nested,
             passed("n_"),
-            self.key(Key::NestedId),
+            self.key(AnswerKey::NestedId),
             self.connection(),
-            id = self.key(Key::Id),
+            id = self.key(AnswerKey::Id),
             outer = passed(""),
         )
     }
@@ -264,7 +264,7 @@ pub fn requests(world: &World, roots: &[Roots]) -> BoxedStrategy<Request> {
                     values: valued
                         .iter()
                         .copied()
-                        .zip(keys.split_off(Key::EndCursor as usize + 1))
+                        .zip(keys.split_off(AnswerKey::EndCursor as usize + 1))
                         .collect(),
                     nested: name.clone(),
                     nested_page,

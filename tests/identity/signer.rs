@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 #[derive(Clone)]
 pub struct Signer {
     pub kid: String,
-    key: Arc<Key>,
+    key: Arc<PrivateKey>,
 }
 
-enum Key {
+enum PrivateKey {
     Rsa(RsaKeyPair),
     Ec(EcdsaKeyPair),
 }
@@ -25,7 +25,7 @@ enum Key {
 impl Signer {
     /// Making an RSA key takes a while: the first two of a process are made once.
     pub fn rsa(kid: &str) -> Signer {
-        static KEY: OnceLock<Arc<Key>> = OnceLock::new();
+        static KEY: OnceLock<Arc<PrivateKey>> = OnceLock::new();
         Signer {
             kid: kid.into(),
             key: Arc::clone(KEY.get_or_init(Self::new_rsa)),
@@ -33,29 +33,31 @@ impl Signer {
     }
 
     pub fn other_rsa(kid: &str) -> Signer {
-        static KEY: OnceLock<Arc<Key>> = OnceLock::new();
+        static KEY: OnceLock<Arc<PrivateKey>> = OnceLock::new();
         Signer {
             kid: kid.into(),
             key: Arc::clone(KEY.get_or_init(Self::new_rsa)),
         }
     }
 
-    fn new_rsa() -> Arc<Key> {
-        Arc::new(Key::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).unwrap()))
+    fn new_rsa() -> Arc<PrivateKey> {
+        Arc::new(PrivateKey::Rsa(
+            RsaKeyPair::generate(KeySize::Rsa2048).unwrap(),
+        ))
     }
 
     pub fn ec(kid: &str) -> Signer {
         let key = EcdsaKeyPair::generate(&signature::ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
         Signer {
             kid: kid.into(),
-            key: Arc::new(Key::Ec(key)),
+            key: Arc::new(PrivateKey::Ec(key)),
         }
     }
 
     pub fn algorithm(&self) -> &'static str {
         match *self.key {
-            Key::Rsa(_) => "RS256",
-            Key::Ec(_) => "ES256",
+            PrivateKey::Rsa(_) => "RS256",
+            PrivateKey::Ec(_) => "ES256",
         }
     }
 
@@ -63,7 +65,7 @@ impl Signer {
     pub fn jwk(&self) -> Value {
         let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         match &*self.key {
-            Key::Rsa(key) => {
+            PrivateKey::Rsa(key) => {
                 let public = key.public_key();
                 json!({
                     "kty": "RSA", "use": "sig", "alg": "RS256", "kid": self.kid,
@@ -71,7 +73,7 @@ impl Signer {
                     "e": encode(public.exponent().big_endian_without_leading_zero()),
                 })
             }
-            Key::Ec(key) => {
+            PrivateKey::Ec(key) => {
                 let point: EcPublicKeyUncompressedBin<'_> = key.public_key().as_be_bytes().unwrap();
                 let point = point.as_ref();
                 json!({
@@ -94,7 +96,7 @@ impl Signer {
         let signed = unsigned(header, claims);
         let random = SystemRandom::new();
         let signature = match &*self.key {
-            Key::Rsa(key) => {
+            PrivateKey::Rsa(key) => {
                 let mut signature = vec![0; key.public_modulus_len()];
                 key.sign(
                     &signature::RSA_PKCS1_SHA256,
@@ -105,7 +107,7 @@ impl Signer {
                 .unwrap();
                 signature
             }
-            Key::Ec(key) => key
+            PrivateKey::Ec(key) => key
                 .sign(&random, signed.as_bytes())
                 .unwrap()
                 .as_ref()

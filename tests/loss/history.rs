@@ -49,7 +49,7 @@ pub async fn install(database: &Client) {
 
 /// What one transaction did to one order.
 #[derive(Debug, Clone, PartialEq)]
-struct Step {
+struct OrderWrite {
     /// Its transaction's position, and when that was given.
     position: u64,
     stamped: SystemTime,
@@ -62,7 +62,7 @@ struct Step {
 
 pub struct History {
     /// By order, in the order of the row's writes.
-    steps: HashMap<String, Vec<Step>>,
+    steps: HashMap<String, Vec<OrderWrite>>,
     seller: HashMap<String, String>,
 }
 
@@ -109,7 +109,7 @@ impl History {
         }
         let mut ends: Vec<usize> = last.values().copied().collect();
         ends.sort_unstable();
-        let mut steps: HashMap<String, Vec<Step>> = HashMap::new();
+        let mut steps: HashMap<String, Vec<OrderWrite>> = HashMap::new();
         for end in ends {
             let Note {
                 transaction, uid, ..
@@ -153,7 +153,7 @@ impl History {
         }
         let last = events.last().map_or(0, |event| event.cursor.position);
         // It stopped listening after the last event; gaps were reported to it.
-        let may_be_missing = |step: &Step| {
+        let may_be_missing = |step: &OrderWrite| {
             let in_gap = |gap: &crate::subscribers::Gap| {
                 gap.after.position <= step.position
                     && gap.upto.is_none_or(|upto| step.position <= upto.position)
@@ -161,14 +161,14 @@ impl History {
             step.position > last || gaps.iter().any(in_gap)
         };
         // An event is read before the next one comes: what was deleted later was there when it was read.
-        let may_be_gone = |step: &Step, deleted: Option<&Step>| {
+        let may_be_gone = |step: &OrderWrite, deleted: Option<&OrderWrite>| {
             let next = events.partition_point(|event| event.cursor.position <= step.position);
             let read_by = events
                 .get(next)
                 .map_or(SystemTime::now(), |event| event.received);
             step.mutation != "DELETED" && deleted.is_some_and(|deleted| deleted.written < read_by)
         };
-        let around = |step: &Step| {
+        let around = |step: &OrderWrite| {
             let next = events.partition_point(|event| event.cursor.position < step.position);
             let near = &events[next.saturating_sub(3)..(next + 3).min(events.len())];
             let near: Vec<_> = near
@@ -207,14 +207,14 @@ pub struct Checked {
 }
 
 /// One event for one transaction's writes of an order.
-fn merged(notes: &[&Note]) -> Option<Step> {
+fn merged(notes: &[&Note]) -> Option<OrderWrite> {
     let Note {
         position,
         stamped,
         written,
         ..
     } = **notes.last()?;
-    let step = |mutation, names| Step {
+    let step = |mutation, names| OrderWrite {
         position,
         stamped,
         written,
@@ -236,17 +236,17 @@ fn merged(notes: &[&Note]) -> Option<Step> {
 
 /// Why an event may be missing.
 struct Excuses<'a> {
-    may_be_missing: &'a dyn Fn(&Step) -> bool,
+    may_be_missing: &'a dyn Fn(&OrderWrite) -> bool,
     /// The order was deleted, by that step, before the event was read: it is left out, and `DELETED` follows.
-    may_be_gone: &'a dyn Fn(&Step, Option<&Step>) -> bool,
+    may_be_gone: &'a dyn Fn(&OrderWrite, Option<&OrderWrite>) -> bool,
     /// What the subscriber received before and after it, of whatever order.
-    around: &'a dyn Fn(&Step) -> String,
+    around: &'a dyn Fn(&OrderWrite) -> String,
 }
 
 /// Every step must have come, those of the row itself in order; but for what was read when the order was gone.
 fn compare(
     uid: &str,
-    steps: &[Step],
+    steps: &[OrderWrite],
     events: &[&Event],
     excuses: &Excuses<'_>,
     checked: &mut Checked,
@@ -254,9 +254,9 @@ fn compare(
     let deleted = steps.last().filter(|step| step.mutation == "DELETED");
     let shown = || format!("order {uid}\nsteps {steps:#?}\nevents {events:#?}");
     let is_excused =
-        |step: &Step| (excuses.may_be_missing)(step) || (excuses.may_be_gone)(step, deleted);
+        |step: &OrderWrite| (excuses.may_be_missing)(step) || (excuses.may_be_gone)(step, deleted);
     // Items are tied and cut without a look at the order's row, so nothing says which comes first.
-    let (links, rows): (Vec<&Step>, Vec<&Step>) =
+    let (links, rows): (Vec<&OrderWrite>, Vec<&OrderWrite>) =
         steps.iter().partition(|step| step.names.is_none());
     let (linked, written): (Vec<&Event>, Vec<&Event>) = events
         .iter()
@@ -280,7 +280,7 @@ fn compare(
     let possible = linked.len() <= links.len() && linked.iter().all(|event| of_links(&event));
     assert!(possible, "more came than happened: {}", shown());
 
-    let fits = |step: &Step, event: &Event| {
+    let fits = |step: &OrderWrite, event: &Event| {
         let before = step
             .names
             .as_ref()

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gom_engine::datamodel::ModelId;
 
-use super::{Kept, Key};
+use super::{Kept, RowKey};
 use gom_test_support::random::world::World;
 
 /// Rows and links as text, without what Gom writes itself. A row whose id nobody could know is called by its values.
-fn shown(world: &World, known: &BTreeSet<Key>, kept: &Kept) -> BTreeMap<String, usize> {
+fn shown(world: &World, known: &BTreeSet<RowKey>, kept: &Kept) -> BTreeMap<String, usize> {
     let name = |model: ModelId, row: usize| {
         let definition = world.model.model(model);
         let cells = &world.rows[model.0][row];
@@ -49,7 +49,7 @@ fn shown(world: &World, known: &BTreeSet<Key>, kept: &Kept) -> BTreeMap<String, 
 
 /// What differs between the rows that there should be and those that there are.
 pub fn difference(before: &World, should: &World, is: &World, kept: &Kept) -> Option<String> {
-    let keys = |world: &World| -> BTreeSet<Key> {
+    let keys = |world: &World| -> BTreeSet<RowKey> {
         let of_model = |model: ModelId| {
             (0..world.rows[model.0].len())
                 .map(move |row| (model, world.id(model, row).as_str().unwrap().to_owned()))

@@ -2,11 +2,11 @@
 
 use gom_engine::datamodel::{RelationRef, RelationStorage, Side};
 
-use super::{Key, Serial, Step, Stop};
+use super::{OrStop, RowKey, Serial, Stop};
 
 impl Serial<'_> {
     /// Ties two rows; whatever else stands where there is room for one goes.
-    pub(super) fn tie(&mut self, relation: RelationRef, parent: &Key, child: &Key) -> Step {
+    pub(super) fn tie(&mut self, relation: RelationRef, parent: &RowKey, child: &RowKey) -> OrStop {
         let definition = self.world.model.relation(relation.relation).clone();
         let (own, back) = (
             definition.end(relation.side).clone(),
@@ -55,7 +55,7 @@ impl Serial<'_> {
         Ok(())
     }
 
-    pub(super) fn cut(&mut self, relation: RelationRef, parent: &Key, child: &Key) -> Step {
+    pub(super) fn cut(&mut self, relation: RelationRef, parent: &RowKey, child: &RowKey) -> OrStop {
         let end = self
             .world
             .model
@@ -67,7 +67,7 @@ impl Serial<'_> {
         self.unlink(relation, parent, child)
     }
 
-    fn unlink(&mut self, relation: RelationRef, parent: &Key, child: &Key) -> Step {
+    fn unlink(&mut self, relation: RelationRef, parent: &RowKey, child: &RowKey) -> OrStop {
         self.write_link(relation, parent, child)?;
         if !self.is_inline(relation)
             && ![parent, child]
@@ -89,7 +89,7 @@ impl Serial<'_> {
         )
     }
 
-    fn write_link(&mut self, relation: RelationRef, parent: &Key, child: &Key) -> Step {
+    fn write_link(&mut self, relation: RelationRef, parent: &RowKey, child: &RowKey) -> OrStop {
         let (held_here, held_there) = match self.world.model.relation(relation.relation).storage {
             RelationStorage::Inline { side, .. } => (side == relation.side, side != relation.side),
             RelationStorage::Table { .. } => (false, false),
@@ -104,7 +104,7 @@ impl Serial<'_> {
         Ok(())
     }
 
-    fn link(&self, relation: RelationRef, parent: &Key, child: &Key) -> (usize, usize) {
+    fn link(&self, relation: RelationRef, parent: &RowKey, child: &RowKey) -> (usize, usize) {
         let (parent, child) = (self.at(parent).unwrap(), self.at(child).unwrap());
         if relation.side == Side::A {
             (parent, child)
@@ -115,7 +115,7 @@ impl Serial<'_> {
 
     // ── Deletions ──
 
-    pub(super) fn delete(&mut self, rows: &[Key]) -> Step {
+    pub(super) fn delete(&mut self, rows: &[RowKey]) -> OrStop {
         if rows.iter().any(|row| self.enclosing.contains(row)) {
             return Err(Stop::Fails("the write stands in its data"));
         }
@@ -157,7 +157,7 @@ impl Serial<'_> {
     }
 
     /// Relation, the end at which the row stands, and its partner there.
-    pub(super) fn links_of(&self, row: &Key) -> Vec<(usize, Side, Key)> {
+    pub(super) fn links_of(&self, row: &RowKey) -> Vec<(usize, Side, RowKey)> {
         let at = self.at(row).unwrap();
         let mut found = Vec::new();
         for (number, relation) in self.world.model.relations.iter().enumerate() {

@@ -48,9 +48,9 @@ enum Stop {
     Open(&'static str),
 }
 
-type Step<T = ()> = Result<T, Stop>;
+type OrStop<T = ()> = Result<T, Stop>;
 /// A model and an id.
-type Key = (ModelId, String);
+type RowKey = (ModelId, String);
 /// Fields that Gom writes itself.
 pub type Kept = BTreeSet<(ModelId, FieldId)>;
 
@@ -66,11 +66,11 @@ struct Serial<'a> {
     world: World,
     /// Of the rows as they are now.
     sight: Option<Sight>,
-    new: BTreeSet<Key>,
+    new: BTreeSet<RowKey>,
     /// Rows that must be the viewer's to write at the end.
-    own: BTreeSet<Key>,
+    own: BTreeSet<RowKey>,
     /// The rows in whose data the write at hand stands.
-    enclosing: Vec<Key>,
+    enclosing: Vec<RowKey>,
 }
 
 pub fn outcome(world: &World, rules: &Rules<'_>, write: &Write) -> Outcome {
@@ -111,7 +111,7 @@ fn items(value: &Value) -> Vec<&Value> {
 }
 
 impl Serial<'_> {
-    fn write(&mut self, write: &Write) -> Step {
+    fn write(&mut self, write: &Write) -> OrStop {
         let argument = |name: &str| write.arguments.get(name).cloned().unwrap_or_default();
         match write.meaning {
             OutputMeaning::Create(model) => self.create(model, &argument("data"), None).map(drop),
@@ -143,8 +143,8 @@ impl Serial<'_> {
     }
 
     /// What was written must be the viewer's still.
-    fn look_again(&mut self) -> Step {
-        let rows: Vec<Key> = self.own.iter().chain(&self.new).cloned().collect();
+    fn look_again(&mut self) -> OrStop {
+        let rows: Vec<RowKey> = self.own.iter().chain(&self.new).cloned().collect();
         for row in rows {
             if self.at(&row).is_some() && !self.is_own(&row) {
                 return Err(Stop::Open("the viewer's no more"));
@@ -155,11 +155,11 @@ impl Serial<'_> {
 
     // ── Rows ──
 
-    fn at(&self, (model, id): &Key) -> Option<usize> {
+    fn at(&self, (model, id): &RowKey) -> Option<usize> {
         (0..self.world.rows[model.0].len()).find(|row| self.world.id(*model, *row) == id.as_str())
     }
 
-    fn key(&self, model: ModelId, row: usize) -> Key {
+    fn key(&self, model: ModelId, row: usize) -> RowKey {
         (
             model,
             self.world.id(model, row).as_str().unwrap().to_owned(),
@@ -171,19 +171,19 @@ impl Serial<'_> {
         self.sight.get_or_insert_with(|| (rules.see)(world))
     }
 
-    fn sees(&mut self, row: &Key) -> bool {
+    fn sees(&mut self, row: &RowKey) -> bool {
         let at = self.at(row).unwrap();
         self.new.contains(row) || self.sight().visible[row.0.0][at]
     }
 
-    fn is_own(&mut self, row: &Key) -> bool {
+    fn is_own(&mut self, row: &RowKey) -> bool {
         let at = self.at(row).unwrap();
         let sight = self.sight();
         sight.visible[row.0.0][at] && sight.writable[row.0.0][at]
     }
 
     /// The row itself is about to be written.
-    fn touch(&mut self, row: &Key) -> Step {
+    fn touch(&mut self, row: &RowKey) -> OrStop {
         if !self.new.contains(row) {
             if !self.is_own(row) {
                 return Err(Stop::Open("not the viewer's"));
@@ -194,7 +194,7 @@ impl Serial<'_> {
     }
 
     /// A partner is about to get or lose a link that is kept elsewhere.
-    fn name(&mut self, row: &Key) -> Step {
+    fn name(&mut self, row: &RowKey) -> OrStop {
         if !self.sees(row) {
             return Err(Stop::Open("not for the viewer to see"));
         }
@@ -205,7 +205,7 @@ impl Serial<'_> {
     }
 
     /// The row with a unique value. A value that is not shown to the viewer finds nothing.
-    fn find(&mut self, model: ModelId, unique: &Value) -> Option<Key> {
+    fn find(&mut self, model: ModelId, unique: &Value) -> Option<RowKey> {
         let (name, value) = unique.as_object()?.iter().next()?;
         let field = self.world.model.model(model).field_named(name)?;
         let rows = &self.world.rows[model.0];
@@ -215,14 +215,14 @@ impl Serial<'_> {
         (shown[field.0] == *value).then(|| self.key(model, row))
     }
 
-    fn find_seen(&mut self, model: ModelId, unique: &Value) -> Step<Key> {
+    fn find_seen(&mut self, model: ModelId, unique: &Value) -> OrStop<RowKey> {
         let found = self.find(model, unique);
         found
             .filter(|row| self.sees(row))
             .ok_or(Stop::Fails("no such row"))
     }
 
-    fn find_own(&mut self, model: ModelId, unique: &Value) -> Step<Key> {
+    fn find_own(&mut self, model: ModelId, unique: &Value) -> OrStop<RowKey> {
         let row = self.find_seen(model, unique)?;
         self.touch(&row)?;
         Ok(row)
@@ -233,9 +233,9 @@ impl Serial<'_> {
         &mut self,
         model: ModelId,
         filter: &Value,
-        among: Option<&[Key]>,
-    ) -> Step<Vec<Key>> {
-        let rows: Vec<Key> = (0..self.world.rows[model.0].len())
+        among: Option<&[RowKey]>,
+    ) -> OrStop<Vec<RowKey>> {
+        let rows: Vec<RowKey> = (0..self.world.rows[model.0].len())
             .map(|row| self.key(model, row))
             .collect();
         let world = self.world.clone();
@@ -255,7 +255,7 @@ impl Serial<'_> {
                     && holds(&narrowed, model, *place, filter) == Some(true)
             })
             .map(|(_, (_, key))| key.clone());
-        let found: Vec<Key> = satisfying
+        let found: Vec<RowKey> = satisfying
             .filter(|key| among.is_none_or(|among| among.contains(key)))
             .collect();
         if among.is_some() && found.iter().any(|row| self.new.contains(row)) {
@@ -268,7 +268,7 @@ impl Serial<'_> {
     // ── Columns ──
 
     /// Whether the data, in branches that are not taken as well, name only what the viewer may.
-    fn check_names(&mut self, model: ModelId, data: &Value) -> Step {
+    fn check_names(&mut self, model: ModelId, data: &Value) -> OrStop {
         for (name, value) in data.as_object().into_iter().flatten() {
             let definition = self.world.model.model(model);
             let Some(id) = definition.field_named(name) else {
@@ -299,7 +299,7 @@ impl Serial<'_> {
         Ok(())
     }
 
-    fn values(&mut self, model: ModelId, data: &Value) -> Step<Vec<(FieldId, Value)>> {
+    fn values(&mut self, model: ModelId, data: &Value) -> OrStop<Vec<(FieldId, Value)>> {
         let mut values = Vec::new();
         for (name, value) in data.as_object().into_iter().flatten() {
             let Some(field) = self.world.model.model(model).field_named(name) else {
@@ -324,7 +324,7 @@ impl Serial<'_> {
         model: ModelId,
         values: &[(FieldId, Value)],
         but: Option<usize>,
-    ) -> Step {
+    ) -> OrStop {
         let definition = self.world.model.model(model);
         for (field, value) in values {
             let unique = definition.field(*field).unique || *field == definition.id;
@@ -339,7 +339,7 @@ impl Serial<'_> {
         Ok(())
     }
 
-    fn update_columns(&mut self, rows: &[Key], data: &Value) -> Step {
+    fn update_columns(&mut self, rows: &[RowKey], data: &Value) -> OrStop {
         for row in rows {
             let values = self.values(row.0, data)?;
             let at = self.at(row).unwrap();
@@ -358,7 +358,7 @@ impl Serial<'_> {
         Ok(())
     }
 
-    fn update(&mut self, row: &Key, data: &Value) -> Step {
+    fn update(&mut self, row: &RowKey, data: &Value) -> OrStop {
         self.touch(row)?;
         self.update_columns(std::slice::from_ref(row), data)?;
         self.nested(row, data)
@@ -369,8 +369,8 @@ impl Serial<'_> {
         &mut self,
         model: ModelId,
         data: &Value,
-        parent: Option<(&Key, RelationRef)>,
-    ) -> Step<Key> {
+        parent: Option<(&RowKey, RelationRef)>,
+    ) -> OrStop<RowKey> {
         let values = self.values(model, data)?;
         self.check_unique(model, &values, None)?;
         let definition = self.world.model.model(model);
@@ -409,7 +409,7 @@ impl Serial<'_> {
 
     // ── Nested writes ──
 
-    fn children(&self, parent: &Key, relation: RelationRef) -> Vec<Key> {
+    fn children(&self, parent: &RowKey, relation: RelationRef) -> Vec<RowKey> {
         let partners = self.world.partners(relation, self.at(parent).unwrap());
         partners
             .into_iter()
@@ -418,7 +418,12 @@ impl Serial<'_> {
     }
 
     /// The child of that unique value, or the only one.
-    fn linked(&mut self, parent: &Key, relation: RelationRef, unique: Option<&Value>) -> Step<Key> {
+    fn linked(
+        &mut self,
+        parent: &RowKey,
+        relation: RelationRef,
+        unique: Option<&Value>,
+    ) -> OrStop<RowKey> {
         let named = unique.map(|unique| self.find(relation.target, unique));
         let children = self.children(parent, relation);
         let mut found = children
@@ -436,7 +441,7 @@ impl Serial<'_> {
     }
 
     /// Children that may not be cut stay, as if they were not there.
-    fn set(&mut self, parent: &Key, relation: RelationRef, wanted: &[&Value]) -> Step {
+    fn set(&mut self, parent: &RowKey, relation: RelationRef, wanted: &[&Value]) -> OrStop {
         let mut stay = Vec::new();
         for unique in wanted {
             stay.push(self.find_seen(relation.target, unique)?);

@@ -3,17 +3,17 @@
 use gom_engine::datamodel::RelationRef;
 use serde_json::{Map, Value, json};
 
-use super::{KINDS, Key, Serial, Step, Stop, given, items};
+use super::{KINDS, OrStop, RowKey, Serial, Stop, given, items};
 
 impl Serial<'_> {
-    pub(super) fn nested(&mut self, row: &Key, data: &Value) -> Step {
+    pub(super) fn nested(&mut self, row: &RowKey, data: &Value) -> OrStop {
         self.enclosing.push(row.clone());
         self.nested_by_kind(row, data)?;
         self.enclosing.pop();
         Ok(())
     }
 
-    fn nested_by_kind(&mut self, row: &Key, data: &Value) -> Step {
+    fn nested_by_kind(&mut self, row: &RowKey, data: &Value) -> OrStop {
         let empty = Map::new();
         let data = data.as_object().unwrap_or(&empty);
         for kind in KINDS {
@@ -40,10 +40,10 @@ impl Serial<'_> {
     fn nested_write(
         &mut self,
         kind: &str,
-        parent: &Key,
+        parent: &RowKey,
         relation: RelationRef,
         item: &Value,
-    ) -> Step {
+    ) -> OrStop {
         let target = relation.target;
         let list = self
             .world
