@@ -14,6 +14,7 @@ mod idempotency;
 mod large;
 mod leaves;
 mod legacy;
+mod patches;
 mod prisma;
 mod renewal;
 mod transport_ws;

@@ -19,6 +19,7 @@ use gom_engine::request::{
 };
 use gom_engine::schema::{Schema, SchemaError, SchemaOptions, Served, generate};
 use gom_engine::sql::{Physical, PhysicalOptions};
+use gom_runtime::waiting::Waiting;
 use gom_telemetry::metrics::{DOCUMENT_LOOKUPS, Lookup};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -27,6 +28,7 @@ use tokio::time::Instant;
 
 use super::idempotency::KeyOptions;
 use super::key_turns::KeyTurns;
+use super::live::kept_answers;
 use super::offload::{Head, Offload};
 use super::turns::{Turn, TurnLimits, Turns};
 use super::write_rules::WriteRules;
@@ -93,6 +95,8 @@ pub struct Engine {
     turns: Turns,
     pub(super) key_turns: KeyTurns,
     pub offload: Offload,
+    /// Answers of live queries, kept for the next difference.
+    pub(super) kept: Waiting,
     /// Without one, only the service role has access.
     policy: Option<Arc<Policy>>,
     write_rules: Option<Box<dyn WriteRules>>,
@@ -211,6 +215,7 @@ impl Engine {
             user_limits: CallerLimits::new("limits", &options.user_limits),
             turns: Turns::new(options.turns),
             key_turns: KeyTurns::new(options.turns.waiting),
+            kept: kept_answers(),
             offload: Offload::default(),
             policy: None,
             write_rules: None,

@@ -21,6 +21,7 @@ use self::fields::Execution;
 use super::api::Api;
 use super::context::{Ahead, Context, coerce, prepare};
 use super::idempotency::unusable;
+use super::live::without_patches;
 use super::{Answer, Request, position};
 use crate::identity::Viewer;
 use crate::telemetry::{kind_of, observe_operation, outcome_of, plain_name};
@@ -47,6 +48,11 @@ pub async fn serve(
             .and_then(plain_name)
             .map(str::to_owned)
     });
+    // Of one answer there are no differences, whatever the operation is.
+    if let Err(error) = without_patches(&request) {
+        observe_operation(kind.get(), std::slice::from_ref(&error), began.elapsed());
+        return Some(Answer::refused(vec![error]));
+    }
     let begun = traces::begin(|| Begun {
         name: "operation".into(),
         kind: SpanKind::Internal,

@@ -4,7 +4,7 @@ use gom_engine::error::{ApiError, ErrorKind};
 use serde_json::{Map, Value};
 
 /// The names of the entries. Others are for other programs, and passed over.
-const KNOWN: [&str; 4] = [CURSOR, AFTER, LEAVES, IDEMPOTENCY_KEY];
+const KNOWN: [&str; 5] = [CURSOR, AFTER, LEAVES, PATCH, IDEMPOTENCY_KEY];
 
 /// A subscription resumes after the cursor that it gives; an answer gets a cursor where it is true.
 pub const CURSOR: &str = "cursor";
@@ -12,6 +12,9 @@ pub const CURSOR: &str = "cursor";
 pub const LEAVES: &str = "leaves";
 /// A query reads no earlier state than that of the cursor.
 pub const AFTER: &str = "after";
+
+/// Of a live query: the format in which its answers come after the first one.
+pub const PATCH: &str = "patch";
 
 /// What a request says of its cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

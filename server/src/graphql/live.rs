@@ -2,6 +2,7 @@
 
 mod change_log;
 mod outlet;
+mod patch;
 mod query;
 
 use std::cell::Cell;
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 use self::change_log::{check_deployed, check_logged};
 use self::outlet::ToOutlet;
 pub use self::outlet::{Next, Outlet, Running, Started};
+pub use self::patch::{kept_answers, without_patches};
 use self::query::run_live_query;
 use super::context::{coerce, prepare};
 use super::position::without_cursor;
@@ -133,6 +135,7 @@ async fn begin(
             "only queries can read after a cursor; a subscription resumes after extensions.cursor",
         ));
     }
+    without_patches(request)?;
     let resuming = if from.is_none() {
         outlet.resume()
     } else {

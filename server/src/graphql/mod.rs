@@ -23,7 +23,9 @@ mod write_rules;
 pub use answer::{Answer, AnswerCursor, Data, Fragment};
 pub use api::{Admission, Api, Engine, EngineOptions, SUBJECT};
 pub use execute::{execute, serve};
-pub use extensions::{AFTER, CURSOR, CursorEntry, Extensions, IDEMPOTENCY_KEY, LEAVES, malformed};
+pub use extensions::{
+    AFTER, CURSOR, CursorEntry, Extensions, IDEMPOTENCY_KEY, LEAVES, PATCH, malformed,
+};
 pub use failure::api_error;
 pub use idempotency::{HeaderKey, KeyOptions};
 pub use live::{Next, Outlet, Running, Started, start};

@@ -15,32 +15,40 @@ const ERROR: usize = 256;
 /// cursor was asked for.
 /// `id` is the request's, by which errors are found in the log.
 pub fn write_answer(out: &mut Vec<u8>, answer: &Answer, id: &str) {
-    let fragments = match &answer.data {
-        Data::Refused | Data::Null | Data::NullAfterWrite => 0,
-        Data::Fields(fields) => fields
-            .iter()
-            .map(|(key, fragment)| key.len() + fragment.as_bytes().len() + 4)
-            .sum(),
-    };
-    out.reserve(FRAME + fragments + answer.errors.len() * ERROR);
     out.extend_from_slice(b"{\"data\":");
-    match &answer.data {
-        Data::Refused | Data::Null | Data::NullAfterWrite => out.extend_from_slice(b"null"),
-        Data::Fields(fields) => {
-            out.push(b'{');
-            for (i, (key, fragment)) in fields.iter().enumerate() {
-                if i > 0 {
-                    out.push(b',');
-                }
-                // A GraphQL name needs no escaping.
-                out.push(b'"');
-                out.extend_from_slice(key.as_bytes());
-                out.extend_from_slice(b"\":");
-                out.extend_from_slice(fragment.as_bytes());
-            }
-            out.push(b'}');
+    write_data(out, &answer.data);
+    write_rest(out, answer, id);
+    out.push(b'}');
+}
+
+/// The value of `data`.
+pub fn write_data(out: &mut Vec<u8>, data: &Data) {
+    let Data::Fields(fields) = data else {
+        out.extend_from_slice(b"null");
+        return;
+    };
+    let fragments: usize = fields
+        .iter()
+        .map(|(key, fragment)| key.len() + fragment.as_bytes().len() + 4)
+        .sum();
+    out.reserve(FRAME + fragments);
+    out.push(b'{');
+    for (i, (key, fragment)) in fields.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
         }
+        // A GraphQL name needs no escaping.
+        out.push(b'"');
+        out.extend_from_slice(key.as_bytes());
+        out.extend_from_slice(b"\":");
+        out.extend_from_slice(fragment.as_bytes());
     }
+    out.push(b'}');
+}
+
+/// What follows the data of an answer: its errors and its cursor, where it has them. `,"errors":[…],"extensions":{…}`.
+pub fn write_rest(out: &mut Vec<u8>, answer: &Answer, id: &str) {
+    out.reserve(FRAME + answer.errors.len() * ERROR);
     if !answer.errors.is_empty() {
         out.extend_from_slice(b",\"errors\":");
         write_errors(out, &answer.errors, id);
@@ -53,7 +61,6 @@ pub fn write_answer(out: &mut Vec<u8>, answer: &Answer, id: &str) {
             format_args!(",\"extensions\":{{\"cursor\":\"{cursor}\"}}"),
         ),
     }
-    out.push(b'}');
 }
 
 /// `{"errors":[…]}`: nothing was carried out, and GraphQL over HTTP has no `data` then.

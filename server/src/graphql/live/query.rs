@@ -14,15 +14,17 @@ use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::events::Cursor;
 use gom_engine::plan::Rights;
 use gom_engine::request::Variables;
+use gom_runtime::waiting::Reader;
 use gom_telemetry::metrics::{EVENTS, Lasting, SUBSCRIPTIONS};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use super::change_log::check_logged;
 use super::outlet::{Next, Outlet, Running, end, log_internal};
+use super::patch::{Patches, wants_patches};
 use super::{Asked, owner};
 use crate::graphql::wire::write_answer;
-use crate::graphql::{AFTER, AnswerCursor, Api, Request, execute};
+use crate::graphql::{AFTER, AnswerCursor, Api, PATCH, Request, execute};
 
 /// Changes within this time are answered together.
 const TOGETHER: Duration = Duration::from_millis(10);
@@ -43,6 +45,8 @@ pub(super) fn run_live_query(
     outlet: Rc<dyn Outlet>,
 ) -> Result<Running, ApiError> {
     let engine = &api.engine;
+    let whose = Reader::from(&owner(viewer));
+    let mut patches = wants_patches(request)?.then(|| Patches::new(engine.kept.account(&whose)));
     let watched = engine
         .planner
         .watched(&prepared.operation, variables, rights.as_deref());
@@ -67,6 +71,7 @@ pub(super) fn run_live_query(
     };
     let mut lasting = Request::clone(request);
     lasting.variables.retain(|name, _| is_declared(name));
+    lasting.extensions.remove(PATCH);
     let (api, mut request, viewer) = (api.clone(), Arc::new(lasting), viewer.clone());
     let patience = engine.limits_of(&viewer).deadline;
     let answering = actix_web::rt::spawn(async move {
@@ -116,16 +121,19 @@ pub(super) fn run_live_query(
             write_answer(&mut payload, &answer, outlet.request_id());
             // Answers may be large, and are many: what was shown is kept as a digest.
             let shown = digest(&SHA256, &payload);
-            if cursor != AnswerCursor::None {
-                answer.cursor = cursor;
-                payload.clear();
-                write_answer(&mut payload, &answer, outlet.request_id());
-            }
+            let has_cursor = cursor != AnswerCursor::None;
+            answer.cursor = cursor;
             if last
                 .as_ref()
                 .is_none_or(|last: &Digest| last.as_ref() != shown.as_ref())
             {
                 last = Some(shown);
+                if let Some(patches) = &mut patches {
+                    payload = patches.message(&answer, outlet.request_id());
+                } else if has_cursor {
+                    payload.clear();
+                    write_answer(&mut payload, &answer, outlet.request_id());
+                }
                 EVENTS.inc(Lasting::Live);
                 outlet.next(Next {
                     payload: Bytes::from(payload),
