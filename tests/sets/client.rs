@@ -12,6 +12,8 @@ use gom_test_support::dice::Dice;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+use crate::patch::patched;
+
 /// Where the servers are at the moment.
 pub struct Nodes(Vec<AtomicU16>);
 
@@ -71,25 +73,53 @@ pub enum Shape {
     Open,
     /// A live query of the orders in one stage.
     Live,
+    /// A live query of all orders of the seller, whose answers come as patches.
+    Patched,
 }
 
 impl Shape {
-    pub const ALL: [Shape; 3] = [Shape::All, Shape::Open, Shape::Live];
+    pub const ALL: [Shape; 4] = [Shape::All, Shape::Open, Shape::Live, Shape::Patched];
 
     fn filter(self) -> &'static str {
         match self {
-            Shape::All => "{}",
+            Shape::All | Shape::Patched => "{}",
             Shape::Open | Shape::Live => "{ stage: OPEN }",
         }
     }
 
     fn query(self) -> String {
         format!(
-            "{{ orders(where: {}) {{ uid name stage }} }}",
+            "{{ orders(where: {}, orderBy: updatedAt_DESC) {ORDER} }}",
             self.filter()
         )
     }
+
+    fn is_live(self) -> bool {
+        matches!(self, Shape::Live | Shape::Patched)
+    }
+
+    /// What of an order is compared. The code of an item is no event of its order.
+    fn row(self, order: &Value) -> (String, Value) {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let items = order["items"].as_array().unwrap().iter();
+        let mut items: Vec<String> = items
+            .map(|item| match self.is_live() {
+                true => item.to_string(),
+                false => text(&item["uid"]),
+            })
+            .collect();
+        items.sort();
+        let row = json!([order["name"], order["stage"], items]);
+        (text(&order["uid"]), row)
+    }
+
+    fn rows(self, data: &Value) -> Option<Rows> {
+        let orders = data["orders"].as_array()?;
+        Some(orders.iter().map(|order| self.row(order)).collect())
+    }
 }
+
+const ORDER: &str = "{ uid name stage items { uid code } }";
 
 /// Uid to the rest of the row.
 pub type Rows = BTreeMap<String, Value>;
@@ -98,6 +128,7 @@ pub type Rows = BTreeMap<String, Value>;
 pub struct Counted {
     pub events: usize,
     pub leaves: usize,
+    pub patches: usize,
     pub resyncs: usize,
 }
 
@@ -138,6 +169,7 @@ impl Client {
             shape,
             shown: Arc::clone(&shown),
             cursor: None,
+            document: None,
         };
         let nodes = Arc::clone(nodes);
         let task = actix_web::rt::spawn(async move {
@@ -172,18 +204,9 @@ impl Client {
         let answer = self.viewer.request(nodes.any(&mut Dice::new(1)), &body);
         let answer: Value =
             serde_json::from_str(&answer.send().await.unwrap().text().await.unwrap()).unwrap();
-        rows(&answer["data"]).unwrap_or_else(|| panic!("{answer}"))
+        let rows = self.shape.rows(&answer["data"]);
+        rows.unwrap_or_else(|| panic!("{answer}"))
     }
-}
-
-fn rows(data: &Value) -> Option<Rows> {
-    let orders = data["orders"].as_array()?;
-    Some(orders.iter().map(row).collect())
-}
-
-fn row(order: &Value) -> (String, Value) {
-    let uid = order["uid"].as_str().unwrap().to_owned();
-    (uid, json!([order["name"], order["stage"]]))
 }
 
 struct Following {
@@ -191,20 +214,27 @@ struct Following {
     shape: Shape,
     shown: Arc<Mutex<Shown>>,
     cursor: Option<String>,
+    /// What patches apply to, and its revision.
+    document: Option<(Value, u64)>,
 }
 
 impl Following {
     /// From where it was, until the connection ends.
     async fn follow(&mut self, url: String) -> Option<()> {
-        let body = if self.shape == Shape::Live {
-            json!({ "query": format!("query @live {}", self.shape.query()) })
+        self.document = None;
+        let body = if self.shape.is_live() {
+            let mut body = json!({ "query": format!("query @live {}", self.shape.query()) });
+            if self.shape == Shape::Patched {
+                body["extensions"] = json!({ "patch": "json-patch" });
+            }
+            body
         } else {
             if self.cursor.is_none() {
                 self.read(&url).await?;
             }
             let filter = self.shape.filter();
             let document = format!(
-                "subscription {{ order(where: {{ node: {filter} }}) {{ mutation node {{ uid name stage }} previousValues {{ uid }} }} }}"
+                "subscription {{ order(where: {{ node: {filter} }}) {{ mutation node {ORDER} previousValues {{ uid }} }} }}"
             );
             json!({ "query": document, "extensions": { "leaves": true, "cursor": self.cursor } })
         };
@@ -236,7 +266,8 @@ impl Following {
         let request = self.viewer.request(url.to_owned(), &body);
         let answer: Value =
             serde_json::from_str(&request.send().await.ok()?.text().await.ok()?).ok()?;
-        let rows = rows(&answer["data"])?;
+        self.check_codes(answer["data"]["orders"].as_array()?);
+        let rows = self.shape.rows(&answer["data"])?;
         self.cursor = Some(answer["extensions"]["cursor"].as_str().unwrap().to_owned());
         self.show(|shown| *shown = rows);
         Some(())
@@ -265,16 +296,39 @@ impl Following {
                 }
                 return None;
             }
-            self.take(&answer);
+            if self.shape == Shape::Patched {
+                self.patch(answer);
+            } else {
+                self.take(&answer);
+            }
         }
-        if let Some(id) = field("id").filter(|_| self.shape != Shape::Live) {
+        if let Some(id) = field("id").filter(|_| !self.shape.is_live()) {
             self.cursor = Some(id.to_owned());
         }
         Some(())
     }
 
+    fn patch(&mut self, mut answer: Value) {
+        let revision = answer["revision"].as_u64().unwrap();
+        let document = match answer.get_mut("patch") {
+            None => {
+                assert_eq!(revision, 1, "{answer}");
+                answer["data"].take()
+            }
+            Some(patch) => {
+                let (document, last) = self.document.take().expect("a whole answer comes first");
+                assert_eq!(revision, last + 1, "a revision is missing");
+                self.shown.lock().unwrap().counted.patches += 1;
+                patched(document, patch.as_array().unwrap())
+            }
+        };
+        self.take(&json!({ "data": document }));
+        self.document = Some((document, revision));
+    }
+
     fn take(&mut self, answer: &Value) {
-        if let Some(rows) = rows(&answer["data"]) {
+        if let Some(rows) = self.shape.rows(&answer["data"]) {
+            self.check_codes(answer["data"]["orders"].as_array().unwrap());
             return self.show(|shown| *shown = rows);
         }
         let left = answer["extensions"]["left"].as_array();
@@ -294,8 +348,21 @@ impl Following {
             let uid = event["previousValues"]["uid"].as_str().unwrap().to_owned();
             return self.show(|shown| drop(shown.remove(&uid)));
         }
-        let (uid, rest) = row(&event["node"]);
+        self.check_codes(std::slice::from_ref(&event["node"]));
+        let (uid, rest) = self.shape.row(&event["node"]);
         self.show(|shown| drop(shown.insert(uid, rest)));
+    }
+
+    /// The items of an order change their code with its owner: those of another's are never seen.
+    fn check_codes(&self, orders: &[Value]) {
+        let items = orders
+            .iter()
+            .flat_map(|order| order["items"].as_array().unwrap());
+        let mark = format!("{}:", self.viewer.mark);
+        for item in items {
+            let is_own = item["code"].as_str().unwrap().starts_with(&mark);
+            assert!(is_own, "seller {} sees {item}", self.viewer.mark);
+        }
     }
 
     fn show(&self, change: impl FnOnce(&mut Rows)) {

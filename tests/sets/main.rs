@@ -1,14 +1,15 @@
 //! Sets that cannot drift: what a client shows equals its own query. Clients of several shapes (a snapshot with its cursor, then
-//! events and leaves; live queries) of two sellers listen to two servers, while orders change their owner, stage and name, by single
-//! and bulk mutations through both servers and by SQL past them, connections are cut and servers are killed. In the end each client's
+//! events and leaves; live queries, whole and by patches) of two sellers listen to two servers, while orders change their owner, stage
+//! and name, and items their order, by single, nested and bulk mutations and by SQL, connections are cut and servers are killed. In the end each client's
 //! map must equal its own query, row rules included, and at no time may it have shown what its seller could not see.
 //!
-//! `SETS_SECONDS` says for how long (20), `SETS_CLIENTS` how many clients (60), `SETS_SEED` with which dice.
+//! `SETS_SECONDS` says for how long (40), `SETS_CLIENTS` how many clients (200), `SETS_SEED` with which dice.
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 mod client;
 mod moves;
+mod patch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,8 +34,8 @@ fn asked(name: &str) -> Option<u64> {
 
 #[actix_web::test]
 async fn what_clients_show_equals_their_query_through_any_failure() {
-    let seconds = asked("SETS_SECONDS").unwrap_or(20);
-    let count = asked("SETS_CLIENTS").unwrap_or(60);
+    let seconds = asked("SETS_SECONDS").unwrap_or(40);
+    let count = asked("SETS_CLIENTS").unwrap_or(200);
     let seed = asked("SETS_SEED").unwrap_or_else(|| {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         u64::try_from(now.unwrap().as_millis()).unwrap()
@@ -110,7 +111,7 @@ async fn what_clients_show_equals_their_query_through_any_failure() {
 
     // Nobody writes or disturbs any more: each client comes to its query, soon.
     let deadline = Instant::now() + PATIENCE;
-    let (mut rows, mut resyncs, mut events, mut leaves) = (0, 0, 0, 0);
+    let (mut rows, mut resyncs, mut events, mut leaves, mut patches) = (0, 0, 0, 0, 0);
     for client in &clients {
         let expected = client.query(&nodes).await;
         while client.shown() != expected {
@@ -123,17 +124,15 @@ async fn what_clients_show_equals_their_query_through_any_failure() {
         }
         rows += expected.len();
         let counted = client.counted();
-        (resyncs, events, leaves) = (
-            resyncs + counted.resyncs,
-            events + counted.events,
-            leaves + counted.leaves,
-        );
+        (resyncs, events) = (resyncs + counted.resyncs, events + counted.events);
+        (leaves, patches) = (leaves + counted.leaves, patches + counted.patches);
     }
     println!(
         "{written} writes, {killed} servers killed, {cut} times all connections cut, {count} clients: {rows} rows in the end, \
-         {events} events, {leaves} leaves, {resyncs} resyncs"
+         {events} events, {leaves} leaves, {patches} patches, {resyncs} resyncs"
     );
     assert!(written > 50, "{written} writes");
     assert!(leaves > 20, "{leaves} leaves");
+    assert!(patches > 20, "{patches} patches");
     assert_eq!(resyncs, 0, "the log keeps all of it, SETS_SEED={seed}");
 }
