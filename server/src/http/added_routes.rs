@@ -58,17 +58,42 @@ fn check(added: &[Endpoint]) -> Result<(), RouteError> {
     Ok(())
 }
 
-/// Whether there may be a request for both paths: in each place the same text, or a pattern in one of them. What a pattern's
-/// expression leaves out is not looked at: paths that are to be distinguished differ in a text.
+/// Whether there may be a request for both paths, as actix-web matches them: a pattern takes one segment, unless it is a tail or has an
+/// expression that may match a slash. What else an expression leaves out is not looked at: paths that are to be distinguished differ
+/// in a text.
 fn overlap(one: &str, other: &str) -> bool {
     let (mut one, mut other) = (segments(one).into_iter(), segments(other).into_iter());
     loop {
         match (one.next(), other.next()) {
             (None, None) => return true,
-            (Some(one), Some(other)) if takes_rest(one) || takes_rest(other) => return true,
-            (Some(one), Some(other))
-                if one == other || one.contains('{') || other.contains('{') => {}
+            (Some(one), Some(other)) if takes_rest(one) || takes_rest(other) => {
+                return begin_alike(one, other);
+            }
+            (Some(one), Some(other)) if may_be_equal(one, other) => {}
             _ => return false,
+        }
+    }
+}
+
+/// Whether one segment may match both: their texts before and after their patterns agree.
+fn may_be_equal(one: &str, other: &str) -> bool {
+    match (one.rsplit_once('}'), other.rsplit_once('}')) {
+        (None, None) => one == other,
+        (Some((_, end)), None) => begin_alike(one, other) && other.ends_with(end),
+        (None, Some((_, end))) => begin_alike(one, other) && one.ends_with(end),
+        (Some((_, end)), Some((_, other_end))) => {
+            begin_alike(one, other) && (end.ends_with(other_end) || other_end.ends_with(end))
+        }
+    }
+}
+
+fn begin_alike(one: &str, other: &str) -> bool {
+    match (one.split_once('{'), other.split_once('{')) {
+        (None, None) => one == other,
+        (Some((begin, _)), None) => other.starts_with(begin),
+        (None, Some((begin, _))) => one.starts_with(begin),
+        (Some((begin, _)), Some((other_begin, _))) => {
+            begin.starts_with(other_begin) || other_begin.starts_with(begin)
         }
     }
 }
@@ -87,15 +112,156 @@ fn segments(path: &str) -> Vec<&str> {
     path.split(separates).collect()
 }
 
-/// Whether a pattern goes on beyond the next slash: `{tail}*`, `{tail:.*}`.
+/// Whether a pattern goes on beyond the next slash: `{tail}*`, `{tail:.*}`, `{tail:a|b/c}`.
 fn takes_rest(segment: &str) -> bool {
-    segment.contains('{')
-        && (segment.ends_with("}*") || segment.contains(".*") || segment.contains(".+"))
+    let Some((_, mut rest)) = segment.split_once('{') else {
+        return false;
+    };
+    loop {
+        let end = end_of_pattern(rest);
+        let (pattern, after) = rest.split_at(end.unwrap_or(rest.len()));
+        let expression = pattern.split_once(':').map(|(_, expression)| expression);
+        if after.starts_with("}*") || expression.is_some_and(may_cross) {
+            return true;
+        }
+        match after.split_once('{') {
+            Some((_, next)) => rest = next,
+            None => return false,
+        }
+    }
+}
+
+/// Where the brace is that closes a pattern, of which the opening one is left out.
+fn end_of_pattern(text: &str) -> Option<usize> {
+    let mut depth = 0_usize;
+    for (at, character) in text.char_indices() {
+        match character {
+            '{' => depth += 1,
+            '}' if depth == 0 => return Some(at),
+            '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Whether an expression may match a slash. Those that are known not to are of texts, of `\d`, `\w`, `\s`, and of classes without a
+/// slash, or without everything but a slash; what is not read here may.
+fn may_cross(expression: &str) -> bool {
+    let mut rest = expression.chars();
+    while let Some(character) = rest.next() {
+        match character {
+            '.' | '/' => return true,
+            '\\' if rest.next().is_none_or(|escaped| !is_harmless(escaped)) => return true,
+            '[' => {
+                let class: String = rest.by_ref().take_while(|one| *one != ']').collect();
+                if class_may_cross(&class) {
+                    return true;
+                }
+            }
+            '(' if rest.as_str().starts_with('?') && !rest.as_str().starts_with("?:") => {
+                return true;
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
+fn is_harmless(escaped: char) -> bool {
+    matches!(escaped, 'd' | 'w' | 's') || (escaped.is_ascii_punctuation() && escaped != '/')
+}
+
+fn class_may_cross(class: &str) -> bool {
+    // A class in a class, or of several.
+    if class.is_empty() || class.contains(['[', '&', '~']) {
+        return true;
+    }
+    if let Some(others) = class.strip_prefix('^') {
+        return !others.starts_with('/');
+    }
+    let characters: Vec<char> = class.chars().collect();
+    let escapes = characters
+        .iter()
+        .enumerate()
+        .filter(|(_, one)| **one == '\\');
+    let mut escaped = escapes.map(|(at, _)| characters.get(at + 1));
+    let is_range = |three: &[char]| three[1] == '-' && (three[0]..=three[2]).contains(&'/');
+    class.contains('/')
+        || escaped.any(|one| one.is_none_or(|one| !is_harmless(*one)))
+        || characters.windows(3).any(is_range)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn patterns_take_the_segments_that_actix_web_gives_them() {
+        use actix_web::dev::ResourceDef;
+
+        let expressions = [
+            r"\d+",
+            r"[a-z]+",
+            "[^/]+",
+            r"[\w\-]{2,3}",
+            "(?:a|b)",
+            r"x\.y",
+            "[^/a]+",
+            ".*",
+            ".{1,3}",
+            r"\D+",
+            r"\S+",
+            "[^a]+",
+            "a|a/b",
+            "[+-9]+",
+            r"[\D]+",
+            "(?s:.)+",
+            r"a\x2fb",
+        ];
+        let probes = [
+            "12", "ab", "a", "b", "x.y", "a/b", "+/9", "a/", "/", "//", "x/y/z",
+        ];
+        for expression in expressions {
+            let pattern = format!("/{{it:{expression}}}");
+            let resource = ResourceDef::new(pattern.as_str());
+            let crosses = probes
+                .iter()
+                .any(|probe| probe.contains('/') && resource.is_match(&format!("/{probe}")));
+            let seen = takes_rest(&pattern[1..]);
+            assert!(seen || !crosses, "{expression}");
+            // What is no more than a segment is not taken for more.
+            assert!(crosses || !seen, "{expression}");
+        }
+        // Two paths overlap if there is a request that both match.
+        for (one, other, expected) in [
+            (
+                "/{tenant}/report",
+                "/graphql/{file}",
+                Some("/graphql/report"),
+            ),
+            ("/{tenant}/report", "/graphql/graphql/{file}", None),
+            ("/{tenant}", "/club/size", None),
+            ("/club/v{number}", "/club/size", None),
+            ("/club/v{number}", "/club/{name}", Some("/club/v1")),
+            ("/club/{name}.css", "/club/{name}.js", None),
+            ("/club/{name}.css", "/club/a.css", Some("/club/a.css")),
+            ("/club/{number:\\d+}", "/club/1/size", None),
+            ("/club/{name:[^a]+}", "/club/1/size", Some("/club/1/size")),
+            ("/club/{rest}*", "/club/1/size", Some("/club/1/size")),
+            ("/club/a{rest}*", "/club/b/size", None),
+        ] {
+            assert_eq!(overlap(one, other), expected.is_some(), "{one} {other}");
+            assert_eq!(overlap(other, one), expected.is_some(), "{one} {other}");
+            for path in [one, other] {
+                let resource = ResourceDef::new(path);
+                assert!(
+                    expected.is_none_or(|request| resource.is_match(request)),
+                    "{path}"
+                );
+            }
+        }
+    }
 
     #[test]
     fn a_path_that_is_served_already_is_refused() {
