@@ -150,8 +150,13 @@ impl Behind {
             && equal()
             && self.at.epoch == other.at.epoch
             && self.has_caught_up == other.has_caught_up
-            && self.reached().is_some()
-            && other.reached().is_some()
+            && match (self.reached(), other.reached()) {
+                // The same position by another stamp: one of the two is of a log that has lost it, and neither would wait for the other.
+                (Some(one), Some(other)) => {
+                    one.position != other.position || one.nonce == other.nonce
+                }
+                _ => false,
+            }
     }
 
     /// Up to where everything has been delivered, if a cursor can tell: it cannot in the middle of a transaction of which

@@ -151,6 +151,18 @@ fn a_group_that_has_caught_up_does_not_go_back_and_is_shared_with_when_others_ha
 }
 
 #[test]
+fn places_of_two_logs_at_one_position_are_not_shared() {
+    let (world, mut lane) = (World::new(), Lane::default());
+    for (slot, nonce) in [(1, 7), (2, 8), (3, 7)] {
+        let (mut behind, _) = world.behind(0, slot, 10);
+        behind.at.place = behind.at.place.with(nonce);
+        lane.put(behind);
+    }
+    // Each proves its own: the one that is lost is ended by itself, and not kept waiting for the other.
+    assert_eq!(lane.len(), 2);
+}
+
+#[test]
 fn a_change_that_cannot_be_decided_is_retried_after_longer_and_longer_pauses() {
     let world = World::new();
     let (mut behind, _) = world.behind(0, 1, 1);
