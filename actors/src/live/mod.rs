@@ -88,9 +88,10 @@ pub struct Delivered {
 /// Why a subscriber gets no more events.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LiveError {
-    /// The cursor is older than the retention, or of another epoch.
+    /// The cursor is older than the retention, of another epoch, or of what the database has lost.
     #[error(
-        "what came after the cursor is not kept any more: read anew what you show, and subscribe without a cursor"
+        "what follows the cursor is not known: it is older than what is kept, or this database does not have its state (any more). \
+         Read again what you show, and subscribe without a cursor"
     )]
     Resync,
     /// The same: a change of another row moves more rows than are reported.

@@ -27,16 +27,24 @@ const NOT_AVAILABLE: &str =
     "The database is not available at the moment; nothing was written. Try again.";
 const BEING_DEPLOYED: &str =
     "The database is being brought to the datamodel; nothing was written. Try again.";
+const OVERLOADED: &str = "Too many requests are waiting already; nothing was written. Try again.";
 
 /// The same, of a mutation that came with an idempotency key: how to go on.
 pub(super) fn may_be_repeated_with_key(mut error: ApiError) -> ApiError {
     match error.kind {
         ErrorKind::OutcomeUnknown => error.message = UNKNOWN_WITH_KEY.to_owned(),
         ErrorKind::DeadlineExceeded => error.message = LATE_WITH_KEY.to_owned(),
-        _ => {}
+        _ => {
+            error.message = error
+                .message
+                .replace("nothing was written. Try again.", NOTHING_WITH_KEY);
+        }
     }
     error
 }
+
+/// What was written with the key before is not known.
+const NOTHING_WITH_KEY: &str = "this request has written nothing. An earlier one with the same idempotency key may have been carried out, or may still be. Repeat the request with the same idempotency key.";
 
 /// It may have waited for another one with the same key.
 pub(super) const LATE_WITH_KEY: &str = "There was no answer before the deadline (limits.deadline). This request has written nothing; an earlier one with the same idempotency key, if it is still in flight, may still be carried out. Repeat the request with the same idempotency key.";
@@ -58,10 +66,7 @@ pub fn api_error(planner: &Planner, error: RunError) -> ApiError {
             tracing::warn!(reason, "the database is not available");
             ApiError::new(ErrorKind::Unavailable, NOT_AVAILABLE)
         }
-        RunError::Overloaded { .. } => ApiError::new(
-            ErrorKind::Unavailable,
-            "Too many requests are waiting already; nothing was written. Try again.",
-        ),
+        RunError::Overloaded { .. } => ApiError::new(ErrorKind::Unavailable, OVERLOADED),
         RunError::Deadline => ApiError::new(
             ErrorKind::DeadlineExceeded,
             "There was no answer before the deadline (limits.deadline); nothing was written.",
@@ -97,5 +102,11 @@ mod tests {
             "{late}"
         );
         assert_eq!(with_key(ErrorKind::Execution), "As it was.");
+        for text in [NOT_AVAILABLE, BEING_DEPLOYED, OVERLOADED] {
+            let error = ApiError::new(ErrorKind::Unavailable, text);
+            let message = may_be_repeated_with_key(error).message;
+            assert!(!message.contains("nothing was written"), "{message}");
+            assert!(message.ends_with(NOTHING_WITH_KEY), "{message}");
+        }
     }
 }

@@ -17,7 +17,7 @@ use super::part::{Part, add, answer, located};
 use crate::graphql::api::{Api, Introspected};
 use crate::graphql::clock::database_time;
 use crate::graphql::context::{Ahead, Context, Plan, RootField};
-use crate::graphql::failure::{api_error, not_deployed};
+use crate::graphql::failure::{api_error, may_be_repeated_with_key, not_deployed};
 use crate::graphql::{Answer, AnswerCursor, Data, Fragment, raw};
 
 /// Root fields of a query that are read at once. Enough to keep a worker's shared clients busy; of an answer that turns
@@ -174,7 +174,11 @@ impl Execution<'_> {
         if let Some(part) = self.of_schema(field) {
             return part;
         }
-        if let Some(error) = self.undeployed() {
+        let slot = self.context.slot_of(place);
+        if let Some(mut error) = self.undeployed() {
+            if slot.is_some() {
+                error = may_be_repeated_with_key(error);
+            }
             return self.failed(field, error);
         }
         if field.meaning == Selected::Field(OutputMeaning::ExecuteRaw) {
@@ -187,7 +191,7 @@ impl Execution<'_> {
                 Err(error) => self.failed(field, error),
             };
         }
-        if let Some(slot) = self.context.slot_of(place) {
+        if let Some(slot) = slot {
             return self.write_once(root, &slot).await;
         }
         match self.plan(root).await {
