@@ -8,6 +8,9 @@
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 mod listener;
+#[path = "../sets/patch.rs"]
+mod patch;
+mod positions;
 mod postgres;
 mod proxy;
 
