@@ -6,7 +6,9 @@ use std::collections::{HashMap, HashSet};
 use super::parts::{Member, elements, members};
 
 /// What lies deeper is replaced as a whole: each level reads again what differs.
-const MAX_DEPTH: usize = 24;
+const MAX_DEPTH: usize = 16;
+/// A list is replaced as a whole if more of its elements come between the first one that differs and the last.
+const MAX_ALIGNED: usize = 10_000;
 /// By so many members at most it is tried to tell the elements of a list apart.
 const MAX_CANDIDATES: usize = 16;
 /// About the bytes of an operation without its path and its value.
@@ -100,6 +102,9 @@ impl Patch {
         let last = old.iter().rev().zip(new.iter().rev());
         let last = last.take_while(equal).count();
         (old, new) = (&old[..old.len() - last], &new[..new.len() - last]);
+        if old.len().max(new.len()) > MAX_ALIGNED {
+            return false;
+        }
         let stay = aligned(old, new);
         // From the end, so that the places of the others are what they were.
         let mut staying = stay.iter().rev().peekable();

@@ -158,6 +158,23 @@ fn no_patch_is_longer_than_the_answer_however_long_its_paths() {
     assert!(patch.contains(&format!("\"path\":\"{path}\"")));
 }
 
+#[test]
+fn a_list_of_too_many_that_differ_is_replaced_and_one_with_few_is_not() {
+    let filler = "x".repeat(200_000);
+    let list = |from: usize| -> Value {
+        let numbers: Vec<usize> = (from..from + MAX_ALIGNED + 2).collect();
+        json!({ "f": numbers, "g": filler })
+    };
+    let replaced = operations(&list(0), &list(1));
+    assert_eq!(
+        (&replaced[0]["op"], &replaced[0]["path"]),
+        (&json!("replace"), &json!("/f"))
+    );
+    let mut one = list(0);
+    one["f"][3] = json!(0);
+    assert_eq!(operations(&list(0), &one).len(), 2);
+}
+
 fn document() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
