@@ -50,6 +50,8 @@ async fn what_clients_show_equals_their_query_through_any_failure() {
         ("GOM__SERVER__WORKERS", "1".to_owned()),
         ("GOM__SOCKETS__PER_USER", "1000".to_owned()),
         ("GOM__SOCKETS__PER_ADDRESS", "1000".to_owned()),
+        // The clients of a seller come back together.
+        ("GOM__LIMITS__WAITING_PER_USER", "1000".to_owned()),
         ("GOM__LIVE__POLL_INTERVAL", "50".to_owned()),
     ];
     let mut servers = Vec::new();

@@ -174,11 +174,12 @@ fn is_harmless(escaped: char) -> bool {
 
 fn class_may_cross(class: &str) -> bool {
     // A class in a class, or of several.
-    if class.is_empty() || class.contains(['[', '&', '~']) {
+    let is_nested = class.contains('[') || ["&&", "--", "~~"].iter().any(|of| class.contains(of));
+    if class.is_empty() || is_nested {
         return true;
     }
     if let Some(others) = class.strip_prefix('^') {
-        return !others.starts_with('/');
+        return !others.contains('/');
     }
     let characters: Vec<char> = class.chars().collect();
     let escapes = characters
@@ -208,6 +209,8 @@ mod tests {
             "(?:a|b)",
             r"x\.y",
             "[^/a]+",
+            "[^a/]+",
+            "[A-Za-z0-9._~-]+",
             ".*",
             ".{1,3}",
             r"\D+",

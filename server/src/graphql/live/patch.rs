@@ -85,8 +85,8 @@ impl Patches {
     }
 
     /// The message for the next answer. Each starts over with `"data"` and `"revision":1`, or goes on with `"patch"` and the revision
-    /// after the last one; `errors` and `extensions` are of this answer in both. Without data, or where it is null, an answer has no
-    /// revision: the client passes it on as it is.
+    /// after the last one; `errors` and `extensions` are of this answer in both. One whose data is null has no revision: the
+    /// client passes it on as it is.
     pub fn message(&mut self, answer: &Answer, id: &str) -> Vec<u8> {
         let last = self.last.take();
         let mut data = Vec::new();

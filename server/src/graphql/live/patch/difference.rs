@@ -129,6 +129,9 @@ impl Patch {
     }
 
     fn within(&mut self, name: &str, change: impl FnOnce(&mut Self)) {
+        if self.over {
+            return;
+        }
         let length = self.path.len();
         self.path.push('/');
         let pointer = name.replace('~', "~0").replace('/', "~1");
