@@ -254,7 +254,7 @@ async fn start(wire: &mut Wire, id: &str) {
 }
 
 /// Waits until the database has recorded so many subscriptions, or so many lost ones.
-async fn known(place: &Place, condition: &str, count: i64) {
+pub async fn known(place: &Place, condition: &str, count: i64) {
     let client = place.database.connect().await;
     let query = format!("SELECT count(*) FROM gom.resume_position WHERE {condition}");
     eventually(condition, async || {

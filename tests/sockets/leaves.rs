@@ -6,6 +6,7 @@ use reqwest::{Client, Response};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+use crate::cursorless::known;
 use crate::wire::{LEGACY, TRANSPORT_WS, Wire, cookies};
 use gom_test_support::app::TestApp;
 use gom_test_support::place::{Place, Stores};
@@ -218,4 +219,29 @@ async fn a_customer_gets_leaves_of_orders_that_go_to_another_shop() {
     to_other_seller(&app, &uid).await;
     let message = next().await;
     assert!(left(&message, &uid), "{message}");
+}
+
+/// Another subscription would begin from now, and the set would lack what came in between.
+#[actix_web::test]
+async fn a_set_of_a_client_without_cursors_whose_position_is_trimmed_is_to_be_read_again() {
+    let place = Place::new(Stores::Postgres).await;
+    let app = shops(&place, &[]).await;
+    let jar = cookies(&seller(&app).await);
+    let mut wire = socket(&app, LEGACY, &jar, true).await;
+    let mut next = async || wire.text().await["payload"].take();
+    begin(&app, &mut next).await;
+    drop(wire);
+    known(&place, "left_at IS NOT NULL AND claimed_at IS NULL", 1).await;
+    order(&app).await;
+    let database = place.database.connect().await;
+    for trim in [
+        "SELECT gom.stamp_changes()",
+        "UPDATE gom.feed SET oldest = position",
+    ] {
+        database.execute(trim, &[]).await.unwrap();
+    }
+    let mut wire = socket(&app, LEGACY, &jar, true).await;
+    let ended = wire.text().await;
+    let code = &ended["payload"]["errors"][0]["extensions"]["code"];
+    assert_eq!(code, "RESYNC_REQUIRED", "{ended}");
 }

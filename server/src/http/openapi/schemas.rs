@@ -143,6 +143,7 @@ fn graphql(own_codes: &[&'static str]) -> Value {
                         "cursor": { "type": ["boolean", "string", "null"], "description": "True: the answer has a cursor, from which a subscription misses nothing that it does not show. A cursor: the subscription resumes after it." },
                         "after": { "type": ["string", "null"], "description": "A cursor, as a mutation or an event gave it: the query reads no earlier state, or is answered 503." },
                         "leaves": { "type": ["boolean", "null"], "description": "True: the subscription reports rows that leave it." },
+                        "patch": { "enum": ["json-patch", null], "description": "The answers of a live query over an event stream come as JSON Patch, after the first one." },
                         "idempotencyKey": { "type": ["string", "null"], "minLength": 1, "maxLength": 128, "description": "Visible characters of ASCII: a mutation that is repeated with it is carried out once, and answered alike." },
                     },
                 },
