@@ -305,6 +305,10 @@ async fn changes_and_jobs_that_no_server_processes_are_reported() {
     assert_eq!(report.code, 1);
     report.says("jobs", "problem", "nobody carries them out");
     report.says("change log", "warning", "nobody follows the log");
+    report.says("change log size", "ok", "partitions: 1");
+    set(&mut environment, "GOM__LIVE__KEEP_BYTES", "100000");
+    let report = doctor(&environment, &[]);
+    report.says("change log size", "warning", "more than live.keep_bytes");
 }
 
 #[tokio::test]

@@ -412,7 +412,7 @@ fn proof(row: Option<&Row>, column: usize) -> Result<Option<u64>, StatementError
     Ok(optional_number(row, column)?.map(i64::cast_unsigned))
 }
 
-fn number(row: &Row, column: usize) -> Result<i64, StatementError> {
+pub(super) fn number(row: &Row, column: usize) -> Result<i64, StatementError> {
     row.try_get(column)
         .map_err(|error| unexpected(&error.to_string()))
 }
@@ -428,7 +428,7 @@ fn unexpected(what: &str) -> StatementError {
     ))
 }
 
-fn statement<const N: usize>(sql: &str, params: [String; N]) -> Statement {
+pub(super) fn statement<const N: usize>(sql: &str, params: [String; N]) -> Statement {
     Statement {
         sql: sql.to_owned(),
         params: params.into_iter().map(Param::Text).collect(),

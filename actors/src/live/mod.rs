@@ -15,6 +15,7 @@ mod level;
 mod local;
 mod locate;
 mod log;
+mod partitions;
 mod sinks;
 mod slow;
 mod turns;
@@ -61,8 +62,10 @@ pub struct LiveOptions {
     pub poll: Duration,
     /// Changes older than this are forgotten, and with them the cursors before them.
     pub keep_for: Duration,
-    /// So many changes are kept at most.
+    /// So many changes are kept, and an eighth more at most; or a quarter, if partitions cannot be dropped.
     pub keep: u64,
+    /// The bytes of the log, in whole partitions, beyond which the oldest partitions are forgotten; 0: no bound.
+    pub keep_bytes: u64,
     /// Idempotency keys that were first used longer ago are removed.
     pub keep_keys_for: Duration,
     /// What the subscriptions of one user may take of the hub's time at once; anyone who takes more goes to the slow lane.

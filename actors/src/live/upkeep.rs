@@ -1,4 +1,4 @@
-//! What keeps the change log in order, with or without listeners: it is trimmed, and searched for changes that stamping has passed over.
+//! What keeps the change log in order, with or without listeners: it is divided into partitions, trimmed, and searched for changes that stamping has passed over.
 //! Idempotency keys are trimmed with it.
 
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use tokio::time::{Instant, interval_at, sleep};
 
 use super::LiveOptions;
 use super::log::Log;
+use super::partitions::Partitions;
 use crate::database::StatementError;
 use gom_telemetry::metrics::{FEED_LEFT_BEHIND, FEED_TRIMMED};
 
@@ -19,11 +20,14 @@ const SEARCH_EVERY: Duration = Duration::from_secs(300);
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 pub(super) async fn trim(log: Log, options: Arc<LiveOptions>) {
+    let mut partitions = Partitions::new(&options);
+    let (age, changes) = partitions.leftovers();
     loop {
         sleep(TRIM_EVERY).await;
+        partitions.tend(&log).await;
         // In small steps, so that nobody waits for one.
         loop {
-            match log.trim(options.keep_for, options.keep, TRIM_STEP).await {
+            match log.trim(age, changes, TRIM_STEP).await {
                 Ok(removed) => {
                     FEED_TRIMMED.add((), removed);
                     if removed < u64::from(TRIM_STEP) / 2 {

@@ -7,6 +7,7 @@ mod durable;
 mod faults;
 mod jobs;
 mod nonces;
+mod partitions;
 mod rights;
 mod stamping;
 

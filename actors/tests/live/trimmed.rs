@@ -1,6 +1,8 @@
-//! What is trimmed from the log while events are decided.
+//! What is trimmed from the log, while events are decided and otherwise.
 
-use gom_actors::live::{LiveError, Owner};
+use std::time::Duration;
+
+use gom_actors::live::{LiveError, LiveOptions, Owner};
 use gom_test_support::eventually;
 use serde_json::json;
 
@@ -69,4 +71,28 @@ async fn an_event_that_is_decided_by_what_was_trimmed_meanwhile_is_not_lost_sile
         "{:?}, {ended:?}",
         inbox.got()
     );
+}
+
+#[actix::test]
+async fn a_server_begins_partitions_of_the_log_and_drops_what_is_old_with_its_own() {
+    let world = World::create().await;
+    world.order(1, Some("s")).await;
+    let live = world.live(LiveOptions {
+        keep_for: Duration::from_secs(1),
+        ..options()
+    });
+    let (inbox, _ticket) = subscribe(&live.local(), &Owner::Service, world.orders()).await;
+    let client = connect(&world.database).await;
+    let number = async |sql: &str| {
+        let row = client.query_one(sql, &[]).await.unwrap();
+        row.get::<_, i64>(0)
+    };
+    let begun = "select count(*) from gom.log_partitions() where low > 0";
+    eventually("a partition is begun", async || number(begun).await > 0).await;
+    let kept = "select count(*) from gom.change";
+    eventually("the old changes are gone", async || number(kept).await == 0).await;
+    assert!(number("select oldest from gom.feed").await > 0);
+    world.order(2, Some("s")).await;
+    eventually("the event", async || inbox.got().contains(&2)).await;
+    assert!(number("select max(sequence) from gom.change").await > 1 << 36);
 }

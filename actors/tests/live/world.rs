@@ -45,6 +45,7 @@ pub fn options() -> LiveOptions {
         poll: Duration::from_millis(5),
         keep_for: Duration::from_secs(3600),
         keep: 1_000_000,
+        keep_bytes: 0,
         keep_keys_for: Duration::from_secs(3_600),
         user_budget: Duration::from_millis(50),
         max_lag: Duration::from_secs(60),

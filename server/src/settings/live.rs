@@ -13,10 +13,15 @@ section! {
         /// While there are subscriptions: how often the change log is polled for writes that were not announced, such
         /// as plain SQL, or of other nodes where there is no Redis.
         pub poll_interval: Duration = milliseconds(1, 60_000).default("100"),
-        /// How long changes are kept, and with them the cursors with which subscribers may come back.
+        /// How long changes are kept, and with them the cursors with which subscribers may come back. They are removed
+        /// within an eighth of this time more.
         pub keep_for: Duration = milliseconds(1_000, 31_536_000_000).default("86400000"),
-        /// How many changes are kept at most.
+        /// How many changes are kept; older ones are removed with their partition of the log, of an eighth of this
+        /// number.
         pub keep: u64 = integer(1_000, 1_000_000_000).default("1000000"),
+        /// How many bytes of the database's disk the change log may take. Beyond that, its oldest partitions are
+        /// dropped, however new their changes are. 0: no bound.
+        pub keep_bytes: u64 = integer(0, 1 << 50).default("4294967296"),
         /// For how long after their connection was lost the subscriptions of clients without cursors (sessions over
         /// the subprotocol `graphql-ws`) go on from where they were. 0: they begin again from now.
         pub remember_for: Duration = milliseconds(0, 86_400_000).default("300000"),
@@ -43,6 +48,7 @@ impl Live {
             poll: self.poll_interval,
             keep_for: self.keep_for,
             keep: self.keep,
+            keep_bytes: self.keep_bytes,
             keep_keys_for,
             user_budget: self.user_budget,
             max_lag: self.max_lag,

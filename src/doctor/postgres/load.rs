@@ -28,6 +28,8 @@ const ROOM: &str = "select current_setting('max_connections')::bigint - current_
     and application_name not in ('gom', current_setting('application_name')))";
 const UNSTAMPED: &str = "select count(*) from (select 1 from gom.change where sequence > (select seen from gom.feed) limit $1) c";
 
+const LOG_SIZE: &str = "select s.partitions, s.bytes from gom.log_size() s";
+
 pub(super) async fn examine(
     client: &Client,
     patient: &Patient,
@@ -49,7 +51,28 @@ pub(super) async fn examine(
             ),
         }
     }
+    log_size(client, patient, found).await;
     Ok(())
+}
+
+/// Nothing, before the migration that brings partitions.
+async fn log_size(client: &Client, patient: &Patient, found: &mut Subject<'_>) {
+    let Ok(row) = client.query_one(LOG_SIZE, &[]).await else {
+        return;
+    };
+    let (partitions, bytes) = (row.get::<_, i64>(0), row.get::<_, i64>(1));
+    let text = format!("{} MiB, partitions: {partitions}", bytes >> 20);
+    let bound = patient.settings.live.keep_bytes;
+    // The open partition may be an eighth more, and stamps wait for the next look.
+    if bound > 0 && bytes.cast_unsigned() > bound.saturating_add(bound / 4) {
+        found.warning(
+            "change log size",
+            format!("{text}: more than live.keep_bytes"),
+            "run at least one server, whose database user owns gom.change; end transactions that have been open for long",
+        );
+    } else {
+        found.ok("change log size", text);
+    }
 }
 
 /// Their changes are delivered when they end, and until then nothing that they might see is cleaned up.

@@ -192,7 +192,11 @@ metrics! {
         "gom_feed_looked_seconds", Seconds,
         "Since the change log was looked at last: what was committed later has no position yet.";
     FeedTrimmed FEED_TRIMMED: Counter<()>,
-        "gom_feed_trimmed_changes", None, "Changes that were forgotten for their age or number (live.keep_for, live.keep).";
+        "gom_feed_trimmed_changes", None, "Changes that were forgotten for their age, number or size (live.keep_for, live.keep, live.keep_bytes).";
+    FeedLogBytes FEED_LOG_BYTES: Reading<()>,
+        "gom_feed_log_bytes", Bytes, "Bytes of the change log and its positions in the database, with indexes; live.keep_bytes limits them.";
+    FeedLogPartitions FEED_LOG_PARTITIONS: Reading<()>,
+        "gom_feed_log_partitions", None, "Partitions of the change log: about ten, with the one that is being written.";
     FeedLeftBehind FEED_LEFT_BEHIND: Counter<()>,
         "gom_feed_left_behind_changes", None, "Committed changes that stamping had passed over and that were delivered late; 0 is right.";
 

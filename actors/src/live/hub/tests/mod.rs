@@ -62,6 +62,7 @@ impl World {
             poll: Duration::from_secs(1),
             keep_for: Duration::from_secs(3_600),
             keep: 1_000,
+            keep_bytes: 0,
             keep_keys_for: Duration::from_secs(3_600),
             user_budget: Duration::from_secs(1),
             max_lag: Duration::from_secs(60),
