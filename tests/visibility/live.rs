@@ -114,14 +114,24 @@ fn sorted(mut errors: Vec<(String, String)>) -> Vec<(String, String)> {
 }
 
 /// How rows and viewers are made up.
-struct Kind {
-    rows: fn(&Server, &mut Dice) -> World,
-    person: fn(&World, &mut Dice) -> Person,
+pub struct Kind {
+    pub rows: fn(&Server, &mut Dice) -> World,
+    pub person: fn(&World, &mut Dice) -> Person,
 }
 
+pub const SHOP: Kind = Kind {
+    rows: |server, dice| shops::shops(&server.model, dice),
+    person: Person::any,
+};
+/// Of the datamodel with every kind of relation.
+pub const WILD: Kind = Kind {
+    rows: wild::rows,
+    person: wild::member,
+};
+
 /// One statement of SQL, which constraints may refuse: a row takes a value, or a partner, of another row; goes; or a link does, or
-/// comes.
-async fn write_past(client: &Client, schema: &str, world: &World, dice: &mut Dice) {
+/// comes. Nothing, where the model has nothing to write.
+pub fn past(schema: &str, world: &World, dice: &mut Dice) -> Option<String> {
     let model = &world.model.models[dice.below(world.model.models.len())];
     let (table, id) = (
         format!("\"{schema}\".\"{}\"", model.table),
@@ -158,7 +168,7 @@ async fn write_past(client: &Client, schema: &str, world: &World, dice: &mut Dic
             RelationStorage::Inline { .. } => None,
         })
         .collect();
-    let sql = match dice.below(8) {
+    Some(match dice.below(8) {
         0 => format!("delete from {table} where {id} = {}", some(&id, &table)),
         1 | 2 if !links.is_empty() => {
             let (relation, links, a, b) = *dice.pick(&links);
@@ -180,7 +190,13 @@ async fn write_past(client: &Client, schema: &str, world: &World, dice: &mut Dic
             let (value, row) = (some(&column, &table), some(&id, &table));
             format!("update {table} set {column} = {value} where {id} = {row}")
         }
-        _ => return,
+        _ => return None,
+    })
+}
+
+async fn write_past(client: &Client, schema: &str, world: &World, dice: &mut Dice) {
+    let Some(sql) = past(schema, world, dice) else {
+        return;
     };
     if let Err(error) = client.batch_execute(&sql).await {
         let code = error.code().map(|code| code.code().to_owned());
@@ -196,22 +212,14 @@ async fn write_past(client: &Client, schema: &str, world: &World, dice: &mut Dic
 async fn live_queries_of_the_shop_show_what_their_query_answers() {
     let test = TestDatabase::create().await;
     let server = Server::start(&test, Policies::Wide).await;
-    let kind = Kind {
-        rows: |server, dice| shops::shops(&server.model, dice),
-        person: Person::any,
-    };
-    holds(&test, &server, &kind).await;
+    holds(&test, &server, &SHOP).await;
 }
 
 #[actix_web::test]
 async fn live_queries_over_every_kind_of_relation_show_what_their_query_answers() {
     let test = TestDatabase::create().await;
     let server = Server::start_wild(&test).await;
-    let kind = Kind {
-        rows: wild::rows,
-        person: wild::member,
-    };
-    holds(&test, &server, &kind).await;
+    holds(&test, &server, &WILD).await;
 }
 
 async fn holds(test: &TestDatabase, server: &Server, kind: &Kind) {

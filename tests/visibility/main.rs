@@ -1,5 +1,6 @@
 //! Random documents of random viewers on random shops. What a viewer reads is what a naive evaluator says of a world in which
-//! there is nothing but what that viewer may see; what a viewer writes leaves everything alone that the viewer may not see.
+//! there is nothing but what that viewer may see; what a viewer writes leaves everything alone that the viewer may not see; and
+//! what a subscriber is told of, entering or leaving, is what such a world has gained or lost.
 //!
 //! `PROPTEST_CASES` asks for more documents than the usual number: two for each case. A failure names its seed, and
 //! `VISIBILITY_SEED` begins with it.
@@ -10,6 +11,7 @@ mod concurrent;
 mod database;
 mod effects;
 mod evaluator;
+mod leaves;
 mod live;
 mod model;
 mod must;
@@ -17,6 +19,7 @@ mod requests;
 mod server;
 mod shops;
 mod sight;
+mod told;
 mod wild;
 mod writes;
 

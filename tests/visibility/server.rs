@@ -8,13 +8,14 @@ use std::time::Duration;
 use gom_actors::database::{Database, DatabaseOptions};
 use gom_engine::datamodel::{DataModel, FieldId, Model};
 use gom_engine::error::{ErrorKind, PathSegment};
+use gom_engine::events::Cursor;
 use gom_engine::policy::{OneOrMany, Policy, PolicySource};
 use gom_engine::schema::{ObjectId, Schema};
 use gom_server::application::Application;
 use gom_server::deployment::{Deployed, Deployment};
 use gom_server::graphql::{
-    Admission, Answer, Api, Data, Engine, EngineOptions, Outlet, Request, Running, Started,
-    execute, start,
+    Admission, Answer, Api, Data, Engine, EngineOptions, Extensions, Outlet, Request, Running,
+    Started, execute, start,
 };
 use gom_server::settings::{self, Inputs, Purpose};
 use gom_server::stop::Stop;
@@ -199,6 +200,29 @@ impl Server {
         self.api.live.live().wake();
     }
 
+    /// Starts a subscription that reports leaves, after a cursor; or says with which code it is refused.
+    pub async fn start_leaves(
+        &self,
+        person: &Person,
+        text: String,
+        variables: Map<String, Value>,
+        from: Cursor,
+        outlet: Rc<dyn Outlet>,
+    ) -> Result<Running, String> {
+        let request = Request {
+            text,
+            variables,
+            extensions: Extensions::new([("leaves".to_owned(), true.into())]),
+            ..Request::default()
+        };
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let (viewer, from) = (person.viewer(), Some(from));
+        match start(&self.api, request, viewer, from, true, deadline, outlet).await {
+            Started::Running(running) => Ok(running),
+            Started::Answered(answer) => Err(answer.errors[0].kind.code().to_owned()),
+        }
+    }
+
     /// Starts a live query.
     pub async fn start_live(
         &self,
@@ -284,6 +308,7 @@ fn path(segments: &[PathSegment]) -> String {
 fn widen(source: &mut PolicySource, model: &DataModel, schema: &Schema) {
     source.operations.query = all(schema, schema.query);
     source.operations.mutation = all(schema, schema.mutation);
+    source.operations.subscription = all(schema, schema.subscription);
     let names = || model.models.iter().map(|model| model.name.clone());
     source.parts = names().map(|name| (name, names().collect())).collect();
 }
