@@ -5,12 +5,14 @@
 //! - `idle N`: N more sockets that send nothing after the handshake.
 //! - `write FIRST SOCKETS RATE CHANGES`: so many changes, RATE a second, each of an order that one of SOCKETS subscribers
 //!   waits for, the first of which has the number FIRST; prints how many events came, and the milliseconds from the sending of
-//!   the mutation to the event: the median, the 99th percentile and the longest.
+//!   the mutation to the event: the median, the 99th percentile and the longest; and the changes made in a second.
 //! - `broadcast SOCKETS ROUND`: one change, which all wait for; prints how many events came, the milliseconds to the answer of
 //!   the mutation, and to the last event.
 //! - `bare N BYTES`: microseconds of processor time that a bare `send` of a frame of so many bytes costs, on N sockets.
 
 #![allow(clippy::unwrap_used)] // a measurement that cannot be made is a panic
+
+mod wire;
 
 use std::collections::VecDeque;
 use std::io::{BufRead, Read, Write};
@@ -18,7 +20,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use wire::{change, connect, message, millis, start, tag};
 
 /// Which change each event is of, and when it came.
 type Received = Arc<Mutex<VecDeque<(usize, Instant)>>>;
@@ -51,7 +53,7 @@ fn main() {
             }
             ["idle", count] => {
                 for _ in 0..count.parse().unwrap() {
-                    let stream = runtime.block_on(connect(address));
+                    let stream = runtime.block_on(connect(address)).unwrap();
                     runtime.spawn(keep(stream));
                 }
                 String::from("open")
@@ -60,7 +62,9 @@ fn main() {
                 let [first, sockets, rate, changes] =
                     [first, sockets, rate, changes].map(|word| word.parse().unwrap());
                 received.lock().unwrap().clear();
+                let began = Instant::now();
                 let sent = runtime.block_on(write(address, token, first, sockets, rate, changes));
+                let made = changes as f64 / began.elapsed().as_secs_f64();
                 wait(&received, changes, Duration::from_secs(5));
                 let mut times: Vec<f64> = (received.lock().unwrap().drain(..))
                     .map(|(tag, at)| millis(at.saturating_duration_since(sent[tag])))
@@ -73,7 +77,7 @@ fn main() {
                         .unwrap_or(0.0)
                 };
                 format!(
-                    "{} {:.1} {:.1} {:.1}",
+                    "{} {:.1} {:.1} {:.1} {made:.0}",
                     times.len(),
                     of(0.5),
                     of(0.99),
@@ -160,64 +164,8 @@ async fn write(
     sent
 }
 
-/// One mutation: the order of that number gets a name that identifies the change.
-async fn change(
-    stream: &mut tokio::net::TcpStream,
-    address: &str,
-    token: &str,
-    order: usize,
-    tag: usize,
-) {
-    let body = format!(
-        r#"{{"query":"mutation($where: OrderWhereUniqueInput!, $data: OrderUpdateInput!) {{ updateOrder(where: $where, data: $data) {{ uid }} }}","variables":{{"where":{{"uid":"cscaleo{order:018}"}},"data":{{"name":"tag {tag}"}}}}}}"#
-    );
-    let request = format!(
-        "POST /graphql HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\
-         Content-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"}}}") {
-        assert!(
-            stream.read_buf(&mut answer).await.unwrap() > 0,
-            "{}",
-            String::from_utf8_lossy(&answer)
-        );
-    }
-    assert!(
-        answer.starts_with(b"HTTP/1.1 200"),
-        "{}",
-        String::from_utf8_lossy(&answer)
-    );
-}
-
-fn millis(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e3
-}
-
 async fn keep(mut stream: tokio::net::TcpStream) {
     while message(&mut stream).await.is_some() {}
-}
-
-/// Opens a socket.
-async fn connect(address: &str) -> tokio::net::TcpStream {
-    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    let request = format!(
-        "GET /graphql HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read_u8().await.expect("an answer to the handshake"));
-    }
-    assert!(
-        head.starts_with(b"HTTP/1.1 101"),
-        "{}",
-        String::from_utf8_lossy(&head)
-    );
-    stream
 }
 
 /// Opens a socket, subscribes, and counts what comes.
@@ -228,21 +176,9 @@ async fn subscribe(
     variables: &str,
     received: &Received,
 ) {
-    let mut stream = connect(address).await;
-    let init =
-        format!(r#"{{"type":"connection_init","payload":{{"Authorization":"Bearer {token}"}}}}"#);
-    let query = document.replace('"', "\\\"");
-    let start = format!(
-        r#"{{"id":"1","type":"subscribe","payload":{{"query":"{query}","variables":{variables}}}}}"#
-    );
-    stream.write_all(&frame(&init)).await.unwrap();
-    stream.write_all(&frame(&start)).await.unwrap();
-    let ack = message(&mut stream).await.expect("an ack");
-    assert!(
-        ack.windows(14).any(|part| part == b"connection_ack"),
-        "{}",
-        String::from_utf8_lossy(&ack)
-    );
+    let (mut stream, _) = start(address, token, document, variables, "{}")
+        .await
+        .unwrap();
     let received = Arc::clone(received);
     tokio::spawn(async move {
         while let Some(text) = message(&mut stream).await {
@@ -251,53 +187,11 @@ async fn subscribe(
                 "{}",
                 String::from_utf8_lossy(&text)
             );
-            if let Some(at) = text.windows(4).position(|part| part == b"tag ") {
-                let digits = text[at + 4..]
-                    .iter()
-                    .take_while(|byte| byte.is_ascii_digit());
-                let tag = digits.fold(0, |tag, digit| tag * 10 + usize::from(digit - b'0'));
+            if let Some(tag) = tag(&text) {
                 received.lock().unwrap().push_back((tag, Instant::now()));
             }
         }
     });
-}
-
-/// A masked text frame; the mask is zero.
-fn frame(text: &str) -> Vec<u8> {
-    let mut out = vec![0x81];
-    match u16::try_from(text.len()).expect("a short message") {
-        length @ 0..=125 => out.push(0x80 | length as u8),
-        length => {
-            out.push(0x80 | 126);
-            out.extend(length.to_be_bytes());
-        }
-    }
-    out.extend([0; 4]);
-    out.extend(text.as_bytes());
-    out
-}
-
-/// The next text; pings are not answered, since a measurement is over before anybody minds.
-async fn message(stream: &mut tokio::net::TcpStream) -> Option<Vec<u8>> {
-    loop {
-        let mut head = [0; 2];
-        stream.read_exact(&mut head).await.ok()?;
-        let length = match head[1] & 0x7f {
-            126 => u64::from(stream.read_u16().await.ok()?),
-            127 => stream.read_u64().await.ok()?,
-            short => u64::from(short),
-        };
-        let mut text = vec![0; usize::try_from(length).ok()?];
-        stream.read_exact(&mut text).await.ok()?;
-        match head[0] & 0x0f {
-            1 => return Some(text),
-            8 => panic!(
-                "closed: {}",
-                String::from_utf8_lossy(text.get(2..).unwrap_or_default())
-            ),
-            _ => {}
-        }
-    }
 }
 
 /// What the kernel takes for a frame to each of many loopback sockets that somebody reads.

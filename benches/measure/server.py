@@ -19,10 +19,14 @@ class Server:
         own = {"PRISMA_SECRET": SECRET, "APP_KEY": SECRET, "GOM_ENV": "production"}
         self.environment = {**os.environ, **own, **(settings or {})}
         self.environment.pop("DATABASE_URL", None)
-        command = [program, "serve", "--database-url", database_url, "--port", str(self.port)]
+        self.command = [program, "serve", "--database-url", database_url, "--port", str(self.port)]
+        self.start(log)
+
+    def start(self, log):
+        """Starts a process, at the port that the one before had."""
         started = time.monotonic()
         with open(log, "w") as output:
-            self.process = subprocess.Popen(command, stdout=output, stderr=output, env=self.environment)
+            self.process = subprocess.Popen(self.command, stdout=output, stderr=output, env=self.environment)
         while not self._ready():
             if self.process.poll() is not None or time.monotonic() > started + 30:
                 raise SystemExit(f"the server does not start: see {log}")
@@ -68,6 +72,11 @@ class Server:
                 if line.startswith("Pss:"):
                     return int(line.split()[1]) / 1024
         raise SystemExit("/proc tells nothing of the server's memory")
+
+    def kill(self):
+        """Ends it without a word."""
+        self.process.kill()
+        self.process.wait()
 
     def close(self):
         self.process.terminate()
