@@ -4,9 +4,9 @@
 //!
 //! - `open N GROUPS DOCUMENT VARIABLES`: N subscribers; `#` in the variables becomes the number of one of GROUPS groups.
 //! - `lost`: waits until all have lost their connection.
-//! - `back TAG`: lets all connect again, and waits until each has received the event with this tag; prints how many have, how many
-//!   events came to all of them, how often one had to connect once more, how many were told to read again
-//!   (`RESYNC_REQUIRED`), and the milliseconds until a subscriber had its event: the median, the 99th percentile, the longest.
+//! - `back EVENTS`: lets all connect again, and waits until each has received so many events; prints how many have, how many
+//!   events came to all of them, how often one had to connect once more, how many have to read again (`RESYNC_REQUIRED`),
+//!   and the milliseconds until a subscriber had its last event: the median, the 99th percentile, the longest.
 //! - `ask RATE`: begins to ask a plain query RATE times a second over one connection.
 //! - `asked`: ends that; prints how many were answered, how many failed, and the milliseconds: the median, the 99th percentile, the
 //!   longest. A query that was due earlier than it could be sent counts from when it was due.
@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
-use wire::{CLOSE, ask, contains, millis, received, start, tag};
+use wire::{CLOSE, ask, contains, millis, received, start};
 
 /// How long the herd may take.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -39,8 +39,10 @@ struct Herd {
     events: AtomicUsize,
     retries: AtomicUsize,
     resyncs: AtomicUsize,
-    /// What came after the gate was opened: the tag, and when.
-    came: Mutex<Vec<(usize, Instant)>>,
+    /// How many events each has to receive after the gate was opened.
+    expected: AtomicUsize,
+    /// When each had them.
+    current: Mutex<Vec<Instant>>,
 }
 
 fn main() {
@@ -61,7 +63,8 @@ fn main() {
         events: AtomicUsize::new(0),
         retries: AtomicUsize::new(0),
         resyncs: AtomicUsize::new(0),
-        came: Mutex::default(),
+        expected: AtomicUsize::new(0),
+        current: Mutex::default(),
     });
     let (mut total, mut asking) = (0, None);
     for line in std::io::stdin().lock().lines() {
@@ -119,21 +122,17 @@ fn summary(mut times: Vec<f64>) -> String {
     format!("{:.1} {:.1} {:.1}", of(0.5), of(0.99), of(1.0))
 }
 
-fn back(herd: &Herd, total: usize, last: usize) -> String {
-    herd.came.lock().unwrap().clear();
+fn back(herd: &Herd, total: usize, events: usize) -> String {
+    herd.current.lock().unwrap().clear();
+    herd.expected.store(events, Ordering::Relaxed);
     herd.events.store(0, Ordering::Relaxed);
     let began = Instant::now();
     herd.gate.send_replace(Some(began));
-    let current = || {
-        let came = herd.came.lock().unwrap();
-        came.iter().filter(|(tag, _)| *tag == last).count()
-    };
-    wait(|| current() >= total);
-    let came = herd.came.lock().unwrap();
-    let times: Vec<f64> = (came.iter())
-        .filter(|(tag, _)| *tag == last)
-        .map(|(_, at)| millis(*at - began))
-        .collect();
+    wait(|| herd.current.lock().unwrap().len() >= total);
+    // What comes twice comes now.
+    std::thread::sleep(Duration::from_secs(1));
+    let current = herd.current.lock().unwrap();
+    let times: Vec<f64> = current.iter().map(|at| millis(*at - began)).collect();
     format!(
         "{} {} {} {} {}",
         times.len(),
@@ -151,9 +150,14 @@ async fn open(herd: &Arc<Herd>, operations: impl Iterator<Item = (String, String
         tokio::spawn(async move {
             let (mut cursor, mut opened) = (None, Some(opened));
             let mut gate = herd.gate.subscribe();
+            let (mut since, mut count) = (None, 0);
             loop {
-                gate.wait_for(Option::is_some).await.unwrap();
-                follow(&herd, &document, &variables, &mut cursor, &mut opened).await;
+                let open = *gate.wait_for(Option::is_some).await.unwrap();
+                if open != since {
+                    (since, count) = (open, 0);
+                }
+                let state = (&mut cursor, &mut count);
+                follow(&herd, &document, &variables, state, &mut opened).await;
                 if gate.borrow().is_some() {
                     herd.retries.fetch_add(1, Ordering::Relaxed);
                     tokio::time::sleep(PAUSE).await;
@@ -169,7 +173,7 @@ async fn follow(
     herd: &Herd,
     document: &str,
     variables: &str,
-    cursor: &mut Option<String>,
+    (cursor, count): (&mut Option<String>, &mut usize),
     opened: &mut Option<oneshot::Sender<()>>,
 ) {
     let extensions = cursor
@@ -194,9 +198,12 @@ async fn follow(
             }
             break;
         }
-        if let Some(tag) = tag(&text) {
+        if contains(&text, "\"type\":\"next\"") {
             herd.events.fetch_add(1, Ordering::Relaxed);
-            herd.came.lock().unwrap().push((tag, Instant::now()));
+            *count += 1;
+            if *count == herd.expected.load(Ordering::Relaxed) {
+                herd.current.lock().unwrap().push(Instant::now());
+            }
             *cursor = cursor_of(&text);
         }
     }
@@ -229,7 +236,7 @@ fn begin(
             }
             let due = began + Duration::from_secs_f64(turn as f64 / rate as f64);
             tokio::time::sleep_until(due.into()).await;
-            let order = turn * 7_919 % 1_000;
+            let order = turn * 7_919 % 1_000 + 1;
             let body = format!(
                 r#"{{"query":"{{ order(where: {{ uid: \"cscaleo{order:018}\" }}) {{ uid stage }} }}"}}"#
             );

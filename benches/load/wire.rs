@@ -45,7 +45,7 @@ pub async fn ask(
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     while !answer.ends_with(b"}}}") {
-        if stream.read_buf(&mut answer).await? == 0 {
+        if stream.read_buf(&mut answer).await? == 0 || contains(&answer, "\"errors\"") {
             return Err(Error::other(String::from_utf8_lossy(&answer)));
         }
     }
@@ -145,9 +145,9 @@ pub async fn received(stream: &mut TcpStream) -> Result<(u8, Vec<u8>)> {
         };
         let mut text = vec![0; usize::try_from(length).map_err(Error::other)?];
         stream.read_exact(&mut text).await?;
-        match head[0] & 0x0f {
-            kind @ (TEXT | CLOSE) => return Ok((kind, text)),
-            _ => {}
+        let kind = head[0] & 0x0f;
+        if kind == TEXT || kind == CLOSE {
+            return Ok((kind, text));
         }
     }
 }

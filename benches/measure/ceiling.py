@@ -4,6 +4,7 @@ fall behind or the writers do."""
 import json
 import os
 
+from . import processor_time
 from .clients import Clients, Meter
 
 # A rate is one that they follow if the 99th percentile is below this many ms, and the writers keep the rate.
@@ -16,20 +17,19 @@ HEAD = """\
 
 
 def measure(given, server, postgres, token, document):
-    from . import processor_time
-
     sockets = given.ceiling_sockets
     clients = Clients(os.path.join(given.examples, "live_clients"), server.port, token)
     try:
-        clients.ask("open", sockets, document, json.dumps({"where": {"node": {"uid": "cscaleo" + "0" * 12 + "#"}}}))
-        clients.ask("write", 0, sockets, 200, 400)
+        # There is no order of the number 0, with which they begin.
+        clients.ask("open", 1 + sockets, document, json.dumps({"where": {"node": {"uid": "cscaleo" + "0" * 12 + "#"}}}))
+        clients.ask("write", 1, sockets, 200, 400)
         print(f"\n{sockets:,} subscribers, each concerned by its own rows.\n\n{HEAD}")
         rate, meter, best = 200.0, Meter(server, postgres), 0.0
         while True:
             changes = int(rate * given.seconds)
             of_clients = processor_time.of_process(clients.process.pid)
             meter.start()
-            clients.tell("write", 0, sockets, int(rate), changes)
+            clients.tell("write", 1, sockets, int(rate), changes)
             received, middle, most, longest, made = map(float, clients.hear().split())
             span, spent = meter.stop()
             of_clients = processor_time.of_process(clients.process.pid) - of_clients

@@ -19,13 +19,13 @@ DOCUMENT = (
 )
 
 
-def counts(postgres):
-    """Whether PostgreSQL counts statements by itself: asked before it runs."""
-    share = subprocess.run([os.path.join(postgres, "pg_config"), "--sharedir"], capture_output=True, text=True, check=False)
-    if share.returncode == 0:
-        return os.path.exists(os.path.join(share.stdout.strip(), "extension/pg_stat_statements.control"))
-    version = postgres.split("/")[-2]
-    return os.path.exists(f"/usr/share/postgresql/{version}/extension/pg_stat_statements.control")
+def counts(programs):
+    """Whether PostgreSQL can count statements. `programs`: the folder of its programs; it need not run."""
+    version = subprocess.run([os.path.join(programs, "postgres"), "--version"], capture_output=True, text=True, check=True)
+    major = version.stdout.split()[2].split(".")[0]
+    # Where Debian has it, and where PostgreSQL's own installation does.
+    folders = [f"/usr/share/postgresql/{major}", *(os.path.join(programs, "..", share) for share in ("share", "share/postgresql"))]
+    return any(os.path.exists(os.path.join(folder, "extension/pg_stat_statements.control")) for folder in folders)
 
 
 def statements(postgres):

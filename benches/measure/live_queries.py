@@ -27,7 +27,7 @@ def asked_again(server, postgres, token, folder, document, variables):
     """Processor ms of the same query without `@live`, server and PostgreSQL together, as wrk asks it."""
     path = os.path.join(folder, "again")
     with open(path, "w", encoding="utf-8") as file:
-        for number in range(1_000):
+        for number in range(1, 1_001):
             body = {"query": document % "", "variables": json.loads(variables.replace("#", f"{number:06}"))}
             file.write(json.dumps(body) + "\n")
     load.of_server(server, postgres, load.bearer(token), path, 16, 1)
@@ -60,7 +60,7 @@ def line(given, server, postgres, token, count, concerned, document, variables, 
     clients = Clients(os.path.join(given.examples, "live_queries"), server.port, token)
     try:
         clients.ask("open", count, document % "@live ", variables)
-        first = 0 if how == "one" else ORDER
+        first = 1 if how == "one" else ORDER
         clients.numbers(how, first, count, RATE, RATE)
         meter, changes = Meter(server, postgres), RATE * given.seconds
         answers, current, *times = clients.numbers(how, first, count, RATE, changes)
@@ -68,7 +68,7 @@ def line(given, server, postgres, token, count, concerned, document, variables, 
         expected = min(count, changes) if how == "one" else count
         if current != expected:
             raise SystemExit(f"{concerned}: {current:.0f} of {expected} live queries show the last change")
-        # Nobody may have waited for the answers beyond the changes: the processors are busy for this long.
+        # With the mutations themselves; the span ends with the last answer.
         of_change = [1000 * seconds / changes for seconds in spent]
         both, share = sum(of_change), sum(spent) / span / CORES
         middle, most, longest = times

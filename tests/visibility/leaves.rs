@@ -1,6 +1,6 @@
-//! Subscriptions that ask for leaves, of random models, filters and viewers: after every random transaction each is told exactly
+//! Subscriptions that ask for leaves, of random models, filters and viewers: after every random transaction each is sent exactly
 //! which rows have left its set and which came in, at once and when it resumes later, and nothing of rows that its viewer could
-//! not see. What must be told is decided by rows in memory: see `told`.
+//! not see. What must be sent is decided by rows in memory: see `reports`.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -19,10 +19,10 @@ use serde_json::{Map, Value, json};
 use tokio_postgres::Client;
 
 use crate::live::{Kind, SHOP, WILD, past};
+use crate::reports::{Counted, Moment, Report, Set, Transition};
 use crate::requests::{Asker, field_of};
 use crate::server::{Policies, Server};
 use crate::sight::Person;
-use crate::told::{Counted, Moment, Set, Told, Transition};
 use crate::writes::Author;
 use crate::{database, documents, first_seed};
 
@@ -32,10 +32,10 @@ const SUBSCRIPTIONS: usize = 14;
 const WRITES: usize = 10;
 const KEY: &str = "it";
 
-/// All that a subscription was told, by position.
+/// All that a subscription was sent, by position.
 #[derive(Default)]
 struct Screen {
-    told: RefCell<Vec<(u64, Told)>>,
+    reported: RefCell<Vec<(u64, Report)>>,
     model: String,
     id: String,
 }
@@ -49,19 +49,19 @@ impl Outlet for Screen {
         let message: Value = serde_json::from_slice(&next.payload).unwrap();
         assert!(message.get("errors").is_none(), "{message}");
         let position = next.cursor.unwrap().position;
-        let mut told = self.told.borrow_mut();
+        let mut reported = self.reported.borrow_mut();
         let left = message["extensions"]["left"].as_array().unwrap();
         for row in left {
             assert_eq!(row["type"], self.model, "{message}");
             let id = row["id"].as_str().unwrap().to_owned();
-            told.push((position, Told::Left(id)));
+            reported.push((position, Report::Left(id)));
         }
         let payload = &message["data"][KEY];
         if !payload.is_null() {
             let row = ["node", "previousValues"].map(|of| payload[of][&self.id].as_str());
             let id = row[0].or(row[1]).expect("an event names its row");
             let (id, payload) = (id.to_owned(), payload.clone());
-            told.push((position, Told::Event { id, payload }));
+            reported.push((position, Report::Event { id, payload }));
         }
     }
 
@@ -190,30 +190,32 @@ impl Subscription {
         self.moments.push(self.set.at(world, &sight));
     }
 
-    /// Holds what it was told of transactions against the moments around them, the first of which is the `since`th.
+    /// Compares what it was sent of transactions with the moments around them, the first of which is the `since`th.
     fn check(
         &self,
         server: &Server,
         since: usize,
         transitions: &[Transition],
     ) -> Result<Counted, String> {
-        let told = self.screen.told.borrow();
+        let reported = self.screen.reported.borrow();
         let last = transitions.last().unwrap().up_to;
-        if let Some((position, told)) = told.iter().find(|(position, _)| *position > last) {
-            return Err(format!("told at {position}, where nothing is: {told:?}"));
+        if let Some((position, reported)) = reported.iter().find(|(position, _)| *position > last) {
+            return Err(format!(
+                "reported at {position}, where nothing is: {reported:?}"
+            ));
         }
         let mut counted = Counted::default();
         for (turn, transition) in transitions.iter().enumerate().skip(since) {
-            let of = |(position, told): &(u64, Told)| {
+            let of = |(position, reported): &(u64, Report)| {
                 let fits = transition.after < *position && *position <= transition.up_to;
-                fits.then(|| told.clone())
+                fits.then(|| reported.clone())
             };
-            let told: Vec<Told> = told.iter().filter_map(of).collect();
+            let reported: Vec<Report> = reported.iter().filter_map(of).collect();
             let (before, later) = (&self.moments[turn], &self.moments[turn + 1..]);
             counted += self
                 .set
-                .check(&server.model, before, later, &told)
-                .map_err(|found| format!("{found}\nby {}\ntold {told:?}", transition.what))?;
+                .check(&server.model, before, later, &reported)
+                .map_err(|found| format!("{found}\nby {}\nsent {reported:?}", transition.what))?;
         }
         Ok(counted)
     }
@@ -350,7 +352,7 @@ async fn holds(test: &TestDatabase, server: &Server, kind: &Kind) {
         let (mut transitions, mut position, mut fresh) = (Vec::new(), begins.position, 0);
         for _ in 0..WRITES {
             let checked = transitions.len();
-            // Some follow each other before anybody has been told.
+            // Some follow each other before anything is sent.
             for _ in 0..if dice.chance(30) { 3 } else { 1 } {
                 let what = transact(server, &client, kind, &world, &mut fresh, dice).await;
                 let up_to = head(&client).await.position;
@@ -372,7 +374,7 @@ async fn holds(test: &TestDatabase, server: &Server, kind: &Kind) {
                     .unwrap_or_else(|found| panic!("VISIBILITY_SEED={seed}, {one}\n{found}"));
             }
         }
-        // Nothing has come late; and whoever was away is told the same.
+        // Nothing has come late; and subscribers that were away are sent the same.
         for one in &mut subscriptions {
             one.check(server, 0, &transitions)
                 .unwrap_or_else(|found| panic!("VISIBILITY_SEED={seed}, late: {one}\n{found}"));
@@ -380,10 +382,10 @@ async fn holds(test: &TestDatabase, server: &Server, kind: &Kind) {
         }
         served(server, &subscriptions, position).await;
         for one in &subscriptions {
-            let told = one
+            let reported = one
                 .check(server, 0, &transitions)
                 .unwrap_or_else(|found| panic!("VISIBILITY_SEED={seed}, resumed: {one}\n{found}"));
-            resumed += told.left;
+            resumed += reported.left;
         }
     }
     println!(

@@ -1,6 +1,6 @@
 //! Random documents of random viewers on random shops. What a viewer reads is what a naive evaluator says of a world in which
 //! there is nothing but what that viewer may see; what a viewer writes leaves everything alone that the viewer may not see; and
-//! what a subscriber is told of, entering or leaving, is what such a world has gained or lost.
+//! what a subscriber is sent, of rows that enter and rows that leave, is what such a world has gained or lost.
 //!
 //! `PROPTEST_CASES` asks for more documents than the usual number: two for each case. A failure names its seed, and
 //! `VISIBILITY_SEED` begins with it.
@@ -15,11 +15,11 @@ mod leaves;
 mod live;
 mod model;
 mod must;
+mod reports;
 mod requests;
 mod server;
 mod shops;
 mod sight;
-mod told;
 mod wild;
 mod writes;
 

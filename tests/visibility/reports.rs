@@ -1,4 +1,4 @@
-//! What a subscriber that asks for leaves must be told of a transaction, and what it must never be told: decided by the rows as they
+//! What a subscriber that asks for leaves must be sent of a transaction, and what it must never be sent: decided by the rows as they
 //! were before and after it, for one viewer and one filter.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,9 +18,9 @@ pub struct Set {
     pub kinds: Option<Vec<&'static str>>,
 }
 
-/// A message, as far as it says something of one row.
+/// What a message reports of one row.
 #[derive(Debug, Clone)]
-pub enum Told {
+pub enum Report {
     Left(String),
     Event { id: String, payload: Value },
 }
@@ -102,24 +102,24 @@ impl Set {
         kinds.is_none_or(|kinds| kinds.contains(&kind))
     }
 
-    /// Holds what was told of a transaction against the moments around it. `later`: all moments until what was told has been
+    /// Compares what was reported of a transaction with the moments around it. `later`: all moments until it has been
     /// read, from the one after the transaction.
     pub fn check(
         &self,
         model: &DataModel,
         before: &Moment,
         later: &[Moment],
-        told: &[Told],
+        reported: &[Report],
     ) -> Result<Counted, String> {
         let after = &later[0];
         let (mut left, mut events) = (BTreeSet::new(), BTreeMap::new());
-        for one in told {
+        for one in reported {
             let (again, id) = match one {
-                Told::Left(id) => (!left.insert(id), id),
-                Told::Event { id, payload } => (events.insert(id, payload).is_some(), id),
+                Report::Left(id) => (!left.insert(id), id),
+                Report::Event { id, payload } => (events.insert(id, payload).is_some(), id),
             };
             if again {
-                return Err(format!("{id} is told of twice"));
+                return Err(format!("{id} is reported twice"));
             }
         }
         if let Some(id) = left.iter().find(|id| events.contains_key(**id)) {
@@ -129,7 +129,7 @@ impl Set {
         let known: BTreeSet<&String> = before.rows.keys().chain(after.rows.keys()).collect();
         let foreign = |id: &&&String| !known.contains(**id);
         if let Some(id) = left.iter().chain(events.keys()).find(foreign) {
-            return Err(format!("{id} is told of, and is no row"));
+            return Err(format!("{id} is reported, and is no row"));
         }
         for id in known {
             let (was, is) = (before.rows.get(id), after.rows.get(id));
@@ -289,7 +289,7 @@ impl Moment {
     }
 }
 
-/// How much was told.
+/// How much was reported.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Counted {
     pub left: usize,
