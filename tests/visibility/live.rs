@@ -30,7 +30,22 @@ const SQL_WRITES: usize = 4;
 
 /// The last answer of a live query.
 #[derive(Default)]
-pub struct Screen(RefCell<Value>);
+pub struct Screen {
+    last: RefCell<Value>,
+    /// The one that it began with.
+    first: RefCell<Option<Value>>,
+}
+
+impl Screen {
+    /// What is shown now; null before the first answer.
+    pub fn data(&self) -> Value {
+        self.last.borrow()["data"].clone()
+    }
+
+    pub fn first(&self) -> Value {
+        self.first.borrow().clone().unwrap_or_default()
+    }
+}
 
 impl Outlet for Screen {
     fn request_id(&self) -> &'static str {
@@ -38,7 +53,9 @@ impl Outlet for Screen {
     }
 
     fn next(&self, next: Next) {
-        *self.0.borrow_mut() = serde_json::from_slice(&next.payload).unwrap();
+        let answer: Value = serde_json::from_slice(&next.payload).unwrap();
+        self.first.borrow_mut().get_or_insert(answer.clone());
+        *self.last.borrow_mut() = answer;
     }
 
     fn room(&self) -> Option<gom_actors::live::Room> {
@@ -59,6 +76,12 @@ struct LiveQuery {
 }
 
 impl LiveQuery {
+    /// The same document for somebody, or for the same person once more.
+    async fn once_more(&self, server: &Server, person: Person) -> LiveQuery {
+        let (text, variables) = (self.text.clone(), self.variables.clone());
+        LiveQuery::of(server, person, text, variables).await
+    }
+
     async fn start(server: &Server, person: Person, world: &World, dice: &mut Dice) -> LiveQuery {
         // Most of what is asked at random finds nothing.
         let (mut text, mut variables) = (String::new(), Map::new());
@@ -70,6 +93,15 @@ impl LiveQuery {
                 break;
             }
         }
+        LiveQuery::of(server, person, text, variables).await
+    }
+
+    async fn of(
+        server: &Server,
+        person: Person,
+        text: String,
+        variables: Map<String, Value>,
+    ) -> LiveQuery {
         let screen = Rc::new(Screen::default());
         let live = text.replacen(" {", " @live {", 1);
         let running = server
@@ -93,7 +125,7 @@ impl LiveQuery {
     }
 
     fn shown(&self) -> (Value, Vec<(String, String)>) {
-        let shown = self.screen.0.borrow();
+        let shown = self.screen.last.borrow();
         let errors = shown["errors"].as_array().into_iter().flatten();
         let place = |error: &Value| {
             let path = error["path"].as_array().into_iter().flatten();
@@ -235,7 +267,16 @@ async fn holds(test: &TestDatabase, server: &Server, kind: &Kind) {
         let mut queries = Vec::new();
         for _ in 0..QUERIES {
             let person = (kind.person)(&world, dice);
-            queries.push(LiveQuery::start(server, person, &world, dice).await);
+            let query = LiveQuery::start(server, person.clone(), &world, dice).await;
+            // Answered together with it, or not: by the rights of each.
+            if dice.chance(30) {
+                queries.push(query.once_more(server, person).await);
+            }
+            if dice.chance(60) {
+                let other = (kind.person)(&world, dice);
+                queries.push(query.once_more(server, other).await);
+            }
+            queries.push(query);
         }
         let mut before = Vec::new();
         for query in &queries {

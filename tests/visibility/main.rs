@@ -20,6 +20,7 @@ mod requests;
 mod server;
 mod shops;
 mod sight;
+mod together;
 mod wild;
 mod writes;
 

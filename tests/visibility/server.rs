@@ -39,7 +39,7 @@ pub struct Server {
     pub model: DataModel,
     pub policy: PolicySource,
     pub schema_name: String,
-    api: Api,
+    pub api: Api,
 }
 
 pub struct Answered {

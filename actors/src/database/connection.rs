@@ -2,6 +2,8 @@
 //! worker's requests send it. Each request is a task of its own, so that many are in flight at once; the actor
 //! itself never waits.
 
+mod together;
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +18,7 @@ use super::error::{Failure, RunError};
 use super::execution::ProgramError;
 use super::health::Health;
 use super::lease::{Lease, LeaseError, LeasePool};
-use super::messages::{Answer, Run, Suspect, Transact};
+use super::messages::{Answer, Answers, Run, RunTogether, Suspect, Transact};
 use super::options::DatabaseOptions;
 use super::program::attempt;
 use super::share::{Asker, Behalf};
@@ -64,6 +66,27 @@ impl Connection {
         health: watch::Receiver<Health>,
     ) -> Self {
         let (shared, leased) = options.share();
+        Connection::with((shared, leased), options, connector, supervisor, health)
+    }
+
+    /// One that has leased clients only: all `leased_per_worker`.
+    pub fn without_shared(
+        options: Arc<DatabaseOptions>,
+        connector: Arc<Connector>,
+        supervisor: Supervised<DatabaseSupervisor>,
+        health: watch::Receiver<Health>,
+    ) -> Self {
+        let clients = (0, options.leased_per_worker);
+        Connection::with(clients, options, connector, supervisor, health)
+    }
+
+    fn with(
+        (shared, leased): (usize, usize),
+        options: Arc<DatabaseOptions>,
+        connector: Arc<Connector>,
+        supervisor: Supervised<DatabaseSupervisor>,
+        health: watch::Receiver<Health>,
+    ) -> Self {
         let leases = LeasePool::new(
             Arc::clone(&connector),
             health.clone(),
@@ -155,6 +178,30 @@ impl Handler<Transact> for Connection {
     }
 }
 
+impl Handler<RunTogether> for Connection {
+    type Result = Deferred<Answers>;
+
+    fn handle(&mut self, run: RunTogether, _: &mut Self::Context) -> Self::Result {
+        let Some(in_flight) = InFlight::new(&self.worker) else {
+            return Deferred::now(Err(RunError::overloaded()));
+        };
+        Deferred::new(move |mut reply| {
+            actix::spawn(async move {
+                let RunTogether {
+                    statements,
+                    deadline,
+                } = run;
+                let worker = &in_flight.worker;
+                let result = worker
+                    .read_together(&statements, deadline, &mut reply)
+                    .await;
+                drop(in_flight);
+                reply.send(result);
+            });
+        })
+    }
+}
+
 /// One request in flight, until it is dropped.
 struct InFlight {
     worker: Rc<Worker>,
@@ -217,13 +264,13 @@ impl Worker {
         RunError::unavailable(error.reason)
     }
 
-    async fn read(
+    async fn read<T>(
         &self,
         statement: &Statement,
         long: bool,
         asker: Option<Asker>,
         deadline: Instant,
-        reply: &mut Reply<Answer>,
+        reply: &mut Reply<T>,
     ) -> Answer {
         let mut lost = 0;
         loop {
@@ -247,12 +294,12 @@ impl Worker {
         }
     }
 
-    async fn read_shared(
+    async fn read_shared<T>(
         &self,
         statement: &Statement,
         asker: Option<Asker>,
         deadline: Instant,
-        reply: &mut Reply<Answer>,
+        reply: &mut Reply<T>,
     ) -> Result<Result<Option<JsonText>, Failure>, RunError> {
         let (shared, held_up) = self.pick_shared(asker, deadline).await?;
         if held_up >= self.options.slow_read * BEYOND_DOUBT {
@@ -288,32 +335,41 @@ impl Worker {
         }
     }
 
-    async fn read_leased(
+    async fn read_leased<T>(
         &self,
         statement: &Statement,
         asker: Option<Asker>,
         deadline: Instant,
-        reply: &mut Reply<Answer>,
+        reply: &mut Reply<T>,
     ) -> Result<Result<Option<JsonText>, Failure>, RunError> {
+        let lease = self.lease_to_read(asker, deadline, reply).await?;
+        self.read_on(lease, statement, deadline, reply).await
+    }
+
+    async fn lease_to_read<T>(
+        &self,
+        asker: Option<Asker>,
+        deadline: Instant,
+        reply: &mut Reply<T>,
+    ) -> Result<Lease, RunError> {
         self.health.borrow().admits_reads()?;
         let lease = tokio::select! {
             lease = self.leases.lease(asker, deadline) => lease,
             () = reply.closed() => return Err(RunError::Deadline),
         };
-        match lease {
-            Ok(lease) => self.read_on(lease, statement, deadline, reply).await,
-            Err(LeaseError::Refused(error)) => Err(error),
-            Err(LeaseError::Unopened(error)) => Err(self.unopened(error)),
-        }
+        lease.map_err(|error| match error {
+            LeaseError::Refused(error) => error,
+            LeaseError::Unopened(error) => self.unopened(error),
+        })
     }
 
     /// Reads on a client of its own; cancels when the deadline comes or the requester goes away.
-    async fn read_on(
+    async fn read_on<T>(
         &self,
         lease: Lease,
         statement: &Statement,
         deadline: Instant,
-        reply: &mut Reply<Answer>,
+        reply: &mut Reply<T>,
     ) -> Result<Result<Option<JsonText>, Failure>, RunError> {
         let started = Instant::now();
         let result = tokio::select! {

@@ -120,6 +120,15 @@ impl Link {
         }
     }
 
+    /// The types that a statement's parameters have; nothing of one that is not kept.
+    pub async fn parameter_types(&self, sql: &str) -> Result<Option<Vec<Type>>, Failure> {
+        if !self.statements.keeps(sql) {
+            return Ok(None);
+        }
+        let prepared = self.prepare(sql).await?;
+        Ok(Some(prepared.params().to_vec()))
+    }
+
     pub fn forget(&self, sql: &str) {
         self.statements.forget(sql);
     }

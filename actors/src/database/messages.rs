@@ -1,5 +1,7 @@
 //! The messages of the database's actors.
 
+use std::sync::Arc;
+
 use actix::Message;
 use gom_engine::plan::{Program, Statement};
 use tokio::time::Instant;
@@ -21,6 +23,18 @@ pub(super) struct Run {
     /// Known to be long: runs where it can be cancelled.
     pub long: bool,
     pub behalf: Option<Behalf>,
+    pub deadline: Instant,
+}
+
+/// The answer of each statement.
+pub(super) type Answers = Result<Vec<Answer>, RunError>;
+
+/// To the `Connection`: run statements that only read, as of one moment, on a leased client; cancelled when the requester goes away. If
+/// one of them fails, each is run for itself.
+#[derive(Message)]
+#[rtype(result = "Answers")]
+pub(super) struct RunTogether {
+    pub statements: Arc<[Statement]>,
     pub deadline: Instant,
 }
 

@@ -40,6 +40,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gom_engine::plan::{Program, Statement, Step};
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 pub use self::connector::Lent;
@@ -57,8 +58,9 @@ pub(crate) use self::dedicated::{DedicatedConnection, StatementError, ThreadWork
 
 use self::connector::Connector;
 use self::health::HealthChannel;
-use self::messages::{Answer, AskHealth, Run, Transact};
+use self::messages::{Answer, AskHealth, Run, RunTogether, Transact};
 use self::supervisor::DatabaseSupervisor;
+use gom_runtime::own_thread::OwnThread;
 use gom_runtime::supervision::{AskError, Restarts, Supervised, supervise};
 use gom_telemetry::metrics::{DATABASE_DURATION, DATABASE_WORK, DatabaseOutcome, Work};
 use gom_telemetry::traces::{self, Begun, KeyValue, SpanKind, SpanRef, Status};
@@ -74,6 +76,7 @@ pub struct Database {
     connector: Arc<Connector>,
     health_channel: Arc<HealthChannel>,
     supervisor: Supervised<DatabaseSupervisor>,
+    live_reads: Arc<OnceCell<(OwnThread, Supervised<Connection>)>>,
 }
 
 impl Database {
@@ -102,6 +105,7 @@ impl Database {
             connector,
             health_channel,
             supervisor,
+            live_reads: Arc::default(),
         })
     }
 
@@ -121,6 +125,49 @@ impl Database {
             database: self.clone(),
             behalf: None,
         }
+    }
+
+    /// The clients on which live queries are answered ([`DatabaseOptions::live_connections`]), never those of requests. All callers
+    /// share them; they run on a thread of their own, which the first call starts. Needs an actix system.
+    ///
+    /// # Errors
+    /// [`RunError::Unavailable`] if the thread has ended.
+    pub async fn live_reads(&self) -> Result<LocalDatabase, RunError> {
+        let started = self.live_reads.get_or_try_init(|| async {
+            let options = DatabaseOptions {
+                leased_per_worker: self.options.live_connections,
+                ..(*self.options).clone()
+            };
+            let (options, connector, supervisor, health) = (
+                Arc::new(options),
+                Arc::clone(&self.connector),
+                self.supervisor.clone(),
+                self.health_channel.subscribe(),
+            );
+            let thread = OwnThread::start();
+            let connection = thread.run(move || {
+                supervise(options.max_in_flight, move || {
+                    Connection::without_shared(
+                        Arc::clone(&options),
+                        Arc::clone(&connector),
+                        supervisor.clone(),
+                        health.clone(),
+                    )
+                })
+            });
+            let connection = connection.await.ok_or_else(restarting)?;
+            Ok((thread, connection))
+        });
+        Ok(LocalDatabase {
+            connection: started.await?.1.clone(),
+            database: self.clone(),
+            behalf: None,
+        })
+    }
+
+    /// How many clients [`Database::live_reads`] has.
+    pub fn live_connections(&self) -> usize {
+        self.options.live_connections
     }
 
     /// The state as the supervisor reports it; as last written, if it does not answer.
@@ -181,6 +228,31 @@ impl LocalDatabase {
             behalf,
             ..self.clone()
         }
+    }
+
+    /// The answers of statements that only read, in their order, all as of one moment; each for itself, if one of them fails, and then of
+    /// moments of their own. Many statements of one text are one statement for PostgreSQL, for up to 100 of them. Answers by the
+    /// deadline; dropping the future cancels.
+    ///
+    /// # Errors
+    /// If nothing was answered.
+    pub async fn read_together(
+        &self,
+        statements: Arc<[Statement]>,
+        deadline: Instant,
+    ) -> Result<Vec<Result<Option<JsonText>, RunError>>, RunError> {
+        let run = RunTogether {
+            statements,
+            deadline,
+        };
+        let began = Instant::now();
+        let answers = match self.connection.ask_now(run).await {
+            Ok(answers) => answers,
+            Err(AskError::Full) => Err(RunError::overloaded()),
+            Err(_) => Err(restarting()),
+        };
+        observe(Work::Read, began, &answers);
+        answers
     }
 
     /// Runs a statement that only reads; the first column of its first row, nothing if that is null or
@@ -302,7 +374,7 @@ fn texts(steps: &[Step]) -> Vec<&str> {
     found
 }
 
-fn observe(work: Work, began: Instant, answer: &Answer) {
+fn observe<T>(work: Work, began: Instant, answer: &Result<T, RunError>) {
     DATABASE_DURATION.observe(work, began.elapsed());
     let outcome = match answer {
         Ok(_) => DatabaseOutcome::Ok,

@@ -25,6 +25,8 @@ pub struct DatabaseOptions {
     pub max_connections: usize,
     /// Pipelined clients for reads, per worker.
     pub shared_per_worker: usize,
+    /// Clients for the answers of live queries, of the whole process and beside `max_connections`: [`super::Database::live_reads`].
+    pub live_connections: usize,
     /// Clients for transactions and for long reads, per worker, within `max_connections`.
     pub leased_per_worker: usize,
     /// Requests of one worker that may be in flight at once; the next is refused as overload.
@@ -117,6 +119,7 @@ impl DatabaseOptions {
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             max_connections: 64,
             shared_per_worker: 2,
+            live_connections: 2,
             leased_per_worker: 8,
             max_in_flight: 4096,
             max_waiting: 1024,

@@ -1,17 +1,15 @@
-//! Answers of live queries, one at a time for each user of a worker: many costly ones of one user take no more than one
+//! Answers of live queries, one at a time for each user of a node: many costly ones of one user take no more than one
 //! connection.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
-use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use gom_runtime::owner::Owner;
 
 #[derive(Clone, Default)]
-pub(super) struct Answering(Rc<RefCell<HashMap<Owner, Arc<Semaphore>>>>);
+pub(super) struct Answering(Arc<Mutex<HashMap<Owner, Arc<Semaphore>>>>);
 
 /// Held while a live query is answered.
 pub struct AnswerTurn {
@@ -23,6 +21,10 @@ pub struct AnswerTurn {
 }
 
 impl Answering {
+    fn of_owner(&self) -> MutexGuard<'_, HashMap<Owner, Arc<Semaphore>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub async fn turn(&self, owner: &Owner) -> AnswerTurn {
         let mut turn = AnswerTurn {
             owner: None,
@@ -31,8 +33,7 @@ impl Answering {
         };
         if matches!(owner, Owner::User(_)) {
             let one = || Arc::new(Semaphore::new(1));
-            let semaphore =
-                Arc::clone(self.0.borrow_mut().entry(owner.clone()).or_insert_with(one));
+            let semaphore = Arc::clone(self.of_owner().entry(owner.clone()).or_insert_with(one));
             // Also who gives up waiting leaves nothing behind.
             turn.owner = Some(owner.clone());
             // Never closed.
@@ -48,7 +49,7 @@ impl Drop for AnswerTurn {
             return;
         };
         drop(self.permit.take());
-        let mut of_owner = self.answering.0.borrow_mut();
+        let mut of_owner = self.answering.of_owner();
         // Anyone who waits for it holds it as well.
         if of_owner
             .get(&owner)
@@ -77,6 +78,6 @@ mod tests {
         drop(first);
         drop(waits);
         assert!(answering.turn(&a).now_or_never().is_some());
-        assert!(answering.0.borrow().is_empty());
+        assert!(answering.of_owner().is_empty());
     }
 }

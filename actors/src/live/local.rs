@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::answering::{AnswerTurn, Answering};
+use super::answering::AnswerTurn;
 use super::groups::{Interest, Member, Presence};
 use super::hub::{Hub, Subscribe, Unsubscribe};
 use super::locate::Locate;
@@ -60,7 +60,6 @@ pub struct LocalLive {
     posted: Rc<Posted>,
     actor: Supervised<LocalHub>,
     worker: u64,
-    answering: Answering,
     _watching: Rc<Watching>,
 }
 
@@ -127,14 +126,13 @@ impl LocalLive {
             })
         };
         let worker = WORKERS.fetch_add(1, Ordering::Relaxed);
-        let (answering, _watching) = (Answering::default(), Rc::new(Watching(watching)));
+        let _watching = Rc::new(Watching(watching));
         LocalLive {
             live,
             sinks,
             posted,
             actor,
             worker,
-            answering,
             _watching,
         }
     }
@@ -146,7 +144,7 @@ impl LocalLive {
 
     /// Waits until a live query may be answered: a user's are answered one after the other.
     pub async fn answer_turn(&self, owner: &Owner) -> AnswerTurn {
-        self.answering.turn(owner).await
+        self.live.answering.turn(owner).await
     }
 
     /// Subscribes, from now or from a cursor on. The sink may hear of its end at any time, also at once.

@@ -37,6 +37,7 @@ pub use self::groups::Interest;
 pub use self::local::{LocalLive, Room, Sink, SubscriptionHandle};
 pub use gom_runtime::owner::Owner;
 
+use self::answering::Answering;
 use self::feed::{ChangeFeed, Wake};
 use self::hub::Hub;
 use crate::database::Database;
@@ -155,6 +156,7 @@ pub struct Live {
     shared: Arc<Shared>,
     hub: Supervised<Hub>,
     feed: Arc<Supervised<ChangeFeed>>,
+    answering: Answering,
     /// Nothing: they run on the thread that started them.
     _thread: Option<Arc<OwnThread>>,
 }
@@ -260,6 +262,7 @@ impl Live {
             shared,
             hub,
             feed: Arc::new(feed),
+            answering: Answering::default(),
             _thread: None,
         };
         if let Some(redis) = redis {

@@ -28,6 +28,7 @@ mod read;
 mod rows;
 mod statement;
 mod text;
+mod together;
 mod view;
 pub mod write;
 
@@ -49,4 +50,5 @@ pub use read::{
 pub use rows::Rows;
 pub use statement::{Param, Register, Statement};
 pub use text::{MISSING_LINK, Sql, TOO_MANY, array_literal, quoted};
+pub use together::together;
 pub use view::{OwnValue, View, write_own};

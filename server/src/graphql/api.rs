@@ -28,7 +28,7 @@ use tokio::time::Instant;
 
 use super::idempotency::KeyOptions;
 use super::key_turns::KeyTurns;
-use super::live::kept_answers;
+use super::live::{Classes, LiveCost, kept_answers};
 use super::offload::{Head, Offload};
 use super::turns::{Turn, TurnLimits, Turns};
 use super::write_rules::WriteRules;
@@ -97,6 +97,8 @@ pub struct Engine {
     pub offload: Offload,
     /// Answers of live queries, kept for the next difference.
     pub(super) kept: Waiting,
+    /// Live queries that are answered together.
+    pub(super) classes: Arc<Classes>,
     /// Without one, only the service role has access.
     policy: Option<Arc<Policy>>,
     write_rules: Option<Box<dyn WriteRules>>,
@@ -217,6 +219,7 @@ impl Engine {
             key_turns: KeyTurns::new(options.turns.waiting),
             kept: kept_answers(),
             offload: Offload::default(),
+            classes: Arc::default(),
             policy: None,
             write_rules: None,
             cursors: Cursors::alone(),
@@ -242,6 +245,11 @@ impl Engine {
             write_rules,
             ..self
         }
+    }
+
+    /// What live queries have cost so far.
+    pub fn live_cost(&self) -> LiveCost {
+        self.classes.cost()
     }
 
     pub fn policy(&self) -> Option<&Policy> {

@@ -4,6 +4,7 @@
 mod fields;
 mod once;
 mod part;
+mod shared;
 
 use std::cell::{Cell, RefCell};
 use std::sync::{Arc, LazyLock};
@@ -18,6 +19,7 @@ use gom_telemetry::traces::{self, Begun, KeyValue, SpanKind, SpanRef, Status};
 use tokio::time::Instant;
 
 use self::fields::Execution;
+pub(super) use self::shared::LiveQuery;
 use super::api::Api;
 use super::context::{Ahead, Context, coerce, prepare};
 use super::idempotency::unusable;

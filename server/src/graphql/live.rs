@@ -1,6 +1,8 @@
 //! Operations with more than one answer: subscriptions, and queries with `@live`.
 
 mod change_log;
+mod classes;
+mod lanes;
 mod outlet;
 mod patch;
 mod query;
@@ -12,18 +14,20 @@ use std::sync::Arc;
 use gom_actors::live::{Interest, Owner};
 use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::events::Cursor;
-use gom_engine::plan::PageLimits;
-use gom_engine::request::{OperationKind, PreparedOperation};
+use gom_engine::plan::{PageLimits, Rights};
+use gom_engine::request::{OperationKind, PreparedOperation, Variables};
 use gom_telemetry::metrics::{self, Lasting, SUBSCRIPTIONS};
 use tokio::time::Instant;
 
 use self::change_log::{check_deployed, check_logged};
+pub use self::classes::{Classes, LiveCost};
 use self::outlet::ToOutlet;
 pub use self::outlet::{Next, Outlet, Running, Started};
 pub use self::patch::{kept_answers, without_patches};
 use self::query::run_live_query;
-use super::context::{coerce, prepare};
-use super::position::without_cursor;
+use super::context::{Context, coerce, prepare};
+use super::execute::LiveQuery;
+use super::position::{self, without_cursor};
 use super::{AFTER, Answer, Api, Engine, LEAVES, Request, malformed, serve};
 use crate::identity::Viewer;
 use crate::telemetry::{kind_of, observe_operation};
@@ -126,8 +130,7 @@ async fn begin(
             return Err(without_cursor());
         }
         without_leaves(request)?;
-        let _turn = api.engine.turn(viewer, deadline).await?;
-        return run_live_query(api, asked, (rights, &variables), outlet);
+        return begin_live_query(api, asked, (rights, variables), outlet).await;
     }
     if request.extensions.get(AFTER).is_some() {
         return Err(malformed(
@@ -180,10 +183,57 @@ async fn begin(
         .live
         .subscribe(owner(viewer), interest, from, Rc::new(ToOutlet(outlet)));
     Ok(Running {
-        ticket,
+        ticket: Some(ticket),
         _counted: SUBSCRIPTIONS.guard(Lasting::Subscription),
         answering: None,
     })
+}
+
+/// Plans a live query, once for as long as it goes on.
+async fn begin_live_query(
+    api: &Api,
+    asked: Asked<'_>,
+    (rights, variables): (Option<Arc<Rights>>, Variables),
+    outlet: Rc<dyn Outlet>,
+) -> Result<Running, ApiError> {
+    let Asked {
+        request,
+        prepared,
+        viewer,
+        is_large,
+        deadline,
+    } = asked;
+    let position = position::Asked::of(api, request, OperationKind::Query)?;
+    let watched =
+        api.engine
+            .planner
+            .watched(&prepared.operation, &variables, rights.as_deref());
+    // It stays for as long as the query: without what nobody asks for.
+    let lasting = Request {
+        text: request.text.clone(),
+        operation_name: request.operation_name.clone(),
+        ..Request::default()
+    };
+    let context = Context {
+        request: Arc::new(lasting),
+        prepared: Arc::clone(prepared),
+        variables,
+        limits: api.engine.limits_of(viewer).page,
+        viewer: viewer.clone(),
+        rights,
+        slot: None,
+    };
+    let (query, head) = LiveQuery::plan(api, context, is_large, deadline).await?;
+    let _turn = api.engine.turn(viewer, deadline).await?;
+    drop(head);
+    check_logged(api, watched.iter().map(|watched| watched.model))?;
+    Ok(run_live_query(
+        api,
+        query,
+        watched,
+        (viewer, position),
+        outlet,
+    ))
 }
 
 /// To ignore it would be to promise that all is reported.

@@ -28,7 +28,7 @@ pub use extensions::{
 };
 pub use failure::api_error;
 pub use idempotency::{HeaderKey, KeyOptions};
-pub use live::{Next, Outlet, Running, Started, start};
+pub use live::{LiveCost, Next, Outlet, Running, Started, start};
 pub use offload::{Offload, is_large};
 pub use sources::Sources;
 pub use wire::{write_answer, write_errors, write_event, write_refusal};

@@ -62,6 +62,32 @@ impl Asked {
         })
     }
 
+    /// Whether the answer has its position.
+    pub fn wants_cursor(self) -> bool {
+        self.wants_cursor
+    }
+
+    /// Whether the answer must not be of an earlier state than one that is given.
+    pub fn is_after(self) -> bool {
+        self.after.is_some()
+    }
+
+    /// Waits until the state that was asked for is there.
+    ///
+    /// # Errors
+    /// If it does not come by the deadline, or never will.
+    pub async fn reached(
+        self,
+        api: &Api,
+        database: &LocalDatabase,
+        deadline: Instant,
+    ) -> Result<(), ApiError> {
+        match self.after {
+            Some(after) => reach(api, database, after, deadline).await,
+            None => Ok(()),
+        }
+    }
+
     /// To be awaited before anything is read: the state that was asked for is there. Gives the cursor of a read.
     ///
     /// # Errors
@@ -72,9 +98,7 @@ impl Asked {
         database: &LocalDatabase,
         deadline: Instant,
     ) -> Result<Option<Cursor>, ApiError> {
-        if let Some(after) = self.after {
-            reach(api, database, after, deadline).await?;
-        }
+        self.reached(api, database, deadline).await?;
         if !self.wants_cursor || self.writes {
             return Ok(None);
         }

@@ -15,9 +15,19 @@ const ERROR: usize = 256;
 /// cursor was asked for.
 /// `id` is the request's, by which errors are found in the log.
 pub fn write_answer(out: &mut Vec<u8>, answer: &Answer, id: &str) {
+    write_answer_at(out, answer, &answer.cursor, id);
+}
+
+/// The same with another cursor than the answer's.
+pub(super) fn write_answer_at(
+    out: &mut Vec<u8>,
+    answer: &Answer,
+    cursor: &AnswerCursor,
+    id: &str,
+) {
     out.extend_from_slice(b"{\"data\":");
     write_data(out, &answer.data);
-    write_rest(out, answer, id);
+    write_rest(out, &answer.errors, cursor, id);
     out.push(b'}');
 }
 
@@ -53,7 +63,7 @@ pub fn write_rest(out: &mut Vec<u8>, answer: &Answer, id: &str) {
         out.extend_from_slice(b",\"errors\":");
         write_errors(out, &answer.errors, id);
     }
-    match &answer.cursor {
+    match cursor {
         AnswerCursor::None => {}
         AnswerCursor::Unknown => out.extend_from_slice(b",\"extensions\":{\"cursor\":null}"),
         AnswerCursor::At(cursor) => write_display(

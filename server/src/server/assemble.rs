@@ -283,7 +283,11 @@ async fn database(
             )
         }
     };
-    Ok((settings.database.options(reached, workers), embedded))
+    let options = DatabaseOptions {
+        live_connections: settings.live.connections,
+        ..settings.database.options(reached, workers)
+    };
+    Ok((options, embedded))
 }
 
 /// Follows the database's changes for the engine's subscriptions.

@@ -177,6 +177,8 @@ metrics! {
         "Places in the slow lane, each of a group or of equal groups of one user, that take more time than their users may (live.user_budget).";
     Events EVENTS: Counter<Lasting>,
         "gom_subscription_events", None, "Events that were handed to subscribers, and answers of live queries.";
+    LiveEvaluations LIVE_EVALUATIONS: Counter<()>,
+        "gom_live_evaluations", None, "Evaluations of live queries, each for all clients that show the same.";
     Resyncs RESYNCS: Counter<()>,
         "gom_subscription_resyncs", None, "Subscribers that came with a cursor of what is not kept any more.";
     Resumed RESUMED: Counter<()>,

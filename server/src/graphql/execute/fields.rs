@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::pin::pin;
 use std::sync::Arc;
 
-use futures::stream::{self, StreamExt};
+use futures::stream::{self, Stream, StreamExt};
 use gom_actors::database::{JsonText, LocalDatabase, RunError};
 use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::plan::is_marked;
@@ -36,7 +36,7 @@ pub(super) struct Execution<'a> {
 }
 
 impl Execution<'_> {
-    fn fields(&self) -> impl Iterator<Item = RootField<'_>> {
+    pub(super) fn fields(&self) -> impl Iterator<Item = RootField<'_>> {
         let Context {
             prepared,
             variables,
@@ -66,13 +66,22 @@ impl Execution<'_> {
     }
 
     pub(super) async fn query(&self) -> Answer {
-        let mut data = Some(Vec::new());
-        let mut errors = Vec::new();
-        let mut bytes = 0;
         let reads = self
             .fields()
             .map(|field| async move { (field.1, self.read(field).await) });
-        let mut parts = pin!(stream::iter(reads).buffered(READS_IN_FLIGHT));
+        self.of_parts(stream::iter(reads).buffered(READS_IN_FLIGHT))
+            .await
+    }
+
+    /// The answer of a query, from each field's part: nothing of one that is too large.
+    pub(super) async fn of_parts<'f>(
+        &self,
+        parts: impl Stream<Item = (&'f SelectedField, Option<Part>)>,
+    ) -> Answer {
+        let mut data = Some(Vec::new());
+        let mut errors = Vec::new();
+        let mut bytes = 0;
+        let mut parts = pin!(parts);
         while let Some((field, part)) = parts.next().await {
             bytes += part.as_ref().map_or(0, Part::bytes);
             match part.filter(|_| !self.is_too_large(bytes)) {
@@ -156,16 +165,24 @@ impl Execution<'_> {
         if let Some(error) = self.undeployed() {
             return Some(self.failed(field, error));
         }
-        let engine = &self.api.engine;
         let found = match self.plan(root).await {
             Ok(Plan::Read(statement)) => self.database.read(statement, self.deadline).await,
             Ok(Plan::Write(_)) => return Some(self.failed(field, misplanned())),
             Err(error) => return Some(self.failed(field, error)),
         };
+        self.read_part(field, found)
+    }
+
+    /// Nothing where the answer is too large.
+    pub(super) fn read_part(
+        &self,
+        field: &SelectedField,
+        found: Result<Option<JsonText>, RunError>,
+    ) -> Option<Part> {
         match found {
             Ok(found) => Some(self.found(field, found)),
             Err(error) if is_too_large(&error) => None,
-            Err(error) => Some(self.failed(field, api_error(&engine.planner, error))),
+            Err(error) => Some(self.failed(field, api_error(&self.api.engine.planner, error))),
         }
     }
 
@@ -233,12 +250,12 @@ impl Execution<'_> {
         raw::execute(planner, self.api.database.database(), &sql, self.deadline).await
     }
 
-    fn undeployed(&self) -> Option<ApiError> {
+    pub(super) fn undeployed(&self) -> Option<ApiError> {
         not_deployed(self.api)
     }
 
     /// The fields that the schema answers: `__typename`, `__schema`, `__type`.
-    fn of_schema(&self, field: &SelectedField) -> Option<Part> {
+    pub(super) fn of_schema(&self, field: &SelectedField) -> Option<Part> {
         let engine = &self.api.engine;
         match field.meaning {
             Selected::Field(_) => None,

@@ -52,9 +52,10 @@ pub enum Started {
 
 /// Ends its operation when dropped.
 pub struct Running {
-    pub(super) ticket: SubscriptionHandle,
+    /// Nothing of a live query, whose class has it.
+    pub(super) ticket: Option<SubscriptionHandle>,
     pub(super) _counted: GaugeGuard,
-    /// Of a live query: the task that answers it again.
+    /// Of a live query: the task that hands over its answers.
     pub(super) answering: Option<JoinHandle<()>>,
 }
 
@@ -65,7 +66,7 @@ impl Running {
         &self,
         last: Option<Cursor>,
     ) -> Option<impl Future<Output = Option<Cursor>> + 'static> {
-        self.answering.is_none().then(|| self.ticket.position(last))
+        self.ticket.as_ref().map(|ticket| ticket.position(last))
     }
 }
 

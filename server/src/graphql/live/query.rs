@@ -1,188 +1,283 @@
 //! Live queries: answered, and again whenever a change may have made the answer another.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::web::Bytes;
-use aws_lc_rs::digest::{Digest, SHA256, digest};
 use futures::FutureExt;
-use gom_actors::live::{Delivered, Interest, LiveError, Sink};
+use gom_actors::database::{Asker, Behalf};
+use gom_actors::live::{AnswerTurn, Delivered, Interest, LiveError, Owner, Sink};
 use gom_engine::error::{ApiError, ErrorKind};
-use gom_engine::events::Cursor;
-use gom_engine::plan::Rights;
-use gom_engine::request::Variables;
-use gom_runtime::waiting::Reader;
+use gom_engine::events::{Cursor, Watched};
 use gom_telemetry::metrics::{EVENTS, Lasting, SUBSCRIPTIONS};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use super::change_log::check_logged;
+use super::classes::{Class, Classes, Evaluated};
+use super::lanes::{Cost, Source};
 use super::outlet::{Next, Outlet, Running, end, log_internal};
-use super::patch::{Patches, wants_patches};
-use super::{Asked, owner};
-use crate::graphql::wire::write_answer;
-use crate::graphql::{AFTER, AnswerCursor, Api, PATCH, Request, execute};
+use super::owner;
+use crate::graphql::execute::LiveQuery;
+use crate::graphql::{Api, position};
+use crate::identity::Viewer;
 
 /// Changes within this time are answered together.
 const TOGETHER: Duration = Duration::from_millis(10);
 /// The pause before a live query that could not be answered is retried.
 const AGAIN: Duration = Duration::from_millis(500);
+/// Of so many users whose live queries are equal, the first that has no other one being read is charged.
+const CHARGEABLE: usize = 8;
 
-/// Answers a query, and again whenever a change touches what it has read and the answer differs. One answer is
-/// made at a time.
+/// Joins the class of a live query, and hands its answers to the client, as fast as that takes them.
 pub(super) fn run_live_query(
     api: &Api,
-    Asked {
-        request,
-        prepared,
-        viewer,
-        ..
-    }: Asked<'_>,
-    (rights, variables): (Option<Arc<Rights>>, &Variables),
+    query: LiveQuery,
+    watched: Vec<Watched>,
+    (viewer, asked): (&Viewer, position::Asked),
     outlet: Rc<dyn Outlet>,
-) -> Result<Running, ApiError> {
-    let engine = &api.engine;
-    let whose = Reader::from(&owner(viewer));
-    let mut patches = wants_patches(request)?.then(|| Patches::new(engine.kept.account(&whose)));
-    let watched = engine
-        .planner
-        .watched(&prepared.operation, variables, rights.as_deref());
-    check_logged(api, watched.iter().map(|watched| watched.model))?;
+) -> Running {
+    let (api, viewer) = (api.clone(), viewer.clone());
+    let answering = actix_web::rt::spawn(async move {
+        let ended = Rc::clone(&outlet);
+        let showing = show(&api, query, watched, (viewer, asked), outlet);
+        or_end(ended.as_ref(), showing).await;
+    });
+    Running {
+        ticket: None,
+        _counted: SUBSCRIPTIONS.guard(Lasting::Live),
+        answering: Some(answering),
+    }
+}
+
+async fn show(
+    api: &Api,
+    query: LiveQuery,
+    watched: Vec<Watched>,
+    (viewer, asked): (Viewer, position::Asked),
+    outlet: Rc<dyn Outlet>,
+) {
+    if asked.is_after()
+        && let Err(error) = reach(api, &viewer, asked).await
+    {
+        end_with(outlet.as_ref(), error);
+        return;
+    }
+    // What is read from now on is no earlier state.
+    let owner = owner(&viewer);
+    let (member, new) = api.engine.classes.join(query, owner.clone());
+    if let Some(class) = new {
+        evaluate(api.clone(), class, watched, owner);
+    }
+    let can_take = || outlet.room().is_none() && api.admission.check(&viewer).is_ok();
+    loop {
+        if let Some(room) = outlet.room() {
+            room.await;
+        } else if !can_take() {
+            // Too much waits for the user's clients elsewhere.
+            sleep(AGAIN).await;
+        }
+        if !can_take() {
+            continue;
+        }
+        let evaluated = match member.next().await {
+            Ok(evaluated) => evaluated,
+            Err(reason) => {
+                end(outlet.as_ref(), &reason);
+                return;
+            }
+        };
+        // Others of this connection may have filled it meanwhile.
+        if !can_take() {
+            member.has_not_shown();
+            continue;
+        }
+        log_internal(outlet.as_ref(), evaluated.errors());
+        EVENTS.inc(Lasting::Live);
+        let request_id = outlet.request_id();
+        outlet.next(Next {
+            payload: evaluated.payload(&api.engine, asked.wants_cursor(), request_id),
+            cursor: None,
+        });
+        member.has_shown(evaluated.shown);
+    }
+}
+
+/// Waits until the state is there that the first answer must not be before.
+async fn reach(api: &Api, viewer: &Viewer, asked: position::Asked) -> Result<(), ApiError> {
+    let deadline = Instant::now() + api.engine.limits_of(viewer).deadline;
+    loop {
+        let reached = async {
+            let turn = api.engine.turn(viewer, deadline).await?;
+            let behalf = turn.zip(viewer.user());
+            let behalf =
+                behalf.map(|(turn, user)| Behalf::of(Asker::named(&user.subject), Arc::new(turn)));
+            let database = api.database.on_behalf_of(behalf);
+            asked.reached(api, &database, deadline).await
+        };
+        match reached.await {
+            Err(error) if is_passing(&error) && Instant::now() + AGAIN < deadline => {
+                sleep(AGAIN).await;
+            }
+            reached => return reached,
+        }
+    }
+}
+
+fn is_passing(error: &ApiError) -> bool {
+    matches!(
+        error.kind,
+        ErrorKind::Unavailable | ErrorKind::DeadlineExceeded | ErrorKind::TooManyRequests
+    )
+}
+
+/// Ends this operation. What is unavailable would end its whole connection.
+fn end_with(outlet: &dyn Outlet, mut error: ApiError) {
+    if error.kind == ErrorKind::Unavailable {
+        error.kind = ErrorKind::DeadlineExceeded;
+    }
+    outlet.end(error);
+}
+
+/// Evaluates a class, on this thread, until its last member has left.
+fn evaluate(api: Api, class: Arc<Class>, watched: Vec<Watched>, owner: Owner) {
+    let ended = Ended {
+        classes: Arc::clone(&api.engine.classes),
+        class: Arc::clone(&class),
+        reason: RefCell::new(LiveError::Unavailable("its thread has ended".into())),
+    };
+    actix_web::rt::spawn(async move {
+        let evaluating = evaluate_all(&api, &class, watched, owner);
+        let reason = tokio::select! {
+            reason = AssertUnwindSafe(evaluating).catch_unwind() => reason,
+            () = class.emptied.notified() => return,
+        };
+        // The panic's own message has been logged where it happened.
+        *ended.reason.borrow_mut() =
+            reason.unwrap_or_else(|_| LiveError::Failed("a panic".into()));
+    });
+}
+
+/// Ends a class's members with its evaluation, however that ends.
+struct Ended {
+    classes: Arc<Classes>,
+    class: Arc<Class>,
+    reason: RefCell<LiveError>,
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let reason = self.reason.borrow().clone();
+        self.classes.end(&self.class, reason);
+    }
+}
+
+/// Evaluates a class whenever a member waits for an answer that a change may have made another. One evaluation is made at a time.
+/// Why it ends.
+async fn evaluate_all(
+    api: &Api,
+    class: &Arc<Class>,
+    watched: Vec<Watched>,
+    owner: Owner,
+) -> LiveError {
     let touched = Rc::new(Touched {
-        outlet: Rc::clone(&outlet),
-        again: Notify::new(),
-        over: Cell::new(false),
+        class: Arc::clone(class),
+        noted: Cell::new(None),
+        ended: RefCell::new(None),
+        over: Notify::new(),
     });
     let (touch, sink) = (
         Interest::Touch(watched.into()),
         Rc::clone(&touched) as Rc<dyn Sink>,
     );
-    let ticket = api.live.subscribe(owner(viewer), touch, None, sink);
-    // It stays for as long as the query: without what nobody asks for.
-    let is_declared = |name: &str| {
-        prepared
-            .operation
-            .variables
-            .iter()
-            .any(|declared| declared.name == name)
-    };
-    let mut lasting = Request::clone(request);
-    lasting.variables.retain(|name, _| is_declared(name));
-    lasting.extensions.remove(PATCH);
-    let (api, mut request, viewer) = (api.clone(), Arc::new(lasting), viewer.clone());
-    let patience = engine.limits_of(&viewer).deadline;
-    let answering = actix_web::rt::spawn(async move {
-        // What is committed after the first answer must not be missed: the query is registered with the hub before it is answered.
-        touched.again.notified().await;
-        let (mut last, first) = (None, Instant::now());
-        while !touched.over.get() {
-            // Others of this connection may have filled it while this one waited for its turn.
-            let turn = loop {
-                if let Some(room) = outlet.room() {
-                    room.await;
-                }
-                let turn = api.live.answer_turn(&owner(&viewer)).await;
-                if outlet.room().is_none() {
-                    break turn;
-                }
-            };
-            let began = Instant::now();
-            let deadline = Instant::now() + patience;
-            let executing = execute(&api, Arc::clone(&request), viewer.clone(), true, deadline);
-            let Some(Some(mut answer)) = or_end(outlet.as_ref(), executing).await else {
-                return;
-            };
-            drop(turn);
-            if request.extensions.get(AFTER).is_some() {
-                if answer.is_refused() {
-                    if answer.may_be_repeated() && first.elapsed() < patience {
-                        sleep(AGAIN).await;
-                        continue;
-                    }
-                    // The state that was asked for is not there in time, or never will be.
-                    end_with(outlet.as_ref(), answer.errors);
-                    return;
-                }
-                // What is read later is no earlier state.
-                Arc::make_mut(&mut request).extensions.remove(AFTER);
+    let _ticket = api.live.subscribe(owner, touch, None, sink);
+    let answering = async {
+        let (mut took, mut cost) = (None, Cost::Unknown);
+        loop {
+            class.wake.notified().await;
+            if let Some(took) = took {
+                // A query that takes long takes no more than half of the time.
+                sleep(TOGETHER.max(took)).await;
             }
+            // What is committed after an answer must not be missed: the class is registered with the hub before it is evaluated.
+            let Some(noted) = touched.noted.get() else {
+                continue;
+            };
+            let due = class.due();
+            if due.is_empty() {
+                continue;
+            }
+            let turn = charge(api, class.owners(&due, CHARGEABLE)).await;
+            let Ok(database) = api.database.database().live_reads().await else {
+                class.put_back(&due);
+                sleep(AGAIN).await;
+                continue;
+            };
+            let (live, connections) = (
+                api.live.live().clone(),
+                database.database().live_connections(),
+            );
+            let source = Source { database, live };
+            let (statements, patience) = (&class.query.statements, class.query.patience(api));
+            let lanes = api.engine.classes.lanes(connections);
+            let read = lanes.read(&source, statements, &mut cost, patience).await;
+            drop(turn);
+            took = Some(read.took);
+            let answer = class.query.answer(api, &source.database, read.found).await;
             if answer.may_be_repeated() {
                 // The database is away or too busy: what was shown stays until it is not.
+                class.put_back(&due);
                 sleep(AGAIN).await;
                 continue;
             }
-            log_internal(outlet.as_ref(), &answer.errors);
-            // What is the same at a later position is not shown again.
-            let cursor = std::mem::take(&mut answer.cursor);
-            let mut payload = Vec::new();
-            write_answer(&mut payload, &answer, outlet.request_id());
-            // Answers may be large, and are many: what was shown is kept as a digest.
-            let shown = digest(&SHA256, &payload);
-            let has_cursor = cursor != AnswerCursor::None;
-            answer.cursor = cursor;
-            if last
-                .as_ref()
-                .is_none_or(|last: &Digest| last.as_ref() != shown.as_ref())
-            {
-                last = Some(shown);
-                if let Some(patches) = &mut patches {
-                    payload = patches.message(&answer, outlet.request_id());
-                } else if has_cursor {
-                    payload.clear();
-                    write_answer(&mut payload, &answer, outlet.request_id());
-                }
-                EVENTS.inc(Lasting::Live);
-                outlet.next(Next {
-                    payload: Bytes::from(payload),
-                    cursor: None,
-                });
-            }
-            let took = began.elapsed();
-            touched.again.notified().await;
-            // A query that takes long takes no more than half of the time.
-            sleep(took.max(TOGETHER)).await;
+            api.engine.classes.count_evaluation();
+            let evaluated = Evaluated::new(answer, read.head.or(Some(noted)));
+            class.publish(&due, &Arc::new(evaluated));
         }
-    });
-    Ok(Running {
-        ticket,
-        _counted: SUBSCRIPTIONS.guard(Lasting::Live),
-        answering: Some(answering),
-    })
-}
-
-/// Ends this operation. What is unavailable would end its whole connection.
-fn end_with(outlet: &dyn Outlet, errors: Vec<ApiError>) {
-    if let Some(mut error) = errors.into_iter().next() {
-        if error.kind == ErrorKind::Unavailable {
-            error.kind = ErrorKind::DeadlineExceeded;
+    };
+    tokio::select! {
+        reason = answering => reason,
+        () = touched.over.notified() => {
+            let ended = touched.ended.borrow_mut().take();
+            ended.unwrap_or_else(|| LiveError::Failed("a live query has ended".into()))
         }
-        outlet.end(error);
     }
 }
 
-/// What a live query has read was touched.
+/// The turn of one of these: one live query of each user is read at a time.
+async fn charge(api: &Api, owners: Vec<Owner>) -> Option<AnswerTurn> {
+    let free = owners
+        .iter()
+        .find_map(|owner| api.live.answer_turn(owner).now_or_never());
+    match (free, owners.first()) {
+        (Some(turn), _) => Some(turn),
+        (None, Some(owner)) => Some(api.live.answer_turn(owner).await),
+        (None, None) => None,
+    }
+}
+
+/// What a class has read was touched.
 struct Touched {
-    outlet: Rc<dyn Outlet>,
-    again: Notify,
-    over: Cell<bool>,
+    class: Arc<Class>,
+    noted: Cell<Option<Cursor>>,
+    ended: RefCell<Option<LiveError>>,
+    over: Notify,
 }
 
 impl Sink for Touched {
-    fn noted(&self, _: Cursor) {
-        self.again.notify_one();
+    fn noted(&self, after: Cursor) {
+        self.noted.set(Some(after));
+        self.class.wake.notify_one();
     }
 
     fn event(&self, _: &Delivered) {
-        self.again.notify_one();
+        self.class.touched();
     }
 
     fn ended(&self, reason: LiveError) {
-        self.over.set(true);
-        self.again.notify_one();
-        end(self.outlet.as_ref(), &reason);
+        *self.ended.borrow_mut() = Some(reason);
+        self.over.notify_one();
     }
 }
 
