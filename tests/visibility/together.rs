@@ -177,7 +177,8 @@ async fn the_first_answer_of_who_joins_a_class_has_all_that_was_committed_before
 #[actix_web::test]
 async fn statements_of_one_text_are_read_by_one_statement_and_others_in_the_same_snapshot() {
     let lab = Lab::open().await;
-    let reads = lab.server.api.database.database().live_reads().await;
+    let database = lab.server.api.database.database();
+    let reads = database.live_reads().await.unwrap();
     // The time of a statement, and that of its transaction.
     let of = |text: &str, n: usize| Statement {
         sql: format!("select {text} || $1 || ' ' || statement_timestamp() || '|' || now()"),
@@ -187,7 +188,6 @@ async fn statements_of_one_text_are_read_by_one_statement_and_others_in_the_same
     statements.push(of("'other'", 100));
     let deadline = Instant::now() + Duration::from_secs(30);
     let read = reads
-        .unwrap()
         .read_together(Arc::from(statements), deadline)
         .await
         .unwrap();
@@ -215,9 +215,10 @@ async fn statements_of_one_text_are_read_by_one_statement_and_others_in_the_same
         params: vec![Param::Text("0".into())],
     };
     let statements = [of("select (1 / $1::int4)::text"), of("select $1::text")];
-    let reads = lab.server.api.database.database().live_reads().await;
-    let read = reads.unwrap().read_together(Arc::from(statements), deadline);
-    let read = read.await.unwrap();
+    let read = reads
+        .read_together(Arc::from(statements), deadline)
+        .await
+        .unwrap();
     assert!(read[0].is_err());
     assert_eq!(read[1].as_ref().unwrap().as_ref().unwrap().as_str(), "0");
     drop(lab.test);

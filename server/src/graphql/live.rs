@@ -204,10 +204,10 @@ async fn begin_live_query(
         deadline,
     } = asked;
     let position = position::Asked::of(api, request, OperationKind::Query)?;
-    let watched =
-        api.engine
-            .planner
-            .watched(&prepared.operation, &variables, rights.as_deref());
+    let watched = api
+        .engine
+        .planner
+        .watched(&prepared.operation, &variables, rights.as_deref());
     // It stays for as long as the query: without what nobody asks for.
     let lasting = Request {
         text: request.text.clone(),

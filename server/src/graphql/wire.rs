@@ -57,11 +57,11 @@ pub fn write_data(out: &mut Vec<u8>, data: &Data) {
 }
 
 /// What follows the data of an answer: its errors and its cursor, where it has them. `,"errors":[…],"extensions":{…}`.
-pub fn write_rest(out: &mut Vec<u8>, answer: &Answer, id: &str) {
-    out.reserve(FRAME + answer.errors.len() * ERROR);
-    if !answer.errors.is_empty() {
+pub fn write_rest(out: &mut Vec<u8>, errors: &[ApiError], cursor: &AnswerCursor, id: &str) {
+    out.reserve(FRAME + errors.len() * ERROR);
+    if !errors.is_empty() {
         out.extend_from_slice(b",\"errors\":");
-        write_errors(out, &answer.errors, id);
+        write_errors(out, errors, id);
     }
     match cursor {
         AnswerCursor::None => {}

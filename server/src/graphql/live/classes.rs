@@ -129,7 +129,11 @@ impl Evaluated {
 
 impl Classes {
     /// A new member of the class of a query; and whether the class is new, so that its evaluation has to be started.
-    pub(super) fn join(self: &Arc<Self>, query: LiveQuery, owner: Owner) -> (Member, Option<Arc<Class>>) {
+    pub(super) fn join(
+        self: &Arc<Self>,
+        query: LiveQuery,
+        owner: Owner,
+    ) -> (Member, Option<Arc<Class>>) {
         let mut open = lock(&self.open);
         let query = Arc::new(query);
         let known = open.get(&query).cloned();

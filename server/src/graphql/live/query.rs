@@ -154,8 +154,7 @@ fn evaluate(api: Api, class: Arc<Class>, watched: Vec<Watched>, owner: Owner) {
             () = class.emptied.notified() => return,
         };
         // The panic's own message has been logged where it happened.
-        *ended.reason.borrow_mut() =
-            reason.unwrap_or_else(|_| LiveError::Failed("a panic".into()));
+        *ended.reason.borrow_mut() = reason.unwrap_or_else(|_| LiveError::Failed("a panic".into()));
     });
 }
 
