@@ -140,7 +140,7 @@ impl Lanes {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(job);
-        // Whoever comes first reads what waits then, and the rest after it.
+        // The first of those that wait reads what waits then, and the rest after it.
         let turn = turn(&self.quick).await;
         let (lanes, source) = (Arc::clone(self), source.clone());
         // It goes on if this one is given up, for the others.
