@@ -16,6 +16,7 @@ use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::events::Cursor;
 use gom_engine::plan::{PageLimits, Rights};
 use gom_engine::request::{OperationKind, PreparedOperation, Variables};
+use gom_runtime::waiting::Reader;
 use gom_telemetry::metrics::{self, Lasting, SUBSCRIPTIONS};
 use tokio::time::Instant;
 
@@ -23,8 +24,9 @@ use self::change_log::{check_deployed, check_logged};
 pub use self::classes::{Classes, LiveCost};
 use self::outlet::ToOutlet;
 pub use self::outlet::{Next, Outlet, Running, Started};
+use self::patch::{Patches, wants_patches};
 pub use self::patch::{kept_answers, without_patches};
-use self::query::run_live_query;
+use self::query::{Format, run_live_query};
 use super::context::{Context, coerce, prepare};
 use super::execute::LiveQuery;
 use super::position::{self, without_cursor};
@@ -203,7 +205,9 @@ async fn begin_live_query(
         is_large,
         deadline,
     } = asked;
-    let position = position::Asked::of(api, request, OperationKind::Query)?;
+    let whose = Reader::from(&owner(viewer));
+    let patches = wants_patches(request)?.then(|| Patches::new(api.engine.kept.account(&whose)));
+    let asked = position::Asked::of(api, request, OperationKind::Query)?;
     let watched = api
         .engine
         .planner
@@ -231,7 +235,7 @@ async fn begin_live_query(
         api,
         query,
         watched,
-        (viewer, position),
+        (viewer, Format { asked, patches }),
         outlet,
     ))
 }

@@ -19,12 +19,7 @@ pub fn write_answer(out: &mut Vec<u8>, answer: &Answer, id: &str) {
 }
 
 /// The same with another cursor than the answer's.
-pub(super) fn write_answer_at(
-    out: &mut Vec<u8>,
-    answer: &Answer,
-    cursor: &AnswerCursor,
-    id: &str,
-) {
+pub(super) fn write_answer_at(out: &mut Vec<u8>, answer: &Answer, cursor: &AnswerCursor, id: &str) {
     out.extend_from_slice(b"{\"data\":");
     write_data(out, &answer.data);
     write_rest(out, &answer.errors, cursor, id);

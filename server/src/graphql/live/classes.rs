@@ -13,6 +13,7 @@ use gom_telemetry::metrics::LIVE_EVALUATIONS;
 use tokio::sync::Notify;
 
 use super::lanes::Lanes;
+use super::patch::{Comparable, Patches};
 use crate::graphql::execute::LiveQuery;
 use crate::graphql::wire::write_answer_at;
 use crate::graphql::{Answer, AnswerCursor, Engine};
@@ -82,6 +83,8 @@ pub(super) struct Evaluated {
     /// Without a cursor, and with one: the same for all members. Nothing of an answer with errors, which name each client's request.
     payload: Option<Bytes>,
     with_cursor: OnceLock<Bytes>,
+    /// Made for the first member that wants differences.
+    comparable: OnceLock<Comparable>,
     pub shown: Shown,
     /// A position that it includes.
     at: Option<Cursor>,
@@ -98,6 +101,7 @@ impl Evaluated {
             answer,
             payload,
             with_cursor: OnceLock::new(),
+            comparable: OnceLock::new(),
             shown,
             at,
         }
@@ -107,6 +111,32 @@ impl Evaluated {
         &self.answer.errors
     }
 
+    fn cursor(&self, engine: &Engine) -> AnswerCursor {
+        match self.at {
+            Some(at) => AnswerCursor::At(engine.cursors.seal(at)),
+            None => AnswerCursor::Unknown,
+        }
+    }
+
+    /// What a client is sent that wants differences.
+    pub fn message(
+        &self,
+        patches: &mut Patches,
+        engine: &Engine,
+        wants_cursor: bool,
+        request_id: &str,
+    ) -> Bytes {
+        let comparable = self
+            .comparable
+            .get_or_init(|| Comparable::of(&self.answer.data));
+        let cursor = if wants_cursor {
+            self.cursor(engine)
+        } else {
+            AnswerCursor::None
+        };
+        Bytes::from(patches.message(&self.answer, comparable, &cursor, request_id))
+    }
+
     /// What a client is sent.
     pub fn payload(&self, engine: &Engine, wants_cursor: bool, request_id: &str) -> Bytes {
         let written = |cursor: &AnswerCursor| {
@@ -114,10 +144,7 @@ impl Evaluated {
             write_answer_at(&mut out, &self.answer, cursor, request_id);
             Bytes::from(out)
         };
-        let cursor = || match self.at {
-            Some(at) => AnswerCursor::At(engine.cursors.seal(at)),
-            None => AnswerCursor::Unknown,
-        };
+        let cursor = || self.cursor(engine);
         match (&self.payload, wants_cursor) {
             (Some(payload), false) => payload.clone(),
             (Some(_), true) => self.with_cursor.get_or_init(|| written(&cursor())).clone(),

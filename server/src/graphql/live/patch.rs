@@ -4,7 +4,7 @@
 mod difference;
 mod parts;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use gom_engine::error::ApiError;
 use gom_runtime::waiting::{Account, Charge, Waiting, WaitingBounds};
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use self::difference::difference;
 use crate::graphql::wire::{write_data, write_rest};
-use crate::graphql::{Answer, Data, PATCH, Request, malformed};
+use crate::graphql::{Answer, AnswerCursor, Data, PATCH, Request, malformed};
 
 /// The name of the only format.
 const JSON_PATCH: &str = "json-patch";
@@ -61,6 +61,50 @@ pub fn without_patches(request: &Request) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// The data of an answer, as differences are made of it. Shared by all subscribers that are sent the answer.
+pub(super) struct Comparable {
+    /// Nothing of data that is null or too large.
+    data: Option<Arc<str>>,
+    /// The last difference that was made, and from what: subscribers that are sent the same show the same, mostly.
+    made: Mutex<Option<Made>>,
+}
+
+#[derive(Clone)]
+struct Made {
+    from: Arc<str>,
+    patch: Option<Arc<str>>,
+}
+
+impl Comparable {
+    pub fn of(data: &Data) -> Self {
+        let mut text = Vec::new();
+        if matches!(data, Data::Fields(_)) {
+            write_data(&mut text, data);
+        }
+        let is_comparable = !text.is_empty() && text.len() <= MAX_COMPARED;
+        let text = String::from_utf8(text).ok().filter(|_| is_comparable);
+        Comparable {
+            data: text.map(Arc::from),
+            made: Mutex::default(),
+        }
+    }
+
+    /// What makes this of other data; nothing if it is sent whole.
+    fn patch_from(&self, from: &Arc<str>) -> Option<Arc<str>> {
+        let data = self.data.as_ref()?;
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(made) = made.as_ref().filter(|made| Arc::ptr_eq(&made.from, from)) {
+            return made.patch.clone();
+        }
+        let patch: Option<Arc<str>> = difference(from, data).map(Arc::from);
+        *made = Some(Made {
+            from: Arc::clone(from),
+            patch: patch.clone(),
+        });
+        patch
+    }
+}
+
 /// What one subscriber has been sent, and what it is sent next.
 pub(super) struct Patches {
     /// Of the last message with data; 0: there was none.
@@ -69,9 +113,9 @@ pub(super) struct Patches {
     account: Arc<Account>,
 }
 
-/// The data of an answer.
+/// The data of an answer. Others may keep the same; it counts for each.
 struct Kept {
-    data: String,
+    data: Arc<str>,
     _counted: Charge,
 }
 
@@ -87,25 +131,29 @@ impl Patches {
     /// The message for the next answer. Each starts over with `"data"` and `"revision":1`, or goes on with `"patch"` and the revision
     /// after the last one; `errors` and `extensions` are of this answer in both. One whose data is null has no revision: the
     /// client passes it on as it is.
-    pub fn message(&mut self, answer: &Answer, id: &str) -> Vec<u8> {
+    pub fn message(
+        &mut self,
+        answer: &Answer,
+        comparable: &Comparable,
+        cursor: &AnswerCursor,
+        id: &str,
+    ) -> Vec<u8> {
         let last = self.last.take();
-        let mut data = Vec::new();
-        write_data(&mut data, &answer.data);
         let has_data = matches!(answer.data, Data::Fields(_));
-        let is_comparable = has_data && data.len() <= MAX_COMPARED;
-        let text = std::str::from_utf8(&data).ok().filter(|_| is_comparable);
-        let patch = last
-            .zip(text)
-            .and_then(|(last, text)| difference(&last.data, text));
-        let (name, content) = match &patch {
-            Some(patch) => ("patch", patch.as_bytes()),
-            None => ("data", data.as_slice()),
-        };
-        let mut out = Vec::with_capacity(FRAME + content.len());
-        for part in [b"{\"", name.as_bytes(), b"\":", content] {
-            out.extend_from_slice(part);
+        let patch = last.and_then(|last| comparable.patch_from(&last.data));
+        let mut out = Vec::new();
+        match &patch {
+            Some(patch) => {
+                out.reserve(FRAME + patch.len());
+                out.extend_from_slice(b"{\"patch\":");
+                out.extend_from_slice(patch.as_bytes());
+            }
+            None => {
+                out.extend_from_slice(b"{\"data\":");
+                write_data(&mut out, &answer.data);
+            }
         }
-        write_rest(&mut out, answer, id);
+        write_rest(&mut out, &answer.errors, cursor, id);
         if has_data {
             self.revision = if patch.is_some() {
                 self.revision + 1
@@ -115,13 +163,13 @@ impl Patches {
             out.extend_from_slice(format!(",\"revision\":{}", self.revision).as_bytes());
         }
         out.push(b'}');
-        if is_comparable && let Ok(data) = String::from_utf8(data) {
-            self.keep(data);
+        if let Some(data) = &comparable.data {
+            self.keep(Arc::clone(data));
         }
         out
     }
 
-    fn keep(&mut self, data: String) {
+    fn keep(&mut self, data: Arc<str>) {
         if self.account.check().is_ok() {
             let counted = self.account.charge(data.len());
             self.last = Some(Kept {

@@ -19,6 +19,7 @@ use super::classes::{Class, Classes, Evaluated};
 use super::lanes::{Cost, Source};
 use super::outlet::{Next, Outlet, Running, end, log_internal};
 use super::owner;
+use super::patch::Patches;
 use crate::graphql::execute::LiveQuery;
 use crate::graphql::{Api, position};
 use crate::identity::Viewer;
@@ -30,18 +31,25 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// Of so many users whose live queries are equal, the first that has no other one being read is charged.
 const CHARGEABLE: usize = 8;
 
+/// In which form a client is sent answers.
+pub(super) struct Format {
+    pub asked: position::Asked,
+    /// Differences, if the client has asked for them.
+    pub patches: Option<Patches>,
+}
+
 /// Joins the class of a live query, and hands its answers to the client, as fast as that takes them.
 pub(super) fn run_live_query(
     api: &Api,
     query: LiveQuery,
     watched: Vec<Watched>,
-    (viewer, asked): (&Viewer, position::Asked),
+    (viewer, format): (&Viewer, Format),
     outlet: Rc<dyn Outlet>,
 ) -> Running {
     let (api, viewer) = (api.clone(), viewer.clone());
     let answering = actix_web::rt::spawn(async move {
         let ended = Rc::clone(&outlet);
-        let showing = show(&api, query, watched, (viewer, asked), outlet);
+        let showing = show(&api, query, watched, (viewer, format), outlet);
         or_end(ended.as_ref(), showing).await;
     });
     Running {
@@ -55,9 +63,10 @@ async fn show(
     api: &Api,
     query: LiveQuery,
     watched: Vec<Watched>,
-    (viewer, asked): (Viewer, position::Asked),
+    (viewer, format): (Viewer, Format),
     outlet: Rc<dyn Outlet>,
 ) {
+    let Format { asked, mut patches } = format;
     if asked.is_after()
         && let Err(error) = reach(api, &viewer, asked).await
     {
@@ -96,8 +105,13 @@ async fn show(
         log_internal(outlet.as_ref(), evaluated.errors());
         EVENTS.inc(Lasting::Live);
         let request_id = outlet.request_id();
+        let (engine, wants_cursor) = (&api.engine, asked.wants_cursor());
+        let payload = match &mut patches {
+            Some(patches) => evaluated.message(patches, engine, wants_cursor, request_id),
+            None => evaluated.payload(engine, wants_cursor, request_id),
+        };
         outlet.next(Next {
-            payload: evaluated.payload(&api.engine, asked.wants_cursor(), request_id),
+            payload,
             cursor: None,
         });
         member.has_shown(evaluated.shown);

@@ -3,7 +3,7 @@ use gom_runtime::waiting::Reader;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::graphql::{AnswerCursor, Fragment};
+use crate::graphql::Fragment;
 
 fn patches() -> Patches {
     Patches::new(kept_answers().account(&Reader::from(&Owner::User("a".into()))))
@@ -18,7 +18,9 @@ fn answer(orders: &str) -> Answer {
 }
 
 fn sent(patches: &mut Patches, answer: &Answer) -> Value {
-    serde_json::from_slice(&patches.message(answer, "r-1")).unwrap()
+    let comparable = Comparable::of(&answer.data);
+    let message = patches.message(answer, &comparable, &answer.cursor, "r-1");
+    serde_json::from_slice(&message).unwrap()
 }
 
 const LONG: &str =
@@ -150,4 +152,22 @@ fn only_the_format_that_there_is_can_be_asked_for() {
         );
         assert!(without_patches(&request(json!(1))).is_err());
     }
+}
+
+#[test]
+fn subscribers_that_show_the_same_share_one_difference() {
+    let (mut one, mut other) = (patches(), patches());
+    let (first, next) = (answer(&orders(&["OPEN"])), answer(&orders(&["WON"])));
+    let shared = [Comparable::of(&first.data), Comparable::of(&next.data)];
+    for subscriber in [&mut one, &mut other] {
+        subscriber.message(&first, &shared[0], &first.cursor, "r-1");
+    }
+    let messages = [&mut one, &mut other]
+        .map(|subscriber| subscriber.message(&next, &shared[1], &next.cursor, "r-1"));
+    assert_eq!(messages[0], messages[1]);
+    let made = shared[1].made.lock().unwrap().clone().unwrap();
+    assert!(Arc::ptr_eq(&made.from, shared[0].data.as_ref().unwrap()));
+    // Made once: both strings of it are the same memory.
+    let again = shared[1].patch_from(&made.from).unwrap();
+    assert!(Arc::ptr_eq(&again, &made.patch.unwrap()));
 }
