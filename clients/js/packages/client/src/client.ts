@@ -1,0 +1,197 @@
+import { createAuth } from "./auth.js";
+import type { AuthOptions } from "./auth.js";
+import { backoff, wait } from "./backoff.js";
+import { GomError, mayRetry } from "./errors.js";
+import { createHttp } from "./http.js";
+import { openLive } from "./live.js";
+import type { LiveResult, Patcher } from "./live.js";
+import { createSession } from "./session.js";
+import type { Session } from "./session.js";
+import { createSet } from "./set.js";
+import type { Row, RowSet, SetRules } from "./set.js";
+import { createEventStreamTransport } from "./sse.js";
+import { openStream } from "./stream.js";
+import type { Stream } from "./stream.js";
+import type { DocumentLike, GraphQLErrorLike, Left, Operation, Status, WireRequest, WireResult } from "./types.js";
+import { createWebSocketTransport } from "./websocket.js";
+import type { WebSocketConstructor } from "./websocket.js";
+
+export interface ClientOptions extends AuthOptions {
+  /** The address of `/graphql`; a path belongs to the page's origin. */
+  readonly url: string;
+  /** Where events come from: by default a websocket, and event streams where there is no `WebSocket` (Node.js 20). */
+  readonly transport?: "websocket" | "sse";
+  readonly WebSocket?: WebSocketConstructor;
+  readonly fetch?: typeof fetch;
+  /** The text of a document that was made without it: `print` of `graphql`. */
+  readonly print?: (document: DocumentLike<unknown, never>) => string;
+  /** How long queries and mutations are sent again, in milliseconds; 30,000 by default. */
+  readonly retryFor?: number;
+  readonly random?: () => number;
+}
+
+export interface QueryOptions {
+  /** A position that the result has to include: of a mutation or an event. */
+  readonly after?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface MutateOptions {
+  /** By default a new key for each call. `false`: no key, and no repetition of a request whose outcome is unknown. */
+  readonly idempotencyKey?: string | false | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface Answer<Data> {
+  readonly data: Data;
+  /** The position of the result: for `after` and `subscribe`. */
+  readonly cursor: string | undefined;
+}
+
+export interface EventResult<Data> {
+  readonly data: Data;
+  readonly cursor: string | undefined;
+  readonly left: readonly Left[];
+  readonly errors?: readonly GraphQLErrorLike[];
+}
+
+export interface StreamHandlers<Value> {
+  onResult(value: Value): void;
+  readonly onStatus?: ((status: Status) => void) | undefined;
+  /** Called once: with an error if it cannot go on. */
+  readonly onEnd?: ((error?: Error) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface SubscribeHandlers<Value> extends StreamHandlers<Value> {
+  /** Go on after this position. */
+  readonly cursor?: string | undefined;
+  /** Report rows that leave. */
+  readonly leaves?: boolean | undefined;
+  /** Reads again what is shown and gives its position, where changes are no longer kept. Without it the subscription ends with `RESYNC_REQUIRED`. */
+  readonly resync?: ((signal: AbortSignal) => Promise<string>) | undefined;
+}
+
+export interface SetOptions<R extends Row, Variables> extends SetRules<R> {
+  /** Its first field is the list. */
+  readonly query: Operation<unknown, Variables>;
+  /** Its `node` filter equals the query's. */
+  readonly subscription: Operation<unknown, Variables>;
+  readonly variables?: Variables;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface Client {
+  query<Data, Variables>(document: Operation<Data, Variables>, variables?: Variables, options?: QueryOptions): Promise<Answer<Data>>;
+  mutate<Data, Variables>(document: Operation<Data, Variables>, variables?: Variables, options?: MutateOptions): Promise<Answer<Data>>;
+  subscribe<Data, Variables>(document: Operation<Data, Variables>, variables: Variables | undefined, handlers: SubscribeHandlers<EventResult<Data>>): Stream;
+  live<Data, Variables>(
+    document: Operation<Data, Variables>,
+    variables: Variables | undefined,
+    handlers: StreamHandlers<LiveResult<Data>> & { readonly patch?: Patcher | undefined },
+  ): Stream;
+  set<R extends Row, Variables = unknown>(options: SetOptions<R, Variables>): RowSet<R>;
+  readonly session: Session;
+  /** Ends every set, subscription and live query. */
+  close(): void;
+}
+
+/** The position of an answer that has asked for one. */
+function positionOf({ extensions }: WireResult): string {
+  if (!extensions?.cursor) throw new GomError("NETWORK", "The answer has no position");
+  return extensions.cursor;
+}
+
+const newKey = (): string =>
+  // `randomUUID` is missing in pages that are not from https.
+  Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+
+export function createClient(options: ClientOptions): Client {
+  const endpoint = new URL(options.url, globalThis.location?.href);
+  const auth = createAuth(endpoint, options);
+  const http = createHttp(endpoint, auth, options.fetch ?? ((input, init) => fetch(input, init)));
+  const Socket = options.WebSocket ?? (globalThis.WebSocket as WebSocketConstructor | undefined);
+  if (options.transport === "websocket" && !Socket) throw new TypeError("There is no WebSocket here: pass one, or use `transport: \"sse\"`");
+  const transport =
+    Socket && options.transport !== "sse" ? createWebSocketTransport(endpoint, auth, Socket) : createEventStreamTransport(endpoint, http);
+  const { random, retryFor = 30_000 } = options;
+  const running = new Set<Stream>();
+  const end = (error?: Error): void => {
+    for (const stream of [...running]) stream.close(error);
+  };
+
+  const textOf = (document: Operation<unknown, never>): string => {
+    if (typeof document === "string") return document;
+    const text = options.print && document.kind ? options.print(document) : (document.loc?.source.body ?? (document.kind ? undefined : document.toString()));
+    if (text === undefined) throw new TypeError("The document has no text: pass `print` of graphql to createClient");
+    return text;
+  };
+  const requestOf = (document: Operation<unknown, never>, variables: unknown): WireRequest => ({ query: textOf(document), ...(variables === undefined ? {} : { variables }) });
+
+  /** Sends a request until it is answered, for `retryFor`. */
+  const send = async (request: WireRequest, signal: AbortSignal | undefined, repeatable: boolean): Promise<WireResult> => {
+    const until = Date.now() + retryFor;
+    for (let attempt = 0; ; attempt += 1) {
+      try {
+        return await http.request(request, signal);
+      } catch (error) {
+        if (!mayRetry(error, repeatable)) throw error;
+        const delay = Math.max(backoff(attempt, transport.hint, random), error.details.retryAfter ?? 0);
+        if (Date.now() + delay > until) throw error;
+        await wait(delay, signal);
+      }
+    }
+  };
+  const answer = <Data>({ data, extensions }: WireResult): Answer<Data> => ({ data: data as Data, cursor: extensions?.cursor ?? undefined });
+  const positioned = (request: WireRequest, signal?: AbortSignal): Promise<WireResult> => http.request({ ...request, extensions: { cursor: true } }, signal);
+  const common = { transport, random, running };
+
+  return {
+    async query(document, variables, { after, signal } = {}) {
+      const extensions = { cursor: true, ...(after === undefined ? {} : { after }) };
+      return answer(await send({ ...requestOf(document, variables), extensions }, signal, true));
+    },
+    async mutate(document, variables, { idempotencyKey = newKey(), signal } = {}) {
+      const extensions = { cursor: true, ...(idempotencyKey === false ? {} : { idempotencyKey }) };
+      try {
+        return answer(await send({ ...requestOf(document, variables), extensions }, signal, idempotencyKey !== false));
+      } catch (error) {
+        if (!(error instanceof GomError) || idempotencyKey === false) throw error;
+        throw new GomError(error.code, error.message, { ...error.details, idempotencyKey });
+      }
+    },
+    subscribe<Data, Variables>(document: Operation<Data, Variables>, variables: Variables | undefined, handlers: SubscribeHandlers<EventResult<Data>>) {
+      const request = requestOf(document, variables);
+      const { resync, leaves, onResult, onStatus, onEnd, cursor, signal } = handlers;
+      return openStream({
+          ...common,
+          cursor,
+          signal,
+          onStatus,
+          resync: resync !== undefined,
+          // From now on: a connection that is lost before the first event loses none either.
+          snapshot: resync ?? (async (stop) => positionOf(await positioned({ query: "{ __typename }" }, stop))),
+          request: (from) => ({ ...request, extensions: { cursor: from, ...(leaves ? { leaves } : {}) } }),
+          onResult: ({ data, errors, extensions }) =>
+            onResult({ data: data as Data, cursor: extensions?.cursor ?? undefined, left: extensions?.left ?? [], ...(errors ? { errors } : {}) }),
+          onEnd,
+        });
+    },
+    live(document, variables, { patch, onResult, onStatus, onEnd, signal }) {
+      const request = requestOf(document, variables);
+      return openLive({ ...common, signal, onStatus, onEnd }, request, onResult, patch);
+    },
+    set({ query, subscription, variables, signal, ...rules }) {
+      const read = requestOf(query, variables);
+      const watch = requestOf(subscription, variables);
+      const source = {
+        ...common,
+        signal,
+        request: (from: string | undefined) => ({ ...watch, extensions: { cursor: from, leaves: true } }),
+      };
+      return createSet((stop) => positioned(read, stop), source, rules);
+    },
+    session: createSession(endpoint, http, end),
+    close: () => end(),
+  };
+}

@@ -1,0 +1,51 @@
+import type { GraphQLErrorLike, WireResult } from "./types.js";
+
+/** Every failure of this package. */
+export class GomError extends Error {
+  override readonly name = "GomError";
+
+  /**
+   * @param code `extensions.code` of the first error (docs/ERRORS.md), or one of the package: `NETWORK` (no answer),
+   *   `HTTP_404` and the like, `CLOSED_4400` and the like (a websocket that a retry would not cure).
+   */
+  constructor(
+    readonly code: string,
+    message: string,
+    readonly details: {
+      readonly errors?: readonly GraphQLErrorLike[];
+      /** What the fields without errors returned. */
+      readonly data?: unknown;
+      /** Milliseconds after which the server wants a retry. */
+      readonly retryAfter?: number;
+      /** The mutation's idempotency key: send it again with the same document and variables. */
+      readonly idempotencyKey?: string;
+    } = {},
+  ) {
+    super(message);
+  }
+}
+
+const NOTHING_DONE = ["SERVICE_UNAVAILABLE", "TOO_MANY_REQUESTS"];
+const UNKNOWN = ["NETWORK", "DEADLINE_EXCEEDED", "OUTCOME_UNKNOWN"];
+
+/** Whether the same request may succeed later. `repeatable`: it does no harm if it is carried out twice. */
+export function mayRetry(error: unknown, repeatable = true): error is GomError {
+  if (!(error instanceof GomError)) return false;
+  const codes = error.details.errors?.map((each) => each.extensions?.code ?? "") ?? [error.code];
+  const retried = repeatable ? [...NOTHING_DONE, ...UNKNOWN] : NOTHING_DONE;
+  // Without a key, a mutation of which a field was carried out may not be sent again because another was refused.
+  return repeatable ? codes.some((code) => retried.includes(code)) : codes.every((code) => retried.includes(code));
+}
+
+export const unauthenticated = (): GomError => new GomError("UNAUTHENTICATED", "The session or the token has ended: log in again");
+
+/** The error of a result that has some. */
+export function errorOf(result: WireResult, retryAfter?: number): GomError | undefined {
+  const [first] = result.errors ?? [];
+  if (!first) return undefined;
+  return new GomError(first.extensions?.code ?? "GRAPHQL_ERROR", first.message, {
+    errors: result.errors ?? [],
+    data: result.data,
+    ...(retryAfter === undefined ? {} : { retryAfter }),
+  });
+}

@@ -1,0 +1,87 @@
+import type { Auth } from "./auth.js";
+import { GomError, errorOf, unauthenticated } from "./errors.js";
+import type { WireResult } from "./types.js";
+
+export interface Http {
+  /** Sends one POST with the credentials. A refused token or CSRF token is renewed, and the request sent once more: nothing was done. */
+  post(url: URL, body: unknown, options?: { accept?: string; signal?: AbortSignal | undefined }): Promise<Response>;
+  /** Sends a GraphQL request; rejects with what the server refused. */
+  request(body: unknown, signal?: AbortSignal): Promise<WireResult>;
+}
+
+interface Refusal {
+  readonly error?: string;
+  readonly message?: string | readonly string[];
+}
+
+/** The error of a response that is not a result. */
+export async function refusal(response: Response): Promise<GomError> {
+  const after = response.headers.get("retry-after");
+  const retryAfter = after === null ? undefined : Number(after) * 1_000;
+  const body = (await response.json().catch(() => undefined)) as (WireResult & Refusal) | undefined;
+  const error = body && errorOf(body, retryAfter);
+  if (error) return error;
+  const code =
+    response.status === 401 || body?.error === "jwt_error"
+      ? "UNAUTHENTICATED"
+      : response.status === 429
+        ? "TOO_MANY_REQUESTS"
+        : body?.error && response.status === 503
+          ? "SERVICE_UNAVAILABLE"
+          : // A proxy's own page: the server may have carried the request out.
+            response.status >= 500 && !body
+            ? "NETWORK"
+            : /^\w+$/.test(body?.error ?? "")
+              ? String(body?.error)
+              : `HTTP_${response.status}`;
+  const message = String(body?.message ?? `The server answered with status ${response.status}`);
+  return new GomError(code, message, retryAfter === undefined ? {} : { retryAfter });
+}
+
+export function createHttp(endpoint: URL, auth: Auth, fetcher: typeof fetch): Http {
+  const attempt = async (url: URL, init: RequestInit): Promise<Response> => {
+    try {
+      const response = await fetcher(url, { credentials: auth.bearer ? "omit" : "include", ...init });
+      auth.learn(response);
+      return response;
+    } catch (error) {
+      init.signal?.throwIfAborted();
+      throw new GomError("NETWORK", `There was no answer: ${String(error)}`);
+    }
+  };
+  const post: Http["post"] = async (url, body, { accept = "application/json", signal } = {}) => {
+    for (let again = false; ; again = true) {
+      const token = await auth.token();
+      const csrf = auth.bearer ? undefined : auth.csrf();
+      const headers: Record<string, string> = { "content-type": "application/json", accept };
+      if (token) headers["authorization"] = `Bearer ${token}`;
+      if (csrf) headers["x-csrf-token"] = csrf;
+      const response = await attempt(url, { method: "POST", headers, body: JSON.stringify(body), signal: signal ?? null });
+      if (again || (response.status !== 401 && response.status !== 403)) return response;
+      if (auth.bearer) {
+        if (response.status !== 401 || !(await auth.renew(token))) return response;
+      } else {
+        const { error } = (await response.clone().json().catch(() => ({}))) as Refusal;
+        if (error !== "EBADCSRFTOKEN") return response;
+        await attempt(new URL("auth/ping", endpoint), { signal: signal ?? null });
+      }
+    }
+  };
+  return {
+    post,
+    async request(body, signal) {
+      const response = await post(endpoint, body, { signal });
+      if (!response.ok) throw await refusal(response);
+      let result: WireResult;
+      try {
+        result = (await response.json()) as WireResult;
+      } catch (error) {
+        signal?.throwIfAborted();
+        throw new GomError("NETWORK", `The answer broke off: ${String(error)}`);
+      }
+      const error = errorOf(result);
+      if (error) throw error.code === "UNAUTHENTICATED" ? unauthenticated() : error;
+      return result;
+    },
+  };
+}

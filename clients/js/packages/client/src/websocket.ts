@@ -1,0 +1,139 @@
+import type { Auth } from "./auth.js";
+import { GomError, errorOf, unauthenticated } from "./errors.js";
+import type { GraphQLErrorLike, ReconnectHint, Sink, Transport, WireRequest, WireResult } from "./types.js";
+
+/** What this package needs of a websocket: the browsers' own, or npm's `ws`. */
+export interface WebSocketLike {
+  onopen: ((event: never) => void) | null;
+  onmessage: ((event: never) => void) | null;
+  onclose: ((event: never) => void) | null;
+  onerror: ((event: never) => void) | null;
+  send(data: string): void;
+  close(code?: number): void;
+}
+
+export type WebSocketConstructor = new (url: string, protocol: string) => WebSocketLike;
+
+interface Message {
+  readonly type: string;
+  readonly id?: string;
+  readonly payload?: WireResult | readonly GraphQLErrorLike[] | { readonly reconnect?: ReconnectHint };
+}
+
+/** A socket from which nothing has come for this long is pinged; one that stays silent as long again is dropped. Milliseconds. */
+const SILENCE = 20_000;
+/** Close codes that another attempt would receive again: the request or this package is at fault. */
+const FAULTS = [1002, 1003, 1007, 1009, 4400, 4401, 4406, 4409, 4429];
+
+/** All operations over one websocket (`graphql-transport-ws`), which is open while there are some. */
+export function createWebSocketTransport(endpoint: URL, auth: Auth, Socket: WebSocketConstructor): Transport {
+  const url = endpoint.href.replace(/^http/, "ws");
+  const operations = new Map<string, { request: WireRequest; sink: Sink }>();
+  let socket: WebSocketLike | undefined;
+  let opening = false;
+  let ready = false;
+  let hint: ReconnectHint | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+
+  const send = (message: object): void => socket?.send(JSON.stringify(message));
+  const subscribe = (id: string, request: WireRequest, sink: Sink): void => {
+    send({ type: "subscribe", id, payload: request });
+    sink.open();
+  };
+
+  /** Forgets the socket, whose later events count no more. */
+  const drop = (): void => {
+    clearTimeout(timer);
+    const old = socket;
+    socket = undefined;
+    ready = false;
+    if (!old) return;
+    old.onopen = old.onmessage = old.onclose = null;
+    // npm's `ws` throws errors that nobody receives.
+    old.onerror = () => undefined;
+    old.close(1000);
+  };
+  const all = (report: (sink: Sink) => void): void => {
+    drop();
+    const ended = [...operations.values()];
+    operations.clear();
+    for (const { sink } of ended) report(sink);
+  };
+  const watch = (pinged: boolean): void => {
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      if (pinged || !ready) return all((sink) => sink.lost());
+      send({ type: "ping" });
+      watch(true);
+    }, SILENCE);
+  };
+
+  const receive = (text: string): void => {
+    const { type, id = "", payload } = JSON.parse(text) as Message;
+    watch(false);
+    if (type === "connection_ack") {
+      hint = (payload as { reconnect?: ReconnectHint } | undefined)?.reconnect ?? hint;
+      ready = true;
+      for (const [each, { request, sink }] of operations) subscribe(each, request, sink);
+    } else if (type === "ping") {
+      send({ type: "pong" });
+    }
+    const operation = operations.get(id);
+    if (!operation) return;
+    if (type === "next") return operation.sink.next(payload as WireResult);
+    if (type !== "error" && type !== "complete") return;
+    operations.delete(id);
+    idle();
+    if (type === "complete") return operation.sink.lost(true);
+    operation.sink.fail(errorOf({ errors: payload as GraphQLErrorLike[] }) ?? new GomError("GRAPHQL_ERROR", "The operation failed"));
+  };
+
+  const closed = async (code: number, token: string | undefined): Promise<void> => {
+    if (code === 4403) {
+      const ended = [...operations.values()];
+      drop();
+      operations.clear();
+      // A token is a viewer: what another token may read is read again.
+      const renewed = await auth.renew(token).catch(() => false);
+      for (const { sink } of ended) renewed ? sink.lost(true) : sink.fail(unauthenticated());
+    } else if (FAULTS.includes(code)) {
+      all((sink) => sink.fail(new GomError(`CLOSED_${code}`, `The server closed the websocket with ${code}`)));
+    } else {
+      all((sink) => sink.lost());
+    }
+  };
+
+  const open = async (): Promise<void> => {
+    opening = true;
+    const token = await auth.token().finally(() => (opening = false));
+    if (operations.size === 0) return;
+    const own = new Socket(url, "graphql-transport-ws");
+    socket = own;
+    own.onopen = () => send({ type: "connection_init", ...(token ? { payload: { Authorization: `Bearer ${token}` } } : {}) });
+    own.onmessage = (event: { data: string }) => receive(event.data);
+    own.onclose = (event: { code: number }) => void closed(event.code, token);
+    own.onerror = () => undefined;
+    watch(false);
+  };
+
+  let ids = 0;
+  const idle = (): void => {
+    if (operations.size === 0) drop();
+  };
+  return {
+    get hint() {
+      return hint;
+    },
+    start(request, sink) {
+      const id = String((ids += 1));
+      operations.set(id, { request, sink });
+      if (ready) subscribe(id, request, sink);
+      else if (!socket && !opening) open().catch(() => all((each) => each.lost()));
+      return () => {
+        if (!operations.delete(id)) return;
+        if (ready) send({ type: "complete", id });
+        idle();
+      };
+    },
+  };
+}
