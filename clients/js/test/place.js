@@ -26,7 +26,7 @@ export async function startServer(more = {}) {
   const env = { PATH: process.env.PATH, HOME: folder, ...more };
   if (process.env.GOM__EMBEDDED__PROGRAMS) env.GOM__EMBEDDED__PROGRAMS = process.env.GOM__EMBEDDED__PROGRAMS;
   const run = async () => {
-    child = spawn(program, ["serve", "--port", String(port)], { cwd: folder, env, stdio: ["ignore", "pipe", "pipe"] });
+    child = spawn(program, ["serve", "--port", String(port), "--execute-raw"], { cwd: folder, env, stdio: ["ignore", "pipe", "pipe"] });
     let said = "";
     child.stderr.on("data", (part) => (said = (said + part).slice(-4_000)));
     const own = child;

@@ -20,8 +20,7 @@ const STAGES = ["OPEN", "OPEN", "WON", "CLOSED"];
 let server;
 let direct;
 before(async () => {
-  // What is older than two seconds is trimmed: a longer outage needs a new snapshot.
-  server = await startServer({ GOM__LIVE__KEEP_FOR: "2000" });
+  server = await startServer();
   direct = createClient({ url: `${server.address}/graphql`, token: () => server.token });
 });
 after(() => server?.stop());
@@ -30,6 +29,9 @@ const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseco
 const byId = (rows) => rows.toSorted((left, right) => (left.uid < right.uid ? -1 : 1));
 const openOrders = async () => byId((await direct.query(OPEN_ORDERS)).data.orders);
 const setOf = (client) => client.set({ query: OPEN_ORDERS, subscription: OPEN_EVENTS, key: "uid" });
+
+/** Removes the changes that clients who are away would resume from. */
+const trim = () => direct.mutate(`mutation { executeRaw(query: "select gom.trim_changes('0 s', 1, 100000)") }`, undefined, { idempotencyKey: false });
 
 /** Waits until a set equals the query. */
 const equals = (set, name, query = openOrders) =>
@@ -46,7 +48,12 @@ test("two clients and a writer, through cut connections and a killed server, los
   console.log(`SEED=${seed}`);
   const random = dice(seed);
   const proxy = await startProxy(server.port, () => (random() < 0.7 ? 100 + Math.floor(random() * 6_000) : Infinity));
-  const shared = { url: `${proxy.address}/graphql`, token: () => server.token, retryFor: 60_000 };
+  let snapshots = 0;
+  const counting = (url, init) => {
+    if (init.body.startsWith(JSON.stringify({ query: OPEN_ORDERS }).slice(0, -1))) snapshots += 1;
+    return fetch(url, init);
+  };
+  const shared = { url: `${proxy.address}/graphql`, token: () => server.token, retryFor: 60_000, fetch: counting };
   const tabs = {
     websocket: createClient({ ...shared, transport: "websocket", WebSocket }),
     "event stream": createClient({ ...shared, transport: "sse" }),
@@ -65,12 +72,12 @@ test("two clients and a writer, through cut connections and a killed server, los
       const back = server.kill().then(() => server.restart());
       await Promise.all([back, pause(random() * 1_000)]);
     } else if (write === Math.floor((2 * count) / 3)) {
-      // Longer than the log is kept.
+      // Longer than changes are kept.
       proxy.up = false;
       proxy.cut();
       for (const each of known) await direct.mutate(UPDATE, { uid: each, data: { stage: "OPEN", name: `${rows.get(each)} away` } });
       for (const each of known) rows.set(each, `${rows.get(each)} away`);
-      await pause(4_000);
+      await trim();
       proxy.up = true;
     } else if (dice < 0.1) {
       proxy.cut();
@@ -94,6 +101,7 @@ test("two clients and a writer, through cut connections and a killed server, los
   const { data } = await direct.query('{ orders(where: { OR: [{ name_starts_with: "made" }, { name_starts_with: "changed" }] }) { uid name } }');
   assert.deepEqual(new Map(byId(data.orders).map(({ uid, name }) => [uid, name])), new Map([...rows].sort()), `SEED=${seed}`);
   assert.ok(proxy.cuts > 0);
+  assert.ok(snapshots > 2, "the trimmed log has led to a new snapshot");
   for (const client of Object.values(tabs)) client.close();
   proxy.stop();
 });
@@ -117,9 +125,8 @@ test("a position that is no longer kept leads to a new snapshot, and ends a subs
     proxy.up = false;
     proxy.cut();
     const { data } = await direct.mutate(CREATE, { name: `away ${transport}` });
-    // The log is trimmed in the course of seconds; a new change makes the old one the end of nothing.
-    await pause(4_000);
     await direct.mutate(UPDATE, { uid: data.createOrder.uid, data: { name: `back ${transport}` } });
+    await trim();
     proxy.up = true;
     await until(() => snapshots === 2 && ends.length === 1, () => JSON.stringify({ snapshots, ends }));
     assert.equal(ends[0].code, "RESYNC_REQUIRED");

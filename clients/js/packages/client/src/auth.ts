@@ -28,9 +28,10 @@ export function createAuth(endpoint: URL, options: AuthOptions): Auth {
   const ask = async (refused?: string): Promise<string | undefined> => token?.(refused);
   // A page reads the cookie each time: a login in another tab has changed it. Another origin's page has another site's cookie.
   const cookie = (): string | undefined => {
-    if (globalThis.location?.origin !== endpoint.origin || !globalThis.document) return undefined;
+    if (globalThis.location?.origin !== endpoint.origin) return undefined;
     const name = `${cookiePrefix}csrf-token=`;
-    const found = globalThis.document.cookie.split("; ").find((each) => each.startsWith(name));
+    // A worker has no cookies.
+    const found = globalThis.document?.cookie.split("; ").find((each) => each.startsWith(name));
     return found && decodeURIComponent(found.slice(name.length));
   };
   return {

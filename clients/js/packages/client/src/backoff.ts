@@ -1,12 +1,11 @@
 import type { ReconnectHint } from "./types.js";
 
-const DEFAULT: ReconnectHint = { minMs: 100, maxMs: 1_000 };
 /** No wait is longer, unless the server asks for more. */
 const LONGEST = 30_000;
 
 /** Milliseconds before attempt `attempt` (from 0): random, so that clients do not return together, and doubled each time. */
 export function backoff(attempt: number, hint: ReconnectHint | undefined, random: () => number = Math.random): number {
-  const { minMs, maxMs } = hint ?? DEFAULT;
+  const { minMs = 100, maxMs = 1_000 } = hint ?? {};
   const growth = 2 ** Math.min(attempt, 16);
   const ceiling = Math.min(maxMs * growth, Math.max(LONGEST, maxMs));
   const floor = Math.min(minMs * growth, Math.max(minMs, ceiling / 2));

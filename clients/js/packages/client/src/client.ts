@@ -1,7 +1,7 @@
 import { createAuth } from "./auth.js";
 import type { AuthOptions } from "./auth.js";
 import { backoff, wait } from "./backoff.js";
-import { GomError, mayRetry } from "./errors.js";
+import { GomError, mayRetry, positionOf } from "./errors.js";
 import { createHttp } from "./http.js";
 import { openLive } from "./live.js";
 import type { LiveResult, Patcher } from "./live.js";
@@ -52,7 +52,7 @@ export interface EventResult<Data> {
   readonly data: Data;
   readonly cursor: string | undefined;
   readonly left: readonly Left[];
-  readonly errors?: readonly GraphQLErrorLike[];
+  readonly errors?: readonly GraphQLErrorLike[] | undefined;
 }
 
 export interface StreamHandlers<Value> {
@@ -96,12 +96,6 @@ export interface Client {
   close(): void;
 }
 
-/** The position of an answer that has asked for one. */
-function positionOf({ extensions }: WireResult): string {
-  if (!extensions?.cursor) throw new GomError("NETWORK", "The answer has no position");
-  return extensions.cursor;
-}
-
 const newKey = (): string =>
   // `randomUUID` is missing in pages that are not from https.
   Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -111,7 +105,7 @@ export function createClient(options: ClientOptions): Client {
   const auth = createAuth(endpoint, options);
   const http = createHttp(endpoint, auth, options.fetch ?? ((input, init) => fetch(input, init)));
   const Socket = options.WebSocket ?? (globalThis.WebSocket as WebSocketConstructor | undefined);
-  if (options.transport === "websocket" && !Socket) throw new TypeError("There is no WebSocket here: pass one, or use `transport: \"sse\"`");
+  if (options.transport === "websocket" && !Socket) throw new TypeError("Pass a `WebSocket`");
   const transport =
     Socket && options.transport !== "sse" ? createWebSocketTransport(endpoint, auth, Socket) : createEventStreamTransport(endpoint, http);
   const { random, retryFor = 30_000 } = options;
@@ -123,10 +117,10 @@ export function createClient(options: ClientOptions): Client {
   const textOf = (document: Operation<unknown, never>): string => {
     if (typeof document === "string") return document;
     const text = options.print && document.kind ? options.print(document) : (document.loc?.source.body ?? (document.kind ? undefined : document.toString()));
-    if (text === undefined) throw new TypeError("The document has no text: pass `print` of graphql to createClient");
+    if (text === undefined) throw new TypeError("Pass `print` of graphql");
     return text;
   };
-  const requestOf = (document: Operation<unknown, never>, variables: unknown): WireRequest => ({ query: textOf(document), ...(variables === undefined ? {} : { variables }) });
+  const requestOf = (document: Operation<unknown, never>, variables: unknown): WireRequest => ({ query: textOf(document), variables });
 
   /** Sends a request until it is answered, for `retryFor`. */
   const send = async (request: WireRequest, signal: AbortSignal | undefined, repeatable: boolean): Promise<WireResult> => {
@@ -148,11 +142,10 @@ export function createClient(options: ClientOptions): Client {
 
   return {
     async query(document, variables, { after, signal } = {}) {
-      const extensions = { cursor: true, ...(after === undefined ? {} : { after }) };
-      return answer(await send({ ...requestOf(document, variables), extensions }, signal, true));
+      return answer(await send({ ...requestOf(document, variables), extensions: { cursor: true, after } }, signal, true));
     },
     async mutate(document, variables, { idempotencyKey = newKey(), signal } = {}) {
-      const extensions = { cursor: true, ...(idempotencyKey === false ? {} : { idempotencyKey }) };
+      const extensions = { cursor: true, idempotencyKey: idempotencyKey || undefined };
       try {
         return answer(await send({ ...requestOf(document, variables), extensions }, signal, idempotencyKey !== false));
       } catch (error) {
@@ -171,9 +164,9 @@ export function createClient(options: ClientOptions): Client {
           resync: resync !== undefined,
           // From now on: a connection that is lost before the first event loses none either.
           snapshot: resync ?? (async (stop) => positionOf(await positioned({ query: "{ __typename }" }, stop))),
-          request: (from) => ({ ...request, extensions: { cursor: from, ...(leaves ? { leaves } : {}) } }),
+          request: (from) => ({ ...request, extensions: { cursor: from, leaves: leaves || undefined } }),
           onResult: ({ data, errors, extensions }) =>
-            onResult({ data: data as Data, cursor: extensions?.cursor ?? undefined, left: extensions?.left ?? [], ...(errors ? { errors } : {}) }),
+            onResult({ data: data as Data, cursor: extensions?.cursor ?? undefined, left: extensions?.left ?? [], errors }),
           onEnd,
         });
     },

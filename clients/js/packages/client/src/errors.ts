@@ -16,7 +16,7 @@ export class GomError extends Error {
       /** What the fields without errors returned. */
       readonly data?: unknown;
       /** Milliseconds after which the server wants a retry. */
-      readonly retryAfter?: number;
+      readonly retryAfter?: number | undefined;
       /** The mutation's idempotency key: send it again with the same document and variables. */
       readonly idempotencyKey?: string;
     } = {},
@@ -25,27 +25,32 @@ export class GomError extends Error {
   }
 }
 
-const NOTHING_DONE = ["SERVICE_UNAVAILABLE", "TOO_MANY_REQUESTS"];
-const UNKNOWN = ["NETWORK", "DEADLINE_EXCEEDED", "OUTCOME_UNKNOWN"];
+const NOTHING_DONE = /^(SERVICE_UNAVAILABLE|TOO_MANY_REQUESTS)$/;
+const REPEATABLE = /^(SERVICE_UNAVAILABLE|TOO_MANY_REQUESTS|NETWORK|DEADLINE_EXCEEDED|OUTCOME_UNKNOWN)$/;
 
 /** Whether the same request may succeed later. `repeatable`: it does no harm if it is carried out twice. */
 export function mayRetry(error: unknown, repeatable = true): error is GomError {
   if (!(error instanceof GomError)) return false;
   const codes = error.details.errors?.map((each) => each.extensions?.code ?? "") ?? [error.code];
-  const retried = repeatable ? [...NOTHING_DONE, ...UNKNOWN] : NOTHING_DONE;
   // Without a key, a mutation of which a field was carried out may not be sent again because another was refused.
-  return repeatable ? codes.some((code) => retried.includes(code)) : codes.every((code) => retried.includes(code));
+  return repeatable ? codes.some((code) => REPEATABLE.test(code)) : codes.every((code) => NOTHING_DONE.test(code));
 }
 
-export const unauthenticated = (): GomError => new GomError("UNAUTHENTICATED", "The session or the token has ended: log in again");
+export const unauthenticated = (): GomError => new GomError("UNAUTHENTICATED", "Log in again");
 
 /** The error of a result that has some. */
 export function errorOf(result: WireResult, retryAfter?: number): GomError | undefined {
   const [first] = result.errors ?? [];
   if (!first) return undefined;
   return new GomError(first.extensions?.code ?? "GRAPHQL_ERROR", first.message, {
-    errors: result.errors ?? [],
+    errors: result.errors as readonly GraphQLErrorLike[],
     data: result.data,
-    ...(retryAfter === undefined ? {} : { retryAfter }),
+    retryAfter,
   });
+}
+
+/** The position of an answer that has asked for one. */
+export function positionOf({ extensions }: WireResult): string {
+  if (!extensions?.cursor) throw new GomError("NETWORK", "No position");
+  return extensions.cursor;
 }

@@ -1,5 +1,5 @@
 import type { Auth } from "./auth.js";
-import { GomError, errorOf, unauthenticated } from "./errors.js";
+import { GomError, errorOf } from "./errors.js";
 import type { WireResult } from "./types.js";
 
 export interface Http {
@@ -31,11 +31,8 @@ export async function refusal(response: Response): Promise<GomError> {
           : // A proxy's own page: the server may have carried the request out.
             response.status >= 500 && !body
             ? "NETWORK"
-            : /^\w+$/.test(body?.error ?? "")
-              ? String(body?.error)
-              : `HTTP_${response.status}`;
-  const message = String(body?.message ?? `The server answered with status ${response.status}`);
-  return new GomError(code, message, retryAfter === undefined ? {} : { retryAfter });
+            : (body?.error ?? `HTTP_${response.status}`);
+  return new GomError(code, String(body?.message ?? response.status), { retryAfter });
 }
 
 export function createHttp(endpoint: URL, auth: Auth, fetcher: typeof fetch): Http {
@@ -46,7 +43,7 @@ export function createHttp(endpoint: URL, auth: Auth, fetcher: typeof fetch): Ht
       return response;
     } catch (error) {
       init.signal?.throwIfAborted();
-      throw new GomError("NETWORK", `There was no answer: ${String(error)}`);
+      throw new GomError("NETWORK", `No answer: ${String(error)}`);
     }
   };
   const post: Http["post"] = async (url, body, { accept = "application/json", signal } = {}) => {
@@ -77,10 +74,10 @@ export function createHttp(endpoint: URL, auth: Auth, fetcher: typeof fetch): Ht
         result = (await response.json()) as WireResult;
       } catch (error) {
         signal?.throwIfAborted();
-        throw new GomError("NETWORK", `The answer broke off: ${String(error)}`);
+        throw new GomError("NETWORK", `No answer: ${String(error)}`);
       }
       const error = errorOf(result);
-      if (error) throw error.code === "UNAUTHENTICATED" ? unauthenticated() : error;
+      if (error) throw error;
       return result;
     },
   };

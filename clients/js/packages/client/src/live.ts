@@ -7,7 +7,7 @@ export type Patcher = (value: unknown, patch: readonly PatchOperation[]) => unkn
 
 export interface LiveResult<Data> {
   readonly data: Data;
-  readonly errors?: readonly GraphQLErrorLike[];
+  readonly errors?: readonly GraphQLErrorLike[] | undefined;
 }
 
 /** A live query: each result is whole, also if the server sends patches. */
@@ -36,7 +36,7 @@ export function openLive<Data>(
         data = result.data;
       }
       revision = result.revision ?? 0;
-      onResult({ data: data as Data, ...(result.errors ? { errors: result.errors } : {}) });
+      onResult({ data: data as Data, errors: result.errors });
     },
   });
   return stream;

@@ -1,4 +1,4 @@
-import { GomError, errorOf } from "./errors.js";
+import { GomError, errorOf, positionOf } from "./errors.js";
 import { openStream } from "./stream.js";
 import type { Stream, StreamOptions } from "./stream.js";
 import type { Status, WireResult } from "./types.js";
@@ -59,7 +59,7 @@ export function createSet<R extends Row>(
   };
   const idOf = (row: Partial<R>): string => {
     const id = row[key];
-    if (id === undefined || id === null) throw new GomError("BAD_SELECTION", `Select \`${key}\` in the rows, in \`node\` and in \`previousValues\``);
+    if (id === undefined || id === null) throw new GomError("BAD_SELECTION", `Select ${key} in rows, node and previousValues`);
     return String(id);
   };
 
@@ -67,14 +67,15 @@ export function createSet<R extends Row>(
     ...source,
     resync: true,
     async snapshot(signal) {
-      const { data, extensions } = await read(signal);
-      const rows = first(data);
-      if (!Array.isArray(rows)) throw new GomError("BAD_SELECTION", "The first field of the query is not a list");
-      if (signal.aborted || !extensions?.cursor) throw new GomError("NETWORK", "The answer has no position");
+      const result = await read(signal);
+      const position = positionOf(result);
+      const rows = first(result.data);
+      signal.throwIfAborted();
+      if (!Array.isArray(rows)) throw new GomError("BAD_SELECTION", "Select a list first");
       kept = new Map((rows as R[]).map((row) => [idOf(row), row]));
       settle?.resolve();
       changed();
-      return extensions.cursor;
+      return position;
     },
     onResult(result) {
       const event = first(result.data) as Event<R> | null | undefined;
@@ -86,12 +87,12 @@ export function createSet<R extends Row>(
       for (const { id } of result.extensions?.left ?? []) kept.delete(id);
       changed();
     },
-    onStatus: () => changed(),
+    onStatus: changed,
     onEnd(reason) {
       error = reason;
       // A viewer who has logged out must not leave rows to the next one.
-      if (reason instanceof GomError && reason.code === "UNAUTHENTICATED") kept = new Map();
-      settle?.reject(reason ?? new GomError("CLOSED", "The set was closed"));
+      if ((reason as GomError | undefined)?.code === "UNAUTHENTICATED") kept = new Map();
+      settle?.reject(reason ?? new GomError("CLOSED", "Closed"));
       changed();
       listeners.clear();
     },

@@ -1,14 +1,15 @@
 import { errorOf } from "./errors.js";
 import { refusal } from "./http.js";
 import type { Http } from "./http.js";
-import type { ReconnectHint, Sink, Transport, WireRequest, WireResult } from "./types.js";
+import type { Sink, Transport, WireRequest, WireResult } from "./types.js";
 
 /** One server-sent event. */
 export interface ServerSentEvent {
   readonly event: string;
   readonly data: string;
-  readonly id?: string;
-  readonly retry?: number;
+  readonly id: string | undefined;
+  /** Milliseconds. */
+  readonly retry: number | undefined;
 }
 
 /** Parses an event stream as its parts arrive, wherever they are cut. */
@@ -28,7 +29,7 @@ export function createEventParser(onEvent: (event: ServerSentEvent) => void): (p
         fields[name] = name === "data" && fields["data"] !== undefined ? `${fields["data"]}\n${value}` : value;
       }
       const { event = "message", data = "", id, retry } = fields;
-      onEvent({ event, data, ...(id ? { id } : {}), ...(retry ? { retry: Number(retry) } : {}) });
+      onEvent({ event, data, id, retry: retry ? Number(retry) : undefined });
     }
   };
 }
@@ -38,15 +39,14 @@ const SILENCE = 60_000;
 
 /** Each operation in an event stream of its own. */
 export function createEventStreamTransport(endpoint: URL, http: Http): Transport {
-  const running = new Set<AbortController>();
-  let hint: ReconnectHint | undefined;
 
   const run = async (request: WireRequest, sink: Sink, stop: AbortController): Promise<void> => {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const report = (how: (sink: Sink) => void): void => {
-      if (running.delete(stop)) how(sink);
       clearTimeout(timer);
+      if (stop.signal.aborted) return;
       stop.abort();
+      how(sink);
     };
     const watch = (): void => {
       clearTimeout(timer);
@@ -55,20 +55,20 @@ export function createEventStreamTransport(endpoint: URL, http: Http): Transport
     try {
       watch();
       const response = await http.post(endpoint, request, { accept: "text/event-stream", signal: stop.signal });
-      if (!response.ok || !response.body || !/^text\/event-stream/.test(response.headers.get("content-type") ?? "")) {
+      if (!response.ok || !response.headers.get("content-type")?.startsWith("text/event-stream")) {
         const error = await refusal(response);
         return report((each) => each.fail(error));
       }
       sink.open();
       const parse = createEventParser(({ event, data, id, retry }) => {
-        if (retry) hint = { minMs: retry, maxMs: retry * 1.5 };
-        if (event !== "next" || !running.has(stop)) return;
+        if (retry) transport.hint = { minMs: retry, maxMs: retry * 1.5 };
+        if (event !== "next" || stop.signal.aborted) return;
         const result = JSON.parse(data) as WireResult;
         const error = id || result.data ? undefined : errorOf(result);
         if (error) report((each) => each.fail(error));
         else sink.next(result);
       });
-      const reader = response.body.getReader();
+      const reader = (response.body as ReadableStream<Uint8Array>).getReader();
       const decoder = new TextDecoder();
       for (;;) {
         const { done, value } = await reader.read();
@@ -82,18 +82,12 @@ export function createEventStreamTransport(endpoint: URL, http: Http): Transport
     }
   };
 
-  return {
-    get hint() {
-      return hint;
-    },
+  const transport: Transport = {
     start(request, sink) {
       const stop = new AbortController();
-      running.add(stop);
       void run(request, sink, stop);
-      return () => {
-        running.delete(stop);
-        stop.abort();
-      };
+      return () => stop.abort();
     },
   };
+  return transport;
 }

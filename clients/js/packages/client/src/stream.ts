@@ -1,5 +1,6 @@
 import { backoff, wait } from "./backoff.js";
-import { GomError, mayRetry } from "./errors.js";
+import { mayRetry } from "./errors.js";
+import type { GomError } from "./errors.js";
 import type { Sink, Status, Transport, WireRequest, WireResult } from "./types.js";
 
 export interface StreamOptions {
@@ -75,10 +76,10 @@ export function openStream(options: StreamOptions): Stream {
     failures += 1;
   };
   const failed = (error: unknown): void => {
-    const known = error instanceof Error ? error : new Error(String(error));
-    if (known instanceof GomError && known.code === "RESYNC_REQUIRED" && options.resync) again = true;
-    else if (!mayRetry(known)) return close(known);
-    retry(known.details.retryAfter);
+    const { code, details } = error as GomError;
+    if (code === "RESYNC_REQUIRED" && options.resync) again = true;
+    else if (!mayRetry(error)) return close(error as Error);
+    retry(details.retryAfter);
   };
 
   const connect = (delay: number): void => {
@@ -154,8 +155,7 @@ export function openStream(options: StreamOptions): Stream {
   };
   options.running.add(stream);
   signal?.addEventListener("abort", aborted, { once: true });
-  if (signal?.aborted) queueMicrotask(aborted);
   // The caller has the stream before its handlers are called.
-  else queueMicrotask(() => status !== "closed" && connect(0));
+  queueMicrotask(() => (signal?.aborted ? close() : restart()));
   return stream;
 }

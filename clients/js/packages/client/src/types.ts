@@ -34,7 +34,7 @@ export interface PatchOperation {
 /** One message of the server: a result, an event, or a patch of a live query. */
 export interface WireResult {
   readonly data?: unknown;
-  readonly errors?: readonly GraphQLErrorLike[];
+  readonly errors?: readonly GraphQLErrorLike[] | undefined;
   readonly extensions?: { readonly cursor?: string | null; readonly left?: readonly Left[] };
   readonly patch?: readonly PatchOperation[];
   readonly revision?: number;
@@ -44,7 +44,7 @@ export interface WireResult {
 export interface WireRequest {
   readonly query: string;
   readonly variables?: unknown;
-  readonly extensions?: Readonly<Record<string, unknown>>;
+  readonly extensions?: Readonly<Record<string, unknown>> | undefined;
 }
 
 /** Between which bounds a client waits before its first reconnect, in milliseconds. */
@@ -71,5 +71,5 @@ export interface Sink {
 export interface Transport {
   start(request: WireRequest, sink: Sink): () => void;
   /** The server's last hint for reconnects. */
-  readonly hint: ReconnectHint | undefined;
+  hint?: ReconnectHint | undefined;
 }

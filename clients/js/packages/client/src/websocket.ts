@@ -23,7 +23,7 @@ interface Message {
 /** A socket from which nothing has come for this long is pinged; one that stays silent as long again is dropped. Milliseconds. */
 const SILENCE = 20_000;
 /** Close codes that another attempt would receive again: the request or this package is at fault. */
-const FAULTS = [1002, 1003, 1007, 1009, 4400, 4401, 4406, 4409, 4429];
+const FAULTS = /^(100[2379]|44(0[0169]|29))$/;
 
 /** All operations over one websocket (`graphql-transport-ws`), which is open while there are some. */
 export function createWebSocketTransport(endpoint: URL, auth: Auth, Socket: WebSocketConstructor): Transport {
@@ -32,7 +32,6 @@ export function createWebSocketTransport(endpoint: URL, auth: Auth, Socket: WebS
   let socket: WebSocketLike | undefined;
   let opening = false;
   let ready = false;
-  let hint: ReconnectHint | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
 
   const send = (message: object): void => socket?.send(JSON.stringify(message));
@@ -72,7 +71,7 @@ export function createWebSocketTransport(endpoint: URL, auth: Auth, Socket: WebS
     const { type, id = "", payload } = JSON.parse(text) as Message;
     watch(false);
     if (type === "connection_ack") {
-      hint = (payload as { reconnect?: ReconnectHint } | undefined)?.reconnect ?? hint;
+      transport.hint = (payload as { reconnect?: ReconnectHint } | undefined)?.reconnect ?? transport.hint;
       ready = true;
       for (const [each, { request, sink }] of operations) subscribe(each, request, sink);
     } else if (type === "ping") {
@@ -85,19 +84,18 @@ export function createWebSocketTransport(endpoint: URL, auth: Auth, Socket: WebS
     operations.delete(id);
     idle();
     if (type === "complete") return operation.sink.lost(true);
-    operation.sink.fail(errorOf({ errors: payload as GraphQLErrorLike[] }) ?? new GomError("GRAPHQL_ERROR", "The operation failed"));
+    operation.sink.fail(errorOf({ errors: payload as GraphQLErrorLike[] }) as Error);
   };
 
   const closed = async (code: number, token: string | undefined): Promise<void> => {
     if (code === 4403) {
-      const ended = [...operations.values()];
-      drop();
-      operations.clear();
+      const ended: Sink[] = [];
+      all((sink) => ended.push(sink));
       // A token is a viewer: what another token may read is read again.
       const renewed = await auth.renew(token).catch(() => false);
-      for (const { sink } of ended) renewed ? sink.lost(true) : sink.fail(unauthenticated());
-    } else if (FAULTS.includes(code)) {
-      all((sink) => sink.fail(new GomError(`CLOSED_${code}`, `The server closed the websocket with ${code}`)));
+      for (const sink of ended) renewed ? sink.lost(true) : sink.fail(unauthenticated());
+    } else if (FAULTS.test(String(code))) {
+      all((sink) => sink.fail(new GomError(`CLOSED_${code}`, `Closed with ${code}`)));
     } else {
       all((sink) => sink.lost());
     }
@@ -109,7 +107,7 @@ export function createWebSocketTransport(endpoint: URL, auth: Auth, Socket: WebS
     if (operations.size === 0) return;
     const own = new Socket(url, "graphql-transport-ws");
     socket = own;
-    own.onopen = () => send({ type: "connection_init", ...(token ? { payload: { Authorization: `Bearer ${token}` } } : {}) });
+    own.onopen = () => send({ type: "connection_init", payload: token && { Authorization: `Bearer ${token}` } });
     own.onmessage = (event: { data: string }) => receive(event.data);
     own.onclose = (event: { code: number }) => void closed(event.code, token);
     own.onerror = () => undefined;
@@ -120,10 +118,7 @@ export function createWebSocketTransport(endpoint: URL, auth: Auth, Socket: WebS
   const idle = (): void => {
     if (operations.size === 0) drop();
   };
-  return {
-    get hint() {
-      return hint;
-    },
+  const transport: Transport = {
     start(request, sink) {
       const id = String((ids += 1));
       operations.set(id, { request, sink });
@@ -136,4 +131,5 @@ export function createWebSocketTransport(endpoint: URL, auth: Auth, Socket: WebS
       };
     },
   };
+  return transport;
 }
