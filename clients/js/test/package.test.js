@@ -1,6 +1,6 @@
 // The packed files are what other tools expect, and small.
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
@@ -31,4 +31,10 @@ test("the core has at most 5 KiB, minified and compressed, and no dependencies",
   assert.ok(size('export * from "@gom/client/patch"') < 1024);
   const { dependencies, sideEffects } = JSON.parse(readFileSync(`${root}packages/client/package.json`, "utf8"));
   assert.deepEqual([dependencies, sideEffects], [undefined, false]);
+});
+
+test("typed documents give their types to results and variables, and wrong uses do not compile", () => {
+  const tsc = `${root}node_modules/typescript/bin/tsc`;
+  const { status, stdout } = spawnSync(process.execPath, [tsc, "--project", `${root}test/types`], { encoding: "utf8" });
+  assert.equal(status, 0, stdout);
 });

@@ -26,10 +26,10 @@ export async function refusal(response: Response): Promise<GomError> {
       ? "UNAUTHENTICATED"
       : response.status === 429
         ? "TOO_MANY_REQUESTS"
-        : body?.error && response.status === 503
+        : response.status === 503 && body?.error
           ? "SERVICE_UNAVAILABLE"
           : // A proxy's own page: the server may have carried the request out.
-            response.status >= 500 && !body
+            response.status >= 500 && !body?.error
             ? "NETWORK"
             : (body?.error ?? `HTTP_${response.status}`);
   return new GomError(code, String(body?.message ?? response.status), { retryAfter });
