@@ -10,6 +10,8 @@ const json = (body, status = 200, headers = {}) => new Response(JSON.stringify(b
 const refused = (code) => json({ data: null, errors: [{ message: code, extensions: { code } }] });
 const answered = (data, cursor = "c1") => json({ data, extensions: { cursor } });
 
+const flush = () => new Promise((done) => setImmediate(done));
+
 /** A `fetch` that answers with each of `answers` in turn, and keeps what was sent. */
 function script(...answers) {
   const sent = [];
@@ -64,6 +66,30 @@ test("a refused bearer token is replaced once, and the same token is not sent ag
   assert.equal(sent.length, 3);
 });
 
+test("a request without an answer is lost after a minute, and an aborted one rejects with the reason", async () => {
+  const { fetch: next } = script(answered({ done: true }));
+  const keys = [];
+  const fetch = async (address, init) => {
+    init.signal.throwIfAborted();
+    keys.push(JSON.parse(init.body).extensions.idempotencyKey);
+    return keys.length === 2 ? next(address, init) : new Promise((_, reject) => init.signal.addEventListener("abort", () => reject(init.signal.reason)));
+  };
+  const client = createClient({ url, fetch, token: () => "t", random: () => 0 });
+  mock.timers.enable({ apis: ["setTimeout"] });
+  const answer = client.mutate("mutation { done }");
+  for (const milliseconds of [60_000, 1_000]) {
+    for (let turn = 0; turn < 5; turn += 1) await flush();
+    mock.timers.tick(milliseconds);
+  }
+  mock.timers.reset();
+  assert.deepEqual((await answer).data, { done: true });
+  assert.deepEqual([keys.length, new Set(keys).size], [2, 1]);
+  const stop = new AbortController();
+  const query = client.query("{ a }", undefined, { signal: stop.signal });
+  stop.abort(new Error("enough"));
+  await assert.rejects(query, { message: "enough" });
+});
+
 /** A websocket class whose instances the test plays the server of. */
 function scriptedSocket() {
   const sockets = [];
@@ -91,7 +117,6 @@ function scriptedSocket() {
 }
 
 const position = () => answered({ __typename: "Query" }, "c0");
-const flush = () => new Promise((done) => setImmediate(done));
 
 test("a subscription resumes from its last event, after the wait that the server asks for, and hears no old socket", async () => {
   const { Socket, sockets } = scriptedSocket();
@@ -138,6 +163,7 @@ test("4403 with another token reads again, with the same token it ends, and a fa
   client.subscribe("subscription { a }", undefined, { cursor: "c", onResult: () => undefined, onEnd: (error) => ends.push(error.code) });
   await until(() => sockets[2]?.sent.length === 1);
   sockets[2].onclose({ code: 4400 });
+  await until(() => ends.length === 2);
   assert.deepEqual(ends, ["UNAUTHENTICATED", "CLOSED_4400"]);
 });
 

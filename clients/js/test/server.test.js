@@ -1,7 +1,8 @@
 // Sets, writes and sessions against a server with PostgreSQL, through cut connections, killed servers, trimmed logs and ended sessions.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { GomError, createClient, iterate } from "@gom/client";
+import { GomError, createClient } from "@gom/client";
+import { iterate } from "@gom/client/iterate";
 import { applyPatch } from "@gom/client/patch";
 import WebSocket from "ws";
 import { dice, startProxy, startServer, until } from "./place.js";
@@ -63,7 +64,7 @@ test("two clients and a writer, through cut connections and a killed server, los
   await Promise.all(sets.map(([, set]) => set.ready));
 
   const rows = new Map();
-  const count = Number(process.env.WRITES ?? 60);
+  const count = Number(process.env.WRITES ?? 30);
   for (let write = 0; write < count; write += 1) {
     const known = [...rows.keys()];
     const uid = known[Math.floor(random() * known.length)];

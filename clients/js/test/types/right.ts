@@ -1,5 +1,6 @@
 // Compiles: results and variables have the types of their documents.
-import { createClient, iterate } from "@gom/client";
+import { createClient } from "@gom/client";
+import { iterate } from "@gom/client/iterate";
 import type { Stream } from "@gom/client";
 import { applyPatch } from "@gom/client/patch";
 

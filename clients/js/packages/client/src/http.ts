@@ -35,6 +35,11 @@ export async function refusal(response: Response): Promise<GomError> {
   return new GomError(code, String(body?.message ?? response.status), { retryAfter });
 }
 
+const lost = (error: unknown): GomError => new GomError("NETWORK", `No answer: ${String(error)}`);
+
+/** A request without an answer for this long is lost; the server's own deadline is shorter. Milliseconds. */
+const TIMEOUT = 60_000;
+
 export function createHttp(endpoint: URL, auth: Auth, fetcher: typeof fetch): Http {
   const attempt = async (url: URL, init: RequestInit): Promise<Response> => {
     try {
@@ -42,8 +47,7 @@ export function createHttp(endpoint: URL, auth: Auth, fetcher: typeof fetch): Ht
       auth.learn(response);
       return response;
     } catch (error) {
-      init.signal?.throwIfAborted();
-      throw new GomError("NETWORK", `No answer: ${String(error)}`);
+      throw lost(error);
     }
   };
   const post: Http["post"] = async (url, body, { accept = "application/json", signal } = {}) => {
@@ -67,18 +71,27 @@ export function createHttp(endpoint: URL, auth: Auth, fetcher: typeof fetch): Ht
   return {
     post,
     async request(body, signal) {
-      const response = await post(endpoint, body, { signal });
-      if (!response.ok) throw await refusal(response);
-      let result: WireResult;
+      const stop = new AbortController();
+      const timer = setTimeout(() => stop.abort(), TIMEOUT);
+      const abort = (): void => stop.abort();
+      signal?.addEventListener("abort", abort);
       try {
-        result = (await response.json()) as WireResult;
+        signal?.throwIfAborted();
+        const response = await post(endpoint, body, { signal: stop.signal });
+        if (!response.ok) throw await refusal(response);
+        const result = (await response.json().catch((error: unknown) => {
+          throw lost(error);
+        })) as WireResult;
+        const error = errorOf(result);
+        if (error) throw error;
+        return result;
       } catch (error) {
         signal?.throwIfAborted();
-        throw new GomError("NETWORK", `No answer: ${String(error)}`);
+        throw error;
+      } finally {
+        clearTimeout(timer);
+        signal?.removeEventListener("abort", abort);
       }
-      const error = errorOf(result);
-      if (error) throw error;
-      return result;
     },
   };
 }

@@ -12,8 +12,6 @@ export type {
 } from "./client.js";
 export type { AuthOptions, TokenSource } from "./auth.js";
 export { GomError } from "./errors.js";
-export { iterate } from "./iterate.js";
-export type { Handlers } from "./iterate.js";
 export type { LiveResult, Patcher } from "./live.js";
 export type { LogIn, Session } from "./session.js";
 export type { Row, RowSet, SetRules } from "./set.js";

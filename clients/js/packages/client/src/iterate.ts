@@ -12,7 +12,7 @@ export interface Handlers<Value> {
 }
 
 /**
- * Results as an async iterable. If more than `buffer` of them wait, receiving stops until they are read, and goes on after the
+ * Results as an async iterable, from the first time that it is asked for one. If more than `buffer` of them wait, receiving stops until they are read, and goes on after the
  * last one, so that a slow reader needs no memory and misses nothing.
  *
  * ```ts

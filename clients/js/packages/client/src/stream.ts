@@ -45,7 +45,7 @@ export function openStream(options: StreamOptions): Stream {
   let cursor = options.cursor;
   let status: Status = "connecting";
   let failures = 0;
-  /** Ends the attempt in hand, which then reports nothing more. */
+  /** Ends the attempt in flight, which then reports nothing more. */
   let attempt = new AbortController();
   let paused = false;
   let again = false;
@@ -54,7 +54,8 @@ export function openStream(options: StreamOptions): Stream {
   const enter = (next: Status): void => {
     if (status === next || status === "closed") return;
     status = next;
-    onStatus?.(next);
+    // An error of the handler must not stop the transport.
+    queueMicrotask(() => onStatus?.(next));
   };
   const close = (error?: Error): void => {
     if (status === "closed") return;
@@ -62,7 +63,7 @@ export function openStream(options: StreamOptions): Stream {
     signal?.removeEventListener("abort", aborted);
     options.running.delete(stream);
     enter("closed");
-    onEnd?.(error);
+    queueMicrotask(() => onEnd?.(error));
   };
   const aborted = (): void => close();
 

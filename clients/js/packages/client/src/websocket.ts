@@ -73,7 +73,8 @@ export function createWebSocketTransport(endpoint: URL, auth: Auth, Socket: WebS
     if (type === "connection_ack") {
       transport.hint = (payload as { reconnect?: ReconnectHint } | undefined)?.reconnect ?? transport.hint;
       ready = true;
-      for (const [each, { request, sink }] of operations) subscribe(each, request, sink);
+      // A copy: what is started meanwhile is sent by `start`.
+      for (const [each, { request, sink }] of [...operations]) subscribe(each, request, sink);
     } else if (type === "ping") {
       send({ type: "pong" });
     }
