@@ -1,6 +1,9 @@
 // Sets, writes and sessions against a server with PostgreSQL, through cut connections, killed servers, trimmed logs and ended sessions.
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { after, before, test } from "node:test";
+import { promisify } from "node:util";
 import { GomError, createClient } from "@gom/client";
 import { iterate } from "@gom/client/iterate";
 import { applyPatch } from "@gom/client/patch";
@@ -44,6 +47,20 @@ const equals = (set, name, query = openOrders) =>
     async () => `${name} (${set.status}) has ${JSON.stringify(byId(set.rows()))}, the query ${JSON.stringify(await query())}`,
   );
 
+test("the program of docs/clients/javascript.md does what its page says", async () => {
+  const page = readFileSync(new URL("../../../docs/clients/javascript.md", import.meta.url), "utf8");
+  const [, program] = page.match(/## Keep a list\n\n```js\n(.*?)```/s);
+  const path = new URL("documented.mjs", import.meta.url).pathname;
+  writeFileSync(path, program);
+  try {
+    const env = { ...process.env, GOM_URL: `${server.address}/graphql`, GOM_TOKEN: server.token };
+    const { stdout } = await promisify(execFile)(process.execPath, [path], { env, timeout: 20_000 });
+    assert.deepEqual(stdout.trim().split("\n").sort(), ["one order less is open", "the query includes the write"]);
+  } finally {
+    rmSync(path, { force: true });
+  }
+});
+
 test("two clients and a writer, through cut connections and a killed server, lose and double nothing", async () => {
   const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 32));
   console.log(`SEED=${seed}`);
@@ -64,7 +81,7 @@ test("two clients and a writer, through cut connections and a killed server, los
   await Promise.all(sets.map(([, set]) => set.ready));
 
   const rows = new Map();
-  const count = Number(process.env.WRITES ?? 30);
+  const count = Number(process.env.WRITES ?? 24);
   for (let write = 0; write < count; write += 1) {
     const known = [...rows.keys()];
     const uid = known[Math.floor(random() * known.length)];
