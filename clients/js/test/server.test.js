@@ -223,7 +223,7 @@ function browser() {
   };
 }
 
-test("a log-out in one tab ends the sets of the other and takes their rows", async () => {
+test("a row that leaves the filter leaves the set, and a log-out in one tab ends the sets of the other and takes their rows", async () => {
   for (const transport of ["websocket", "sse"]) {
     const own = browser();
     const Socket = class extends WebSocket {
@@ -241,6 +241,8 @@ test("a log-out in one tab ends the sets of the other and takes their rows", asy
     await equals(set, "the other tab's set");
     const { data } = await tab.mutate(CREATE, { name: `mine by ${transport}` });
     await until(() => set.rows().some(({ uid }) => uid === data.createOrder.uid), () => `${set.status} ${set.error}`);
+    await tab.mutate(UPDATE, { uid: data.createOrder.uid, data: { stage: "WON" } });
+    await until(() => !set.rows().some(({ uid }) => uid === data.createOrder.uid), () => "the order has not left", 10_000);
     await tab.session.logOut();
     await until(() => set.status === "closed", () => set.status);
     assert.deepEqual([set.error.code, set.rows()], ["UNAUTHENTICATED", []]);
