@@ -94,7 +94,8 @@ async fn f04_parallel_guesses_get_as_many_attempts_as_there_are_points() {
             .filter(|reply| reply.status == StatusCode::TOO_MANY_REQUESTS)
         {
             let wait: u64 = blocked.header("retry-after").parse().unwrap();
-            assert!((3_590..=3_600).contains(&wait), "{wait}");
+            // A second: it has waited in vain for those that are being checked, which take long on a busy machine.
+            assert!(wait == 1 || (3_590..=3_600).contains(&wait), "{wait}");
         }
     }
 }

@@ -285,7 +285,7 @@ async fn a_long_open_transaction_and_too_few_connections_are_reported() {
     other.batch_execute("rollback").await.unwrap();
     let report = doctor(&environment, &["--nodes", "1000"]);
     assert_eq!(report.code, 1);
-    report.says("max_connections", "problem", "1000 × 88");
+    report.says("max_connections", "problem", "1000 × 92");
 }
 
 #[tokio::test]

@@ -161,7 +161,7 @@ async fn the_first_answer_of_who_joins_a_class_has_all_that_was_committed_before
     lab.shows(&first, &seller).await;
     for round in 0..20 {
         let name = format!("round {round}");
-        // Nobody has been told of it.
+        // The server has not noticed it yet.
         lab.client
             .execute("update \"Order\" set name = $1", &[&name])
             .await

@@ -119,7 +119,7 @@ impl DatabaseOptions {
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             max_connections: 64,
             shared_per_worker: 2,
-            live_connections: 2,
+            live_connections: 4,
             leased_per_worker: 8,
             max_in_flight: 4096,
             max_waiting: 1024,

@@ -31,7 +31,7 @@ section! {
         pub user_budget: Duration = milliseconds(1, 1_000).default("50"),
         /// Connections to the database on which live queries are answered, beside those of requests: half of them for
         /// queries that take long, of which each user has one at a time.
-        pub connections: usize = integer(2, 64).default("2"),
+        pub connections: usize = integer(2, 64).default("4"),
         /// A subscription that is served apart and falls behind by more than this is ended with `LIMIT_EXCEEDED`.
         pub max_lag: Duration = milliseconds(1_000, 86_400_000).default("60000"),
     }

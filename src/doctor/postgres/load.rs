@@ -4,7 +4,7 @@ use tokio_postgres::{Client, Error};
 
 use super::{Patient, Subject};
 
-/// Beside `database.max_connections`, at most, for each process: the feed (3: it follows, trims and searches), the hub (7:
+/// Beside `database.max_connections` and `live.connections`, at most, for each process: the feed (3: it follows, trims and searches), the hub (7:
 /// log, groups and trusted; log and groups for those who catch up, and for the slow lane), push (6), sessions, limits and
 /// devices where Redis does not keep them (4), health, a deployment and a command (3), and one to spare.
 const OWN: i64 = 24;
@@ -133,7 +133,12 @@ async fn connections(
     found: &mut Subject<'_>,
 ) -> Result<(), Error> {
     let row = client.query_one(ROOM, &[]).await?;
-    let each = i64::try_from(patient.settings.database.max_connections)
+    let settings = &patient.settings;
+    let for_clients = settings
+        .database
+        .max_connections
+        .saturating_add(settings.live.connections);
+    let each = i64::try_from(for_clients)
         .unwrap_or(i64::MAX)
         .saturating_add(OWN);
     let nodes = i64::from(patient.nodes);

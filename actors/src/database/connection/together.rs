@@ -15,6 +15,7 @@ use super::super::messages::Answers;
 use super::super::text::JsonText;
 use super::Worker;
 use gom_runtime::supervision::Reply;
+use gom_telemetry::metrics::LIVE_FALLBACKS;
 
 /// Executions that one statement stands for at most.
 const MOST_TOGETHER: usize = 100;
@@ -37,9 +38,15 @@ impl Worker {
             if statements.len() < 2 {
                 break;
             }
-            if let Ok(found) = self.snapshot(statements, deadline, reply).await? {
-                return Ok(found.into_iter().map(Ok).collect());
+            match self.snapshot(statements, deadline, reply).await? {
+                Ok(found) => return Ok(found.into_iter().map(Ok).collect()),
+                Err(Failure::Stale(_) | Failure::Conflict(_) | Failure::Lost(_)) => {}
+                // One of them fails: it would again.
+                Err(_) => break,
             }
+        }
+        if statements.len() > 1 {
+            LIVE_FALLBACKS.inc(());
         }
         let mut answers = Vec::with_capacity(statements.len());
         for statement in statements {

@@ -179,6 +179,8 @@ metrics! {
         "gom_subscription_events", None, "Events that were handed to subscribers, and answers of live queries.";
     LiveEvaluations LIVE_EVALUATIONS: Counter<()>,
         "gom_live_evaluations", None, "Evaluations of live queries, each for all clients that show the same.";
+    LiveFallbacks LIVE_FALLBACKS: Counter<()>,
+        "gom_live_fallbacks", None, "Times that live queries could not be read together, and each was read for itself.";
     Resyncs RESYNCS: Counter<()>,
         "gom_subscription_resyncs", None, "Subscribers that came with a cursor of what is not kept any more.";
     Resumed RESUMED: Counter<()>,

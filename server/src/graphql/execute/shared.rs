@@ -1,7 +1,7 @@
 //! A query that is planned once and answered many times, for all who would be given the same bytes.
 
 use std::cell::RefCell;
-use std::hash::{Hash, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use futures::stream;
 use gom_actors::database::{JsonText, LocalDatabase, RunError};
 use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::plan::{Param, Statement};
-use gom_engine::request::Selected;
+use gom_engine::request::{Selected, Variables};
 use tokio::time::Instant;
 
 use super::fields::{Execution, misplanned};
@@ -22,11 +22,14 @@ use crate::graphql::{Answer, api_error};
 /// return. So the rights of their viewers are in it, and nobody is shown what a statement of his own would not have returned.
 pub(in crate::graphql) struct LiveQuery {
     context: Arc<Context>,
-    /// By the places of the fields; nothing of fields that are not asked for, or that the schema answers.
-    plans: Vec<Option<Result<Statement, ApiError>>>,
+    /// By the places of the fields, whether there is a statement for it; nothing of fields that are not asked for, or that the schema
+    /// answers.
+    plans: Vec<Option<Result<(), ApiError>>>,
     introspected: Option<Result<Arc<Introspected>, ApiError>>,
     /// Those of the plans, in their order.
     pub statements: Arc<[Statement]>,
+    /// Of the variables and the parameters, which may be long: classes are found under a lock.
+    hash: u64,
 }
 
 impl LiveQuery {
@@ -51,20 +54,22 @@ impl LiveQuery {
             }
         };
         let fields = context.prepared.operation.fields.iter().enumerate();
-        let plans: Vec<_> = fields
+        let mut statements = Vec::new();
+        let plans = fields
             .map(|(place, field)| {
                 let is_read = matches!(field.meaning, Selected::Field(_));
-                (is_read && field.inclusion.holds(&context.variables)).then(|| plan((place, field)))
+                let is_asked_for = is_read && field.inclusion.holds(&context.variables);
+                let planned = is_asked_for.then(|| plan((place, field)))?;
+                Some(planned.map(|statement| statements.push(statement)))
             })
             .collect();
-        let read = plans.iter().flatten().filter_map(|plan| plan.as_ref().ok());
-        let statements = read.cloned().collect();
         let introspected = ahead.introspected.take();
         let query = LiveQuery {
+            hash: hash_of(&context.variables, &statements),
             context,
             plans,
             introspected,
-            statements,
+            statements: statements.into(),
         };
         Ok((query, head))
     }
@@ -136,6 +141,7 @@ impl PartialEq for LiveQuery {
             // Decides how a hidden row is reported.
             && one.access().is_limited() == two.access().is_limited()
             && self.plans == other.plans
+            && self.statements == other.statements
     }
 }
 
@@ -144,13 +150,19 @@ impl Eq for LiveQuery {}
 impl Hash for LiveQuery {
     fn hash<H: Hasher>(&self, state: &mut H) {
         Arc::as_ptr(&self.context.prepared).hash(state);
-        self.context.variables.hash(state);
-        // Viewers differ in parameters.
-        for param in self.statements.iter().flat_map(|one| &one.params) {
-            match param {
-                Param::Text(text) => text.hash(state),
-                Param::Null | Param::Register(_) => 0_u8.hash(state),
-            }
+        self.hash.hash(state);
+    }
+}
+
+/// Viewers differ in parameters.
+fn hash_of(variables: &Variables, statements: &[Statement]) -> u64 {
+    let mut state = DefaultHasher::new();
+    variables.hash(&mut state);
+    for param in statements.iter().flat_map(|one| &one.params) {
+        match param {
+            Param::Text(text) => text.hash(&mut state),
+            Param::Null | Param::Register(_) => 0_u8.hash(&mut state),
         }
     }
+    state.finish()
 }

@@ -280,11 +280,20 @@ impl Class {
         self.wake.notify_one();
     }
 
-    /// On whose behalf something is read for these: some of them, if they are many.
-    pub fn owners(&self, due: &[u64], most: usize) -> Vec<Owner> {
+    /// Users who wait for an answer that has yet to be made; no more than so many.
+    pub fn owners(&self, most: usize) -> Vec<Owner> {
         let seats = lock(&self.seats);
-        let owners = due.iter().filter_map(|id| seats.by_id.get(id));
-        owners.take(most).map(|seat| seat.owner.clone()).collect()
+        let mut owners = Vec::new();
+        let waiting = |seat: &&Seat| seat.waits && seat.is_stale;
+        for seat in seats.by_id.values().filter(waiting) {
+            if !owners.contains(&seat.owner) {
+                owners.push(seat.owner.clone());
+                if owners.len() == most {
+                    break;
+                }
+            }
+        }
+        owners
     }
 
     /// Hands an answer to those of the members who do not show it.

@@ -16,8 +16,6 @@ use tokio::time::Instant;
 const QUICK: Duration = Duration::from_millis(25);
 /// What takes longer is cancelled and read again in the other lane, so that it delays nobody by more.
 const CUTOFF: Duration = Duration::from_millis(100);
-/// How much longer the statements of several may take together, for each.
-const CUTOFF_OF_EACH: Duration = Duration::from_millis(10);
 /// Live queries that are read together at most.
 const MOST_TOGETHER: usize = 100;
 
@@ -34,7 +32,24 @@ pub(super) struct Read {
     pub found: Result<Vec<Result<Option<JsonText>, RunError>>, RunError>,
     /// A position that it includes.
     pub head: Option<Cursor>,
+    /// For this one of those that were read together.
     pub took: Duration,
+    /// One of those that were read together took much longer than its part; which one is not known.
+    is_of_slow_group: bool,
+}
+
+impl Read {
+    fn cost(&self) -> Cost {
+        let is_whole = matches!(&self.found, Ok(all) if all.iter().all(Result::is_ok));
+        if self.took > QUICK {
+            Cost::Long
+        } else if self.is_of_slow_group || !is_whole {
+            // One that fails would have all the others read one by one, every time.
+            Cost::Unknown
+        } else {
+            Cost::Quick
+        }
+    }
 }
 
 /// Where live queries are read.
@@ -56,12 +71,17 @@ impl Source {
                 .read_together(statements, began + within)
                 .await
         };
-        let took = began.elapsed();
-        Read { found, head, took }
+        Read {
+            found,
+            head,
+            took: began.elapsed(),
+            is_of_slow_group: false,
+        }
     }
 }
 
 struct Job {
+    number: u64,
     statements: Arc<[Statement]>,
     reply: oneshot::Sender<Read>,
 }
@@ -71,6 +91,7 @@ pub(super) struct Lanes {
     long: Arc<Semaphore>,
     /// Quick ones that wait for the lane.
     queue: Mutex<Vec<Job>>,
+    jobs: AtomicU64,
     reads: AtomicU64,
 }
 
@@ -83,6 +104,7 @@ impl Lanes {
             quick: Arc::new(Semaphore::new(quick)),
             long: Arc::new(Semaphore::new(long)),
             queue: Mutex::default(),
+            jobs: AtomicU64::new(0),
             reads: AtomicU64::new(0),
         })
     }
@@ -102,7 +124,7 @@ impl Lanes {
     ) -> Read {
         if *cost == Cost::Quick {
             if let Some(read) = self.read_with_others(source, statements).await {
-                *cost = of(read.took);
+                *cost = read.cost();
                 return read;
             }
             *cost = Cost::Unknown;
@@ -113,15 +135,20 @@ impl Lanes {
             let read = source
                 .read(Arc::clone(statements), patience.min(CUTOFF))
                 .await;
-            if patience <= CUTOFF || !matches!(read.found, Err(RunError::Deadline)) {
-                *cost = of(read.took);
+            // There may have been no client in time: one is cut off after another was cancelled.
+            let is_cut = matches!(
+                read.found,
+                Err(RunError::Deadline | RunError::Overloaded { .. })
+            );
+            if patience <= CUTOFF || !is_cut {
+                *cost = read.cost();
                 return read;
             }
         }
         let _turn = turn(&self.long).await;
         self.count();
         let read = source.read(Arc::clone(statements), patience).await;
-        *cost = of(read.took);
+        *cost = read.cost();
         read
     }
 
@@ -131,8 +158,10 @@ impl Lanes {
         source: &Source,
         statements: &Arc<[Statement]>,
     ) -> Option<Read> {
-        let (reply, read) = oneshot::channel();
+        let (reply, mut read) = oneshot::channel();
+        let number = self.jobs.fetch_add(1, Ordering::Relaxed);
         let job = Job {
+            number,
             statements: Arc::clone(statements),
             reply,
         };
@@ -140,14 +169,22 @@ impl Lanes {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(job);
-        // The first of those that wait reads what waits then, and the rest after it.
-        let turn = turn(&self.quick).await;
+        // The first of those that wait reads what waits then.
+        let turn = tokio::select! {
+            biased;
+            read = &mut read => return read.ok(),
+            turn = turn(&self.quick) => turn,
+        };
         let (lanes, source) = (Arc::clone(self), source.clone());
-        // It goes on if this one is given up, for the others.
+        // It goes on if this one is given up, for the others. Then the turn is another's: those that are read alone wait too.
         actix_web::rt::spawn(async move {
             while let Some(jobs) = lanes.waiting() {
                 lanes.count();
+                let has_own = jobs.iter().any(|job| job.number == number);
                 read_jobs(&source, jobs).await;
+                if has_own {
+                    break;
+                }
             }
             drop(turn);
         });
@@ -173,25 +210,24 @@ async fn read_jobs(source: &Source, jobs: Vec<Job>) {
         .flat_map(|job| job.statements.iter().cloned())
         .collect();
     let many = u32::try_from(jobs.len()).unwrap_or(u32::MAX);
-    let within = CUTOFF + CUTOFF_OF_EACH * (many - 1);
-    let Read { found, head, took } = source.read(all.into(), within).await;
+    let within = CUTOFF + QUICK * (many - 1);
+    let Read {
+        found, head, took, ..
+    } = source.read(all.into(), within).await;
     let Ok(found) = found else {
         return;
     };
+    let is_of_slow_group = many > 1 && took > CUTOFF.max(QUICK * many / 2);
     let mut found = found.into_iter();
-    for Job { statements, reply } in jobs {
-        let found = Ok(found.by_ref().take(statements.len()).collect());
-        let took = took / many;
+    for job in jobs {
+        let found = Ok(found.by_ref().take(job.statements.len()).collect());
         // It may be gone by now.
-        let _ = reply.send(Read { found, head, took });
-    }
-}
-
-fn of(took: Duration) -> Cost {
-    if took <= QUICK {
-        Cost::Quick
-    } else {
-        Cost::Long
+        let _ = job.reply.send(Read {
+            found,
+            head,
+            took: took / many,
+            is_of_slow_group,
+        });
     }
 }
 

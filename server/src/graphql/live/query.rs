@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
+use futures::future::select_all;
 use gom_actors::database::{Asker, Behalf};
 use gom_actors::live::{AnswerTurn, Delivered, Interest, LiveError, Owner, Sink};
 use gom_engine::error::{ApiError, ErrorKind};
 use gom_engine::events::{Cursor, Watched};
 use gom_telemetry::metrics::{EVENTS, Lasting, SUBSCRIPTIONS};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::classes::{Class, Classes, Evaluated};
 use super::lanes::{Cost, Source};
@@ -28,6 +29,9 @@ use crate::identity::Viewer;
 const TOGETHER: Duration = Duration::from_millis(10);
 /// The pause before a live query that could not be answered is retried.
 const AGAIN: Duration = Duration::from_millis(500);
+/// What takes several times as long to read rests as many times as long as it took, up to [`MAX_REST`] times.
+const HEAVY: Duration = Duration::from_millis(250);
+const MAX_REST: u32 = 10;
 /// Of so many users whose live queries are equal, the first that has no other one being read is charged.
 const CHARGEABLE: usize = 8;
 
@@ -206,23 +210,23 @@ async fn evaluate_all(
     );
     let _ticket = api.live.subscribe(owner, touch, None, sink);
     let answering = async {
-        let (mut took, mut cost) = (None, Cost::Unknown);
+        let (mut rests_until, mut cost) = (None, Cost::Unknown);
         loop {
             class.wake.notified().await;
-            if let Some(took) = took {
-                // A query that takes long takes no more than half of the time.
-                sleep(TOGETHER.max(took)).await;
+            if let Some(until) = rests_until {
+                sleep_until(Instant::max(until, Instant::now() + TOGETHER)).await;
             }
             // What is committed after an answer must not be missed: the class is registered with the hub before it is evaluated.
             let Some(noted) = touched.noted.get() else {
                 continue;
             };
+            let turn = charge(api, &class.owners(CHARGEABLE)).await;
             let due = class.due();
             if due.is_empty() {
                 continue;
             }
-            let turn = charge(api, class.owners(&due, CHARGEABLE)).await;
             let Ok(database) = api.database.database().live_reads().await else {
+                drop(turn);
                 class.put_back(&due);
                 sleep(AGAIN).await;
                 continue;
@@ -236,7 +240,7 @@ async fn evaluate_all(
             let lanes = api.engine.classes.lanes(connections);
             let read = lanes.read(&source, statements, &mut cost, patience).await;
             drop(turn);
-            took = Some(read.took);
+            rests_until = Some(Instant::now() + rest(read.took));
             let answer = class.query.answer(api, &source.database, read.found).await;
             if answer.may_be_repeated() {
                 // The database is away or too busy: what was shown stays until it is not.
@@ -258,16 +262,22 @@ async fn evaluate_all(
     }
 }
 
-/// The turn of one of these: one live query of each user is read at a time.
-async fn charge(api: &Api, owners: Vec<Owner>) -> Option<AnswerTurn> {
-    let free = owners
+/// How long a class rests after an evaluation: no less than that took, and several times as long after one that holds up others.
+fn rest(took: Duration) -> Duration {
+    let times = took.as_millis() / HEAVY.as_millis();
+    took * u32::try_from(times).unwrap_or(u32::MAX).clamp(1, MAX_REST)
+}
+
+/// The turn of the first of these who has one: one live query of each user is read at a time.
+async fn charge(api: &Api, owners: &[Owner]) -> Option<AnswerTurn> {
+    let turns = owners
         .iter()
-        .find_map(|owner| api.live.answer_turn(owner).now_or_never());
-    match (free, owners.first()) {
-        (Some(turn), _) => Some(turn),
-        (None, Some(owner)) => Some(api.live.answer_turn(owner).await),
-        (None, None) => None,
+        .map(|owner| Box::pin(api.live.answer_turn(owner)));
+    let turns: Vec<_> = turns.collect();
+    if turns.is_empty() {
+        return None;
     }
+    Some(select_all(turns).await.0)
 }
 
 /// What a class has read was touched.
