@@ -35,7 +35,7 @@ use crate::graphql::{
     write_answer,
 };
 use crate::identity::{Cursors, User, Viewer};
-use crate::socket::{CloseCode, Entry, NotRenewed, Outbox, OwnSocket, OwnTask, Place};
+use crate::socket::{CloseCode, Entry, NotRenewed, Outbox, OwnSocket, OwnTask, Place, retry_delay};
 
 pub const CONTENT_TYPE: &str = "text/event-stream";
 const LAST_EVENT_ID: &str = "last-event-id";
@@ -80,6 +80,7 @@ pub async fn stream(
         id: call.id,
         cursors: state.api.engine.cursors.clone(),
         last: Cell::new(None),
+        retry: Cell::new(Some(retry_delay())),
     });
     let mut asked = call.requests.into_iter();
     let (operation, another) = (asked.next(), asked.next());
@@ -187,14 +188,22 @@ struct Events {
     cursors: Cursors,
     /// With which its client comes back.
     last: Cell<Option<Cursor>>,
+    /// After how many milliseconds; nothing once the client has it.
+    retry: Cell<Option<u64>>,
 }
 
 impl Events {
+    /// The field that sets the client's delay before it comes back: for the first message only.
+    fn retry(&self) -> String {
+        let delay = self.retry.take();
+        delay.map_or_else(String::new, |delay| format!("retry: {delay}\n"))
+    }
+
     /// A client that comes back goes on after this.
     fn is_at(&self, cursor: Cursor) {
         self.last.set(Some(cursor));
         self.outbox
-            .send([format!("id: {}\n\n", self.cursors.seal(cursor)).into()]);
+            .send([format!("{}id: {}\n\n", self.retry(), self.cursors.seal(cursor)).into()]);
     }
 
     /// The stream has been served up to here, and ends: what a quiet one has had last may be forgotten.
@@ -214,15 +223,17 @@ impl Events {
         let mut payload = Vec::new();
         write_answer(&mut payload, answer, self.id.as_str());
         let complete = Bytes::from_static(b"event: complete\ndata:\n\n");
-        self.outbox.send([event(&payload, None), complete]);
+        self.outbox.send([event(&payload, None, ""), complete]);
         self.outbox.finish();
     }
 }
 
 /// One `data:` line, which is all that some clients read. PostgreSQL breaks lines between the items of a list; in JSON a line
 /// break is white space, for within a text it is escaped.
-fn event(payload: &[u8], cursor: Option<&str>) -> Bytes {
+/// `retry`: a field that precedes it, or nothing.
+fn event(payload: &[u8], cursor: Option<&str>, retry: &str) -> Bytes {
     let mut out = Vec::with_capacity(payload.len() + 64);
+    out.extend_from_slice(retry.as_bytes());
     out.extend_from_slice(b"event: next\n");
     if let Some(cursor) = cursor {
         out.extend_from_slice(format!("id: {cursor}\n").as_bytes());
@@ -255,7 +266,8 @@ impl Outlet for Events {
             self.last.set(next.cursor);
         }
         let cursor = next.cursor.map(|cursor| self.cursors.seal(cursor));
-        self.outbox.send([event(&next.payload, cursor.as_deref())]);
+        self.outbox
+            .send([event(&next.payload, cursor.as_deref(), &self.retry())]);
     }
 
     fn room(&self) -> Option<Room> {
@@ -443,9 +455,13 @@ mod tests {
     #[test]
     fn an_event_has_one_line_of_data() {
         assert_eq!(
-            event(b"{\"a\":[1, \n 2, \r\n 3]}", Some("1-2-3")),
+            event(b"{\"a\":[1, \n 2, \r\n 3]}", Some("1-2-3"), ""),
             "event: next\nid: 1-2-3\ndata: {\"a\":[1,   2,    3]}\n\n"
         );
-        assert_eq!(event(b"{}", None), "event: next\ndata: {}\n\n");
+        assert_eq!(event(b"{}", None, ""), "event: next\ndata: {}\n\n");
+        assert_eq!(
+            event(b"{}", None, "retry: 700\n"),
+            "retry: 700\nevent: next\ndata: {}\n\n"
+        );
     }
 }

@@ -10,11 +10,12 @@ use std::time::Duration;
 use actix_web::web::Bytes;
 use gom_actors::sessions::{SessionId, Sessions};
 use tokio::sync::{Notify, watch};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::close_code::CloseCode;
 use super::frame;
 use super::outbox::Outbox;
+use super::reconnect;
 
 /// Between two looks at the sessions. With the look itself, a closed one is found within a second.
 const LOOK: Duration = Duration::from_millis(350);
@@ -58,9 +59,11 @@ impl Drop for Entry {
 impl LocalSockets {
     /// Call it once in each worker. `stopping` becomes true when the server stops.
     /// `stall_timeout`: after which a client that does not read is cut off.
+    /// `spread`: over how long at most the connections are ended then.
     pub fn start(
         sessions: Sessions,
         stall_timeout: Duration,
+        spread: Duration,
         mut stopping: watch::Receiver<bool>,
     ) -> Self {
         let open = Rc::new(Open::default());
@@ -82,7 +85,10 @@ impl LocalSockets {
             if stopping.wait_for(|stopping| *stopping).await.is_ok()
                 && let Some(open) = of_stop.upgrade()
             {
-                open.end_all();
+                let outboxes = open.stop();
+                // A worker that ends meanwhile waits for none of them.
+                drop(open);
+                end_spread(outboxes, spread).await;
             }
         });
         let notice = Arc::clone(&open.notice);
@@ -182,9 +188,30 @@ impl Open {
             .for_each(|outbox| act(&outbox));
     }
 
-    fn end_all(&self) {
+    /// Connections that enter from now on are ended at once. Returns the others, in random order.
+    fn stop(&self) -> Vec<Weak<Outbox>> {
         self.stopping.set(true);
-        self.each(go_away);
+        let outboxes = self.outboxes.borrow();
+        let mut outboxes: Vec<_> = outboxes
+            .values()
+            .map(|(outbox, _)| outbox.clone())
+            .collect();
+        fastrand::shuffle(&mut outboxes);
+        outboxes
+    }
+}
+
+/// Ends connections one after the other, so that their clients do not reach the next server all at once. Those that have not
+/// been ended yet are served as before.
+async fn end_spread(outboxes: Vec<Weak<Outbox>>, longest: Duration) {
+    let start = Instant::now();
+    let moments = reconnect::moments(outboxes.len(), longest);
+    for (outbox, moment) in outboxes.into_iter().zip(moments) {
+        // One that is late, as many are after a worker was busy, is ended without a wait.
+        sleep_until(start + moment).await;
+        if let Some(outbox) = outbox.upgrade() {
+            go_away(&outbox);
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::close_code::CloseCode;
 use super::machine::{self, Effect, Id, Message};
 use super::payload;
+use super::reconnect::{MAX_DELAY, MIN_DELAY, milliseconds};
 use crate::graphql::{Answer, write_answer, write_errors};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,7 +136,9 @@ impl TransportWs {
         self.state = State::Ready;
         let mut ack = json!({ "type": "connection_ack" });
         if let Some(head) = head {
-            ack["payload"] = json!({ "cursor": head });
+            let (min, max) = (milliseconds(MIN_DELAY), milliseconds(MAX_DELAY));
+            let reconnect = json!({ "minMs": min, "maxMs": max });
+            ack["payload"] = json!({ "cursor": head, "reconnect": reconnect });
         }
         vec![Effect::Send(ack.to_string())]
     }
