@@ -70,6 +70,7 @@ async fn queries_complete_and_subscriptions_resume() {
         "{whole}"
     );
     assert!(whole.ends_with("event: complete\ndata:\n\n"), "{whole}");
+    assert!(!whole.contains("retry"), "nobody comes back: {whole}");
     let refused = ask(&app, "{ nothing }", None).await.text().await.unwrap();
     assert!(
         refused.contains("\"errors\"") && refused.ends_with("event: complete\ndata:\n\n"),
@@ -84,6 +85,12 @@ async fn queries_complete_and_subscriptions_resume() {
 
     let mut events = Box::pin(ask(&app, NEW_USERS, None).await.bytes_stream());
     let head = until("\n\n", &mut events).await;
+    let retry = head
+        .lines()
+        .next()
+        .and_then(|line| line.strip_prefix("retry: "));
+    let retry: u64 = retry.expect("a delay comes first").parse().unwrap();
+    assert!((500..=2_500).contains(&retry), "{head}");
     create_user(&app, "one").await;
     let first = until("one", &mut events).await;
     until("\n:\n\n", &mut events).await;
