@@ -8,11 +8,10 @@ use gom_engine::events::Cursor;
 use tokio::time::Instant;
 
 use super::behind::Behind;
-use super::catch_up::Arriving;
+use super::cohort::{Arriving, Traveller, portions};
 use super::decide::{Counted, Decided, Decider, Wanted};
 use super::groups::{GroupId, Interest};
 use super::hub::{Core, Hub};
-use super::local::Deliver;
 use super::log::{LogState, Page, Place};
 use super::{Delivered, LiveError};
 use crate::database::StatementError;
@@ -68,12 +67,12 @@ impl Progress {
     }
 }
 
-/// A member has read up to here by itself. The hub reads the rest for it, if that is no more than one page, and it joins.
+/// Members with the same interest have read up to the same place by themselves. The hub reads the rest for them, if that is no
+/// more than one page, and they join.
 #[derive(Message)]
 #[rtype(result = "Joined")]
 pub(super) struct Join {
-    pub arriving: Arriving,
-    pub at: Progress,
+    pub travellers: Vec<Traveller>,
 }
 
 /// The same for a group of the slow lane.
@@ -86,7 +85,7 @@ pub(super) struct Rejoin {
 
 #[derive(Debug)]
 pub(super) enum Joined {
-    /// It gets what the hub delivers from now on; or it has left meanwhile, or has gone to the slow lane.
+    /// Each gets what the hub delivers from now on; or it has left meanwhile, or has gone to the slow lane.
     Done,
     /// More than one page is missing.
     TooFar,
@@ -128,40 +127,61 @@ impl Handler<Rejoin> for Hub {
 }
 
 impl Core {
-    pub async fn join(&self, Join { arriving, at }: Join) -> Joined {
-        let member = arriving.member;
-        if !self.is_arriving(member) || !arriving.presence.is_there() {
+    /// All are where the first is.
+    pub async fn join(&self, Join { mut travellers }: Join) -> Joined {
+        travellers.retain(|Traveller { arriving, .. }| {
+            self.is_arriving(arriving.member) && arriving.presence.is_there()
+        });
+        let least = travellers.iter().min_by_key(|one| one.at.after);
+        let Some(at) = least.map(|one| one.at) else {
             return Joined::Done;
+        };
+        if self.place_in(at.epoch).is_some_and(|here| at.place < here) {
+            // Something is to be read for them, at the cost of those who may have it read.
+            let now = Instant::now();
+            let is_penalized = |one: &Traveller| {
+                let until = self.budgets.penalized_until(&one.arriving.owner, now);
+                if let Some(until) = until {
+                    self.go_slow(one.arriving.clone(), one.at, until);
+                }
+                until.is_some()
+            };
+            travellers.retain(|one| !is_penalized(one));
         }
+        let Some(Traveller { arriving, .. }) = travellers.first() else {
+            return Joined::Done;
+        };
         match self.rest(&arriving.interest, &arriving.owner, at).await {
             Rest::Events(events) => {
-                if !events.is_empty() {
-                    let deliver = Deliver {
-                        slots: [member.slot].into(),
-                        events: events.into(),
-                    };
-                    self.send(member.worker, deliver).await;
-                }
-                // It may have been given up with its worker.
-                if self.arriving.borrow_mut().remove(&member) {
+                let members = travellers
+                    .iter()
+                    .map(|one| (one.arriving.member, one.at.after));
+                let portions = portions(members, &events);
+                self.deliver_portions(portions, events).await;
+                for Traveller { arriving, .. } in travellers {
                     let Arriving {
+                        member,
                         interest,
                         owner,
                         presence,
-                        ..
                     } = arriving;
-                    self.groups
-                        .borrow_mut()
-                        .add(member, interest, &owner, presence);
-                    self.count();
+                    // It may have been given up with its worker.
+                    if self.arriving.borrow_mut().remove(&member) {
+                        self.groups
+                            .borrow_mut()
+                            .add(member, interest, &owner, presence);
+                    }
                 }
+                self.count();
                 Joined::Done
             }
             Rest::Not(Joined::Costly(until)) => {
-                self.go_slow(arriving, at, until);
+                for Traveller { arriving, at } in travellers {
+                    self.go_slow(arriving, at, until);
+                }
                 Joined::Done
             }
-            // It proves where it is itself, before each step.
+            // They prove where they are themselves, before each step.
             Rest::Ahead => Joined::NotYet,
             Rest::Not(reason) => reason,
         }

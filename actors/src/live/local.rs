@@ -251,6 +251,8 @@ fn leave(hub: &actix::Addr<Hub>, member: Member) {
 pub(super) struct Deliver {
     pub slots: Arc<[u64]>,
     pub events: Arc<[Delivered]>,
+    /// What is before this one, they have had.
+    pub from: usize,
 }
 
 /// A subscriber is known to the hub.
@@ -312,7 +314,12 @@ impl Handler<Deliver> for LocalHub {
     type Result = ();
 
     fn handle(&mut self, deliver: Deliver, _: &mut Self::Context) {
-        self.sinks.deliver(&deliver.slots, &deliver.events);
+        let Deliver {
+            slots,
+            events,
+            from,
+        } = deliver;
+        self.sinks.deliver(&slots, &events, from);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The change log as it is read: stamped, transaction by transaction. Knows nothing of who wants what.
 
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use gom_engine::events::{Cursor, LogKind, LogRow};
@@ -25,6 +25,10 @@ const STATE: &str = "select f.epoch, f.position, gom.nonce_of(f.position), f.old
 /// `$1`, `$2`: positions and their nonces.
 const LOST: &str = "select c.position, c.nonce from unnest($1::bigint[], $2::bigint[]) as c(position, nonce) \
      where gom.prove_stamp(c.position, c.nonce) is null and c.position > (select oldest from gom.feed)";
+/// The same parameters. A row for each stamp, or one if there are none.
+const PROVE: &str = "select f.epoch, f.position, gom.nonce_of(f.position), f.oldest, c.position, c.nonce, \
+     gom.prove_stamp(c.position, c.nonce) from gom.feed f \
+     left join unnest($1::bigint[], $2::bigint[]) as c(position, nonce) on true";
 const STAMP: &str = "select epoch, position, nonce, oldest from gom.stamp_log()";
 const TRIM: &str =
     "select gom.trim_changes($1::bigint * interval '1 millisecond', $2::bigint, $3::int)";
@@ -65,6 +69,9 @@ impl LogState {
         place < Place::after(self.oldest)
     }
 }
+
+/// A position, and its nonce; 0: not known.
+pub(super) type Stamp = (u64, u64);
 
 /// Up to where the log has been read. Compared by where it is; whether two are of one log, their nonces say.
 #[derive(Debug, Clone, Copy)]
@@ -211,22 +218,12 @@ impl Log {
     }
 
     /// Which of these stamps (positions and nonces) the log has not got.
-    pub async fn lost(
-        &self,
-        stamps: &BTreeSet<(u64, u64)>,
-    ) -> Result<BTreeSet<(u64, u64)>, StatementError> {
+    pub async fn lost(&self, stamps: &BTreeSet<Stamp>) -> Result<BTreeSet<Stamp>, StatementError> {
         if stamps.is_empty() {
             return Ok(BTreeSet::new());
         }
-        let array = |number: fn(&(u64, u64)) -> u64| {
-            let numbers: Vec<String> = stamps
-                .iter()
-                .map(|stamp| number(stamp).cast_signed().to_string())
-                .collect();
-            format!("{{{}}}", numbers.join(","))
-        };
-        let params = [array(|stamp| stamp.0), array(|stamp| stamp.1)];
-        let rows = self.connection.rows(&statement(LOST, params)).await?;
+        let statement = statement(LOST, arrays(stamps));
+        let rows = self.connection.rows(&statement).await?;
         rows.iter()
             .map(|row| {
                 Ok((
@@ -235,6 +232,27 @@ impl Log {
                 ))
             })
             .collect()
+    }
+
+    /// Where the log stands, and the nonces of those of these stamps that it has got; as [`Log::state`].
+    pub async fn prove(
+        &self,
+        stamps: &BTreeSet<Stamp>,
+    ) -> Result<(LogState, HashMap<Stamp, u64>), StatementError> {
+        let statement = statement(PROVE, arrays(stamps));
+        let rows = self.connection.rows(&statement).await?;
+        let mut proofs = HashMap::new();
+        for row in &rows {
+            if let (Some(position), Some(nonce), Some(proof)) = (
+                optional_number(row, 4)?,
+                optional_number(row, 5)?,
+                optional_number(row, 6)?,
+            ) {
+                let stamp = (position.cast_unsigned(), nonce.cast_unsigned());
+                proofs.insert(stamp, proof.cast_unsigned());
+            }
+        }
+        Ok((log_state(rows.first())?, proofs))
     }
 
     /// Gives positions to what was committed. Where the log stands then.
@@ -319,6 +337,18 @@ impl Log {
     pub async fn rows(&self, statement: &Statement) -> Result<Vec<Row>, StatementError> {
         self.connection.rows(statement).await
     }
+}
+
+/// Positions and nonces, as arrays of PostgreSQL.
+fn arrays(stamps: &BTreeSet<Stamp>) -> [String; 2] {
+    let array = |number: fn(&Stamp) -> u64| {
+        let numbers: Vec<String> = stamps
+            .iter()
+            .map(|stamp| number(stamp).cast_signed().to_string())
+            .collect();
+        format!("{{{}}}", numbers.join(","))
+    };
+    [array(|stamp| stamp.0), array(|stamp| stamp.1)]
 }
 
 fn page(rows: &[Row], after: Place, upto: u64) -> Result<Page, StatementError> {

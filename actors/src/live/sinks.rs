@@ -108,8 +108,8 @@ struct Batch {
 }
 
 impl Batch {
-    fn new(events: &Arc<[Delivered]>, sinks: &Sinks) -> Rc<Self> {
-        let bytes = events
+    fn new(events: &Arc<[Delivered]>, from: usize, sinks: &Sinks) -> Rc<Self> {
+        let bytes = events[from..]
             .iter()
             .map(|event| event.payload.len() + EVENT_BYTES)
             .sum();
@@ -225,8 +225,8 @@ impl Sinks {
         self.by_slot.borrow().keys().copied().collect()
     }
 
-    /// Hands events to subscribers, as far as they can take them; the rest waits.
-    pub fn deliver(self: &Rc<Self>, slots: &[u64], events: &Arc<[Delivered]>) {
+    /// Hands events from one on to subscribers, as far as they can take them; the rest waits.
+    pub fn deliver(self: &Rc<Self>, slots: &[u64], events: &Arc<[Delivered]>, from: usize) {
         let mut batch = None;
         let mut shares: HashMap<Owner, Rc<Share>> = HashMap::new();
         for slot in slots {
@@ -239,9 +239,9 @@ impl Sinks {
                 None => continue,
             };
             let taken = if idle {
-                hand_over(sink.as_ref(), events, 0)
+                hand_over(sink.as_ref(), events, from)
             } else {
-                0
+                from
             };
             if taken == events.len() {
                 continue;
@@ -253,7 +253,7 @@ impl Sinks {
             if !shares.contains_key(&owner) {
                 self.make_room_of(&owner);
             }
-            let batch = batch.get_or_insert_with(|| Batch::new(events, self));
+            let batch = batch.get_or_insert_with(|| Batch::new(events, from, self));
             let share = match shares.entry(owner) {
                 Entry::Occupied(share) => Rc::clone(share.get()),
                 Entry::Vacant(vacant) => {

@@ -5,9 +5,14 @@ use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
+use futures::FutureExt;
+use futures::future::select_all;
 use tokio::sync::oneshot;
 
 use gom_runtime::owner::Owner;
+
+/// Owners for whom a turn is requested at once, by those who need only one.
+const ASKED: usize = 16;
 
 #[derive(Clone)]
 pub(super) struct Turns(Rc<RefCell<State>>);
@@ -57,6 +62,19 @@ impl Turns {
                 return turn;
             }
         }
+    }
+
+    /// Waits for a turn of one of several, of many only some.
+    pub async fn take_any(&self, owners: &[Owner]) -> Turn {
+        let takes = owners
+            .iter()
+            .take(ASKED)
+            .map(|owner| self.take(owner).boxed_local());
+        let takes: Vec<_> = takes.collect();
+        if takes.is_empty() {
+            return self.take(&Owner::Service).await;
+        }
+        select_all(takes).await.0
     }
 
     fn next(&self) -> Option<oneshot::Sender<Turn>> {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 mod costly;
+mod herd;
 mod joining;
 mod leaves;
 mod nodes;

@@ -12,15 +12,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use actix::{
-    Actor, ActorFutureExt, Addr, AsyncContext, AtomicResponse, Handler, Message, WrapFuture,
-};
+use actix::{Actor, Addr, AsyncContext, AtomicResponse, Handler, Message, WrapFuture};
 use gom_engine::events::Cursor;
 use gom_engine::plan::Planner;
 use tokio::time::timeout;
 
 use super::budget::{Budgets, SERVICE_BUDGET};
 use super::decide::{Counted, Decider};
+use super::gathering::Gatherings;
 use super::groups::{Groups, Interest, Member, Presence};
 use super::local::LocalHub;
 use super::log::{Log, LogState, Place};
@@ -56,6 +55,8 @@ pub(super) struct Core {
     pub groups: RefCell<Groups>,
     /// Members on their way: they read the log until they have come to where the hub is.
     pub arriving: RefCell<HashSet<Member>>,
+    /// Those of them that wait for others.
+    pub gatherings: Gatherings,
     pub workers: RefCell<HashMap<u64, Addr<LocalHub>>>,
     /// Nothing before the feed has reached the database.
     pub epoch: Cell<Option<u64>>,
@@ -120,6 +121,7 @@ impl Hub {
                 shared,
                 groups: RefCell::default(),
                 arriving: RefCell::default(),
+                gatherings: Gatherings::default(),
                 workers: RefCell::default(),
                 epoch: Cell::new(None),
                 place: Cell::new(Place::after(0)),
@@ -174,14 +176,7 @@ impl Handler<Subscribe> for Hub {
         let core = Rc::clone(&self.core);
         let hub = ctx.address();
         let subscribing = async move { core.subscribe(subscribe, hub).await };
-        // Not in the actor's own context, which stands still while the hub delivers: an answer that nobody takes holds up
-        // all that follow it on a connection.
-        let spawned = |arriving: Option<_>, _: &mut Self, _: &mut Context<Self>| {
-            if let Some(arriving) = arriving {
-                actix::spawn(arriving);
-            }
-        };
-        AtomicResponse::new(Box::pin(subscribing.into_actor(self).map(spawned)))
+        AtomicResponse::new(Box::pin(subscribing.into_actor(self)))
     }
 }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use actix::Addr;
 
 use super::super::LiveError;
-use super::super::catch_up::{Arriving, catch_up};
+use super::super::cohort::{Arriving, Traveller};
 use super::super::groups::Interest;
 use super::super::local::Noted;
 use super::{Core, Hub, Subscribe};
@@ -23,12 +23,8 @@ impl Core {
         Ok(state.epoch)
     }
 
-    /// Lets a member in at once, if it wants what comes from now on; else gives the task that brings it here.
-    pub async fn subscribe(
-        self: Rc<Self>,
-        subscribe: Subscribe,
-        hub: Addr<Hub>,
-    ) -> Option<impl Future<Output = ()>> {
+    /// Lets a member in at once, if it wants what comes from now on; else a task brings it here.
+    pub async fn subscribe(self: Rc<Self>, subscribe: Subscribe, hub: Addr<Hub>) {
         let Subscribe {
             member,
             outlet,
@@ -49,20 +45,16 @@ impl Core {
                 error => LiveError::Unavailable(error.to_string()),
             };
             self.end_arriving(member, reason).await;
-            return None;
+            return;
         }
         if let Some(from) = from {
-            return Some(catch_up(
-                self,
-                hub,
-                Arriving {
-                    member,
-                    owner,
-                    interest,
-                    presence,
-                },
-                from,
-            ));
+            let arriving = Arriving {
+                member,
+                owner,
+                interest,
+                presence,
+            };
+            return self.arrive(&hub, Traveller::new(arriving, from));
         }
         if self.groups.borrow().is_idle() {
             // Nobody has listened, so nobody has looked: what was committed before is none of its business.
@@ -75,30 +67,26 @@ impl Core {
                 Err(error) => {
                     self.end_arriving(member, LiveError::Unavailable(error.to_string()))
                         .await;
-                    return None;
+                    return;
                 }
             }
         }
         let Some(after) = self.whole() else {
             let reason = LiveError::Unavailable("the change log is being opened".to_owned());
             self.end_arriving(member, reason).await;
-            return None;
+            return;
         };
         let slot = member.slot;
         if matches!(interest, Interest::Events(_)) && !self.place.get().is_whole() {
             // A large transaction has been delivered in part, which this one must not miss: it reads all of it by itself.
             self.send(member.worker, Noted { slot, after }).await;
-            return Some(catch_up(
-                self,
-                hub,
-                Arriving {
-                    member,
-                    owner,
-                    interest,
-                    presence,
-                },
-                after,
-            ));
+            let arriving = Arriving {
+                member,
+                owner,
+                interest,
+                presence,
+            };
+            return self.arrive(&hub, Traveller::new(arriving, after));
         }
         self.arriving.borrow_mut().remove(&member);
         self.groups
@@ -106,6 +94,5 @@ impl Core {
             .add(member, interest, &owner, presence);
         self.count();
         self.send(member.worker, Noted { slot, after }).await;
-        None
     }
 }

@@ -43,6 +43,7 @@ impl Core {
                 Deliver {
                     slots,
                     events: Arc::clone(&events),
+                    from: 0,
                 },
             )
             .await;

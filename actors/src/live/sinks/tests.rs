@@ -68,8 +68,8 @@ async fn a_burst_is_handed_over_as_its_client_reads_in_order_and_the_end_comes_l
     );
     let slot = sinks.enter(Rc::clone(&sink) as Rc<dyn Sink>, &user("a"));
     sink.read();
-    sinks.deliver(&[slot], &events(0..5, 10));
-    sinks.deliver(&[slot], &events(5..7, 10));
+    sinks.deliver(&[slot], &events(0..5, 10), 0);
+    sinks.deliver(&[slot], &events(5..7, 10), 0);
     sinks.end_after_waiting(slot, &LiveError::Resync);
     assert_eq!(*sink.taken.borrow(), [0, 1]);
     let mut seen = 2;
@@ -91,7 +91,7 @@ async fn reading_the_log_for_a_subscriber_waits_for_its_client() {
         Rc::new(Narrow::default()),
     );
     let slot = sinks.enter(Rc::clone(&sink) as Rc<dyn Sink>, &user("a"));
-    sinks.deliver(&[slot], &events(0..3, 10));
+    sinks.deliver(&[slot], &events(0..3, 10), 0);
     let of_wait = Rc::clone(&sinks);
     let waiting = actix::spawn(async move { of_wait.drained(slot).await });
     for _ in 0..2 {
@@ -103,7 +103,7 @@ async fn reading_the_log_for_a_subscriber_waits_for_its_client() {
     assert!(waiting.is_finished());
     sink.left.set(0);
     let of_wait = Rc::clone(&sinks);
-    sinks.deliver(&[slot], &events(3..9, 10));
+    sinks.deliver(&[slot], &events(3..9, 10), 0);
     let waiting = actix::spawn(async move { of_wait.drained(slot).await });
     settle().await;
     sinks.leave(slot);
@@ -117,7 +117,7 @@ async fn reading_the_log_for_several_waits_for_the_quickest_of_their_clients() {
     let all: Vec<_> = (0..3).map(|_| Rc::new(Narrow::default())).collect();
     let enter = |sink: &Rc<Narrow>| sinks.enter(Rc::clone(sink) as Rc<dyn Sink>, &user("a"));
     let slots: Vec<u64> = all.iter().map(enter).collect();
-    sinks.deliver(&slots, &events(0..1, 10));
+    sinks.deliver(&slots, &events(0..1, 10), 0);
     let of_wait = Rc::clone(&sinks);
     let waiting = actix::spawn(async move { of_wait.one_is_drained(&slots).await });
     settle().await;
@@ -135,10 +135,10 @@ async fn what_waits_is_counted_once_for_all_its_subscribers_and_bounded() {
     let enter = |sink: &Rc<Narrow>| sinks.enter(Rc::clone(sink) as Rc<dyn Sink>, &user("a"));
     let slots: Vec<u64> = all.iter().map(enter).collect();
     let megabyte = 1024 * 1024;
-    sinks.deliver(&slots, &events(0..10, megabyte));
+    sinks.deliver(&slots, &events(0..10, megabyte), 0);
     assert!(sinks.waiting_bytes.get() < 11 * megabyte);
     for _ in 0..10 {
-        sinks.deliver(&slots[..1], &events(10..20, megabyte));
+        sinks.deliver(&slots[..1], &events(10..20, megabyte), 0);
     }
     assert!(
         all[0].ended.get(),
@@ -164,13 +164,13 @@ async fn events_that_wait_count_for_their_user_whose_subscribers_are_ended_beyon
     let all: Vec<_> = (0..4).map(|_| Rc::new(Narrow::default())).collect();
     let enter = |n: usize, name: &str| sinks.enter(Rc::clone(&all[n]) as Rc<dyn Sink>, &user(name));
     let [most, less, idle, other] = [enter(0, "a"), enter(1, "a"), enter(2, "a"), enter(3, "b")];
-    sinks.deliver(&[most, less, other], &events(0..1, 1_000));
-    sinks.deliver(&[most], &events(1..2, 1_000));
+    sinks.deliver(&[most, less, other], &events(0..1, 1_000), 0);
+    sinks.deliver(&[most], &events(1..2, 1_000), 0);
     let account = waiting.account(&Reader::User("a".into()));
     assert!((2_000..3_000).contains(&account.bytes()) && waiting.bytes() == account.bytes());
     // What waits elsewhere counts as well.
     let _answer = account.charge(1_000);
-    sinks.deliver(&[less, other], &events(2..3, 1_000));
+    sinks.deliver(&[less, other], &events(2..3, 1_000), 0);
     let ended = |n: usize| all[n].ended.get();
     assert_eq!(
         (ended(0), ended(1), ended(3)),
@@ -178,7 +178,7 @@ async fn events_that_wait_count_for_their_user_whose_subscribers_are_ended_beyon
         "where the most waits, of this user"
     );
     all[2].read();
-    sinks.deliver(&[idle], &events(2..3, 1_000));
+    sinks.deliver(&[idle], &events(2..3, 1_000), 0);
     assert!(
         !ended(2) && *all[2].taken.borrow() == [2],
         "who reads goes on"
@@ -203,14 +203,14 @@ async fn only_the_user_is_ended_who_does_not_read_when_too_much_waits() {
     let [of_fresh, of_slow] = [(); 2].map(|()| Rc::new(Narrow::default()));
     let (fresh, slow) = (enter(&of_fresh, "other"), enter(&of_slow, "other"));
     let megabyte = 1024 * 1024;
-    sinks.deliver(&[slow], &events(0..4, megabyte));
-    sinks.deliver(&hostile[2..], &events(0..1, megabyte));
+    sinks.deliver(&[slow], &events(0..4, megabyte), 0);
+    sinks.deliver(&hostile[2..], &events(0..1, megabyte), 0);
     for n in 0..6 {
-        sinks.deliver(&hostile[n % 2..=n % 2], &events(0..10, megabyte));
+        sinks.deliver(&hostile[n % 2..=n % 2], &events(0..10, megabyte), 0);
     }
     // No more may wait now, and clients of another user are behind for a moment.
     assert!(sinks.waiting_bytes.get() >= MAX_WAITING_BYTES);
-    sinks.deliver(&[fresh, slow], &events(4..6, megabyte));
+    sinks.deliver(&[fresh, slow], &events(4..6, megabyte), 0);
     settle().await;
     assert!(
         !of_fresh.ended.get() && !of_slow.ended.get(),

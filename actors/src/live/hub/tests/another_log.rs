@@ -1,6 +1,6 @@
 //! What is read from a log that is another one than the feed has reported, or that was trimmed beyond what is requested.
 
-use super::super::super::catch_up::{CatchUp, Step};
+use super::super::super::catch_up::Step;
 use super::*;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -56,16 +56,8 @@ async fn a_member_that_catches_up_finds_out_what_was_trimmed_between_its_look_an
     }
     let logged = world.stamped().await;
     let arriving = world.member(0, Rc::new(Shut::default()));
-    let (from, hub) = (
-        Cursor::after(beginning.epoch, beginning.position),
-        world.other.get().unwrap(),
-    );
-    let way = CatchUp {
-        core: world.core(),
-        hub: &hub,
-        arriving: &arriving,
-        from,
-    };
+    let from = Cursor::after(beginning.epoch, beginning.position);
+    let way = world.alone(arriving, from);
     let read = async |at| way.read(at, Place::after(logged.position)).await.unwrap();
     let Step::Events { events, .. } = read(Progress::from(from)).await else {
         panic!("it has events")

@@ -5,7 +5,8 @@ use gom_test_support::eventually;
 use tokio::time::Instant;
 
 use super::super::super::behind::Behind;
-use super::super::super::catch_up::{CatchUp, Step};
+use super::super::super::catch_up::{Step, Way};
+use super::super::super::cohort::Traveller;
 use super::super::super::join::{Join, Joined};
 use super::trimmed::Inbox;
 use super::*;
@@ -115,31 +116,20 @@ async fn who_comes_with_a_cursor_is_judged_by_its_own_stamp() {
     world.logged("new").await;
     let now = world.logged("newer").await;
     world.core().advance(now).await.unwrap();
-    let hub = world.other.get().unwrap();
-
     let (arriving, from, _inbox) = world.arriving(1, kept);
-    let way = CatchUp {
-        core: world.core(),
-        hub: &hub,
-        arriving: &arriving,
-        from,
-    };
-    let Step::Events { events, next } = way.read(Progress::from(from), now.head()).await.unwrap()
+    let mut way = world.alone(arriving, from);
+    let Step::Events { events, next, .. } =
+        way.read(Progress::from(from), now.head()).await.unwrap()
     else {
         panic!("it goes on")
     };
     assert_eq!(events.len(), 2);
-    assert_eq!((next.epoch, next.place), (now.epoch, now.head()));
-    way.go().await.unwrap();
+    assert_eq!(next, now.head());
+    way.go(Way::Again).await.unwrap();
 
-    let (arriving, from, _inbox) = world.arriving(2, lost);
-    let way = CatchUp {
-        core: world.core(),
-        hub: &hub,
-        arriving: &arriving,
-        from,
-    };
-    assert_eq!(way.go().await, Err(LiveError::Resync));
+    let (arriving, from, inbox) = world.arriving(2, lost);
+    world.alone(arriving, from).go(Way::Again).await.unwrap();
+    ended(&inbox).await;
 }
 
 #[actix::test]
@@ -155,7 +145,8 @@ async fn one_that_is_further_than_the_hub_waits_for_it() {
             world.logged("new").await;
         }
         let (arriving, ..) = world.arriving(worker, lost);
-        let joined = world.core().join(Join { arriving, at }).await;
+        let travellers = vec![Traveller { arriving, at }];
+        let joined = world.core().join(Join { travellers }).await;
         // If that is lost, it finds out itself: it proves where it is before each step.
         assert!(matches!(joined, Joined::NotYet), "{joined:?}");
     }

@@ -16,7 +16,8 @@ use gom_engine::sql::{Physical, PhysicalOptions};
 use gom_test_support::TestDatabase;
 use tokio_postgres::Client;
 
-use super::super::catch_up::Arriving;
+use super::super::catch_up::CatchUp;
+use super::super::cohort::{Arriving, Cohort, Traveller};
 use super::super::join::Progress;
 use super::super::local::{Room, Sink};
 use super::super::sinks::Sinks;
@@ -148,6 +149,13 @@ impl World {
             interest: self.interest.clone(),
             presence: Presence::new(),
         }
+    }
+
+    /// One that catches up by itself.
+    fn alone(&self, arriving: Arriving, from: Cursor) -> CatchUp {
+        let hub = self.other.get().unwrap();
+        let cohort = Cohort::new(vec![Traveller::new(arriving, from)]);
+        CatchUp::new(self.core(), &hub, cohort)
     }
 
     /// Of one who has had everything up to the cursor of a change.

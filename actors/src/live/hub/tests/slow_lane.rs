@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::super::super::behind::{Behind, Lane};
-use super::super::super::catch_up::{CatchUp, Step};
+use super::super::super::catch_up::Step;
 use super::*;
 
 #[actix::test]
@@ -66,19 +66,27 @@ async fn who_has_read_half_of_a_large_transaction_gets_nothing_of_it_twice_in_th
         .await;
     let logged = world.stamped().await;
     let arriving = world.member(0, Rc::new(Shut::default()));
-    let (from, hub) = (World::cursor(logged, 9), world.other.get().unwrap());
-    let way = CatchUp {
-        core: world.core(),
-        hub: &hub,
-        arriving: &arriving,
-        from,
-    };
+    let from = World::cursor(logged, 9);
+    let way = world.alone(arriving, from);
     let read = way
         .read(Progress::from(from), Place::after(logged.position))
         .await
         .unwrap();
-    let Step::Events { events, next } = read else {
+    let Step::Events {
+        events,
+        next,
+        counted,
+        last,
+        ..
+    } = read
+    else {
         panic!("it has events")
+    };
+    let next = Progress {
+        place: next,
+        counted,
+        after: last,
+        ..Progress::from(from)
     };
     assert_eq!(
         (events.len(), next.place.is_whole()),

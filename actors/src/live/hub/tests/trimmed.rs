@@ -240,7 +240,8 @@ async fn who_has_read_another_epoch_does_not_join() {
             counted: (0, 0),
             after: None,
         };
-        let joined = world.core().join(Join { arriving, at }).await;
+        let travellers = vec![Traveller { arriving, at }];
+        let joined = world.core().join(Join { travellers }).await;
         assert_eq!(matches!(joined, Joined::Done), joins, "{joined:?}");
     }
     assert_eq!(
