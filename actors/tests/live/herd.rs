@@ -176,7 +176,7 @@ async fn one_whose_cursor_is_lost_is_sent_back_alone() {
     .map(come);
     // As clients send them.
     let kept = [second, beginning].map(|cursor| come(Cursor { epoch: 0, ..cursor }));
-    eventually("all to be told", async || {
+    eventually("all to be answered", async || {
         lost.iter().all(|(inbox, _)| inbox.is_over())
             && kept[0].0.got() == [3]
             && kept[1].0.got() == [1, 2, 3]
