@@ -178,7 +178,10 @@ impl CatchUp {
             return Ok(Way::Again);
         };
         crash_point("catch-up");
-        match patiently(async || self.read(at, goal).await).await? {
+        let reading = AssertUnwindSafe(patiently(async || self.read(at, goal).await));
+        // What cannot be decided concerns those who have it before them, and perhaps not those who have come further.
+        let read = reading.catch_unwind().await;
+        match read.unwrap_or_else(|_| Ok(Step::Failed(has_panicked())))? {
             Step::Events {
                 events,
                 next,
@@ -195,8 +198,8 @@ impl CatchUp {
                 self.resync(lost).await;
                 // A page from here on is of no use to those who are further: they need not wait for the others.
                 let ahead = self.cohort.part(|one| one.at.place > next);
-                if !ahead.is_empty() {
-                    CatchUp::new(&self.core, &self.hub, Cohort::new(ahead)).spawn();
+                for cohort in Cohort::apart(ahead) {
+                    CatchUp::new(&self.core, &self.hub, cohort).spawn();
                 }
                 let portions = self.cohort.advance(&events, next, counted, last);
                 let served = self.core.deliver_portions(portions, events).await;

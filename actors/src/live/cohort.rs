@@ -37,21 +37,6 @@ impl Traveller {
         }
     }
 
-    /// Up to where it has had everything, as far as a cursor can tell.
-    fn had(&self) -> Option<Cursor> {
-        let Progress {
-            epoch,
-            place,
-            after,
-            ..
-        } = self.at;
-        if place.is_whole() {
-            after.max(Some(place.cursor(epoch)))
-        } else {
-            after
-        }
-    }
-
     fn stamp(&self) -> Stamp {
         (self.at.place.position, self.at.place.nonce)
     }
@@ -70,6 +55,20 @@ pub(super) struct Portion {
 impl Cohort {
     pub fn new(travellers: Vec<Traveller>) -> Self {
         Cohort(travellers)
+    }
+
+    /// Divided by how far they have come, those who are furthest behind first: reading what one of a cohort has missed must not
+    /// hold up others for longer than a page.
+    pub fn apart(mut all: Vec<Traveller>) -> Vec<Cohort> {
+        all.sort_unstable_by_key(|one| one.at.place);
+        let mut found: Vec<Vec<Traveller>> = Vec::new();
+        for one in all {
+            match found.last_mut() {
+                Some(near) if near[0].at.place.is_close_to(one.at.place) => near.push(one),
+                _ => found.push(vec![one]),
+            }
+        }
+        found.into_iter().map(Cohort).collect()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -106,23 +105,22 @@ impl Cohort {
         self.0.iter().min_by_key(key)
     }
 
-    /// Those who are where the least one is. In the middle of a transaction the place alone does not tell that.
+    /// Those who are where the least one is.
     pub fn at_least(&self) -> Vec<Traveller> {
         let Some(least) = self.least().map(|one| one.at) else {
             return Vec::new();
         };
-        let is_there = |one: &&Traveller| {
-            let whole = least.place.is_whole();
-            one.at.place == least.place && (whole || one.at.after == least.after)
-        };
+        let is_there = |one: &&Traveller| is_level(one.at, least);
         self.0.iter().filter(is_there).cloned().collect()
     }
 
     /// Those who have had the least are members no more: what cannot be decided concerns them, and perhaps not those who have
     /// come further.
     pub fn part_with_least(&mut self) -> Vec<Traveller> {
-        let least = self.0.iter().map(Traveller::had).min();
-        self.part(|one| Some(one.had()) == least)
+        let Some(least) = self.least().map(|one| one.at) else {
+            return Vec::new();
+        };
+        self.part(|one| is_level(one.at, least))
     }
 
     /// Of those that a page concerns which ends there, what the one has had that has had the least.
@@ -181,6 +179,11 @@ impl Cohort {
         });
         portions(moved, events)
     }
+}
+
+/// Whether one has had what another has had, of the same log. In the middle of a transaction the place alone does not tell.
+fn is_level(one: Progress, other: Progress) -> bool {
+    one.place.is_same(other.place) && (one.place.is_whole() || one.after == other.after)
 }
 
 /// What each gets of events that are in order: those that follow its cursor.

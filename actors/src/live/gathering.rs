@@ -34,13 +34,17 @@ struct Gathering {
     waiting: Vec<Traveller>,
     /// Whose they are.
     owners: HashSet<Owner>,
+    /// Those of them for whom no turn has been asked.
+    fresh: Vec<Owner>,
     /// Signalled when somebody of another owner comes.
     news: Rc<Notify>,
 }
 
 impl Gathering {
     fn enter(&mut self, traveller: Traveller) {
-        if self.owners.insert(traveller.arriving.owner.clone()) {
+        let owner = &traveller.arriving.owner;
+        if self.owners.insert(owner.clone()) {
+            self.fresh.push(owner.clone());
             self.news.notify_one();
         }
         self.waiting.push(traveller);
@@ -68,6 +72,7 @@ impl Gatherings {
             return Vec::new();
         };
         gathering.owners.clear();
+        gathering.fresh.clear();
         std::mem::take(&mut gathering.waiting)
     }
 
@@ -83,11 +88,12 @@ impl Gatherings {
         waits
     }
 
-    fn owners(&self, identity: &SubscriptionIdentity) -> Option<(Vec<Owner>, Rc<Notify>)> {
-        let gatherings = self.0.borrow();
-        let gathering = gatherings.get(identity)?;
-        let owners = gathering.owners.iter().cloned().collect();
-        Some((owners, Rc::clone(&gathering.news)))
+    /// Owners for whom no turn has been asked yet.
+    fn fresh(&self, identity: &SubscriptionIdentity) -> Option<(Vec<Owner>, Rc<Notify>)> {
+        let mut gatherings = self.0.borrow_mut();
+        let gathering = gatherings.get_mut(identity)?;
+        let fresh = std::mem::take(&mut gathering.fresh);
+        Some((fresh, Rc::clone(&gathering.news)))
     }
 }
 
@@ -112,8 +118,13 @@ impl Core {
         sleep(GATHERING).await;
         loop {
             let turn = self.turn_of_gathering(identity).await;
-            let cohort = Cohort::new(self.gatherings.take(identity));
-            CatchUp::new(self, hub, cohort).set_off(turn).await;
+            let mut cohorts = Cohort::apart(self.gatherings.take(identity));
+            // Those who have missed the least; those who come meanwhile have mostly missed as much.
+            let nearest = cohorts.pop().unwrap_or_else(|| Cohort::new(Vec::new()));
+            for cohort in cohorts {
+                CatchUp::new(self, hub, cohort).spawn();
+            }
+            CatchUp::new(self, hub, nearest).set_off(turn).await;
             if !self.gatherings.goes_on(identity) {
                 return;
             }
@@ -123,15 +134,12 @@ impl Core {
     /// The first turn that one of the owners has: all go with it.
     async fn turn_of_gathering(&self, identity: &SubscriptionIdentity) -> Turn {
         let mut turns = FuturesUnordered::new();
-        let mut asked = HashSet::new();
         loop {
-            let Some((owners, news)) = self.gatherings.owners(identity) else {
+            let Some((owners, news)) = self.gatherings.fresh(identity) else {
                 return self.turns.take(&Owner::Service).await;
             };
             for owner in owners {
-                if asked.insert(owner.clone()) {
-                    turns.push(async move { self.turns.take(&owner).await });
-                }
+                turns.push(async move { self.turns.take(&owner).await });
             }
             tokio::select! {
                 Some(turn) = turns.next() => return turn,

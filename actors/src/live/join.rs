@@ -148,10 +148,17 @@ impl Core {
             };
             travellers.retain(|one| !is_penalized(one));
         }
+        // One pays for all: nobody is to wait for somebody who cannot.
+        let now = Instant::now();
+        let may_pay = |one: &Traveller| self.budgets.may_join(&one.arriving.owner, now);
+        if let Some(payer) = travellers.iter().position(may_pay) {
+            travellers.swap(0, payer);
+        }
         let Some(Traveller { arriving, .. }) = travellers.first() else {
             return Joined::Done;
         };
-        match self.rest(&arriving.interest, &arriving.owner, at).await {
+        let payer = arriving.owner.clone();
+        match self.rest(&arriving.interest, &payer, at).await {
             Rest::Events(events) => {
                 let members = travellers
                     .iter()
@@ -177,6 +184,8 @@ impl Core {
             }
             Rest::Not(Joined::Costly(until)) => {
                 for Traveller { arriving, at } in travellers {
+                    let is_payer = arriving.owner == payer;
+                    let until = if is_payer { until } else { Instant::now() };
                     self.go_slow(arriving, at, until);
                 }
                 Joined::Done

@@ -117,7 +117,8 @@ impl Batch {
         waiting_bytes.set(waiting_bytes.get() + bytes);
         let _charge = sinks.waiting.charge(bytes);
         Rc::new(Batch {
-            events: Arc::clone(events),
+            // What is before it is not to be kept for those who are later.
+            events: events[from..].into(),
             bytes,
             waiting_bytes,
             _charge,
@@ -265,7 +266,7 @@ impl Sinks {
                     Rc::clone(vacant.insert(Share::new(batch, of_owner)))
                 }
             };
-            self.wait(*slot, Waits::Events(share, taken));
+            self.wait(*slot, Waits::Events(share, taken - from));
         }
         if batch.is_some() {
             self.waiting.make_room();

@@ -79,17 +79,25 @@ impl Turns {
 
     fn next(&self) -> Option<oneshot::Sender<Turn>> {
         let mut state = self.0.borrow_mut();
-        let owner = state.rotation.pop_front()?;
-        let (waiting, more) = match state.queues.get_mut(&owner) {
-            Some(queue) => (queue.pop_front(), !queue.is_empty()),
-            None => (None, false),
-        };
-        if more {
-            state.rotation.push_back(owner);
-        } else {
-            state.queues.remove(&owner);
+        loop {
+            let owner = state.rotation.pop_front()?;
+            let (waiting, more) = match state.queues.get_mut(&owner) {
+                Some(queue) => {
+                    // Those who have gone away cost their owner no place.
+                    queue.retain(|waiting| !waiting.is_closed());
+                    (queue.pop_front(), !queue.is_empty())
+                }
+                None => (None, false),
+            };
+            if more {
+                state.rotation.push_back(owner);
+            } else {
+                state.queues.remove(&owner);
+            }
+            if waiting.is_some() {
+                return waiting;
+            }
         }
-        waiting
     }
 }
 

@@ -259,14 +259,17 @@ async fn all_that_come_back_while_others_write_get_what_the_table_has() {
     let mut rows: Vec<i32> = rows.await.unwrap().iter().map(|row| row.get(0)).collect();
     rows.sort_unstable();
     live.wake();
-    let is_last = |inbox: &Inbox, last: Cursor| {
+    let is_last = |from: &Cursor, inbox: &Inbox, last: Cursor| {
         let cursors = inbox.cursors.borrow();
-        cursors.last().is_none_or(|cursor| *cursor == last)
+        *cursors.last().unwrap_or(from) == last
     };
     eventually("all events", async || {
         let all = first.got().len() == rows.len() && live.arriving() == 0;
         let last = first.cursors.borrow().last().copied();
-        all && last.is_some_and(|last| back.iter().all(|(_, inbox, _)| is_last(inbox, last)))
+        all && last.is_some_and(|last| {
+            back.iter()
+                .all(|(from, inbox, _)| is_last(from, inbox, last))
+        })
     })
     .await;
     let mut got = first.got();

@@ -21,10 +21,13 @@ use crate::graphql::{Answer, AnswerCursor, Engine};
 /// By what a payload is recognized.
 pub(super) type Shown = [u8; 32];
 
+/// By what they execute. What can change within a query (what was found out of its viewer's rights) is no part of its hash.
+type Open = HashMap<Arc<LiveQuery>, Arc<Class>>;
+
 /// The classes of an engine that have members.
 #[derive(Default)]
 pub struct Classes {
-    open: Mutex<HashMap<Arc<LiveQuery>, Arc<Class>>>,
+    open: Mutex<Open>,
     lanes: OnceLock<Arc<Lanes>>,
     evaluations: AtomicU64,
 }
@@ -215,7 +218,8 @@ impl Classes {
         }
     }
 
-    fn forget(&self, open: &mut HashMap<Arc<LiveQuery>, Arc<Class>>, class: &Arc<Class>) {
+    #[expect(clippy::mutable_key_type, reason = "see `Open`")]
+    fn forget(&self, open: &mut Open, class: &Arc<Class>) {
         if open
             .get(&class.query)
             .is_some_and(|known| Arc::ptr_eq(known, class))
