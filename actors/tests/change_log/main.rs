@@ -10,6 +10,7 @@ mod nonces;
 mod partitions;
 mod rights;
 mod stamping;
+mod upgrade;
 
 use std::collections::HashMap;
 use std::sync::Arc;

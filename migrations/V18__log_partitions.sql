@@ -3,17 +3,31 @@
 --
 -- A partition is named after its lowest sequence. The last one is unbounded, so that no writer ever lacks a partition.
 
--- Nobody stamps or trims from here on. Whoever stamps reads gom.change before it writes gom.stamp: taken in the other order
--- below, the two would wait for each other.
-DO $$
+-- It waits for whoever has read the log and not ended. It has no other lock that they could wait for: stampers read gom.change,
+-- then lock gom.feed and gom.stamp; trimmers lock these two, then gom.change.
+LOCK TABLE gom.change IN ACCESS EXCLUSIVE MODE;
+
+-- Gives one table the rights that other roles have on another one and on its columns. (Its owner's are as the owner made them.)
+CREATE FUNCTION gom.copy_rights(from_table regclass, to_table regclass) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  one record;
 BEGIN
-  PERFORM gom.lock_stamping();
-  PERFORM FROM gom.feed FOR UPDATE;
+  FOR one IN
+    SELECT a.privilege_type || coalesce(' (' || quote_ident(of_what.attname) || ')', '') AS privilege,
+      CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS grantee, a.is_grantable
+    FROM (
+      SELECT relacl AS acl, NULL::name AS attname FROM pg_class WHERE oid = from_table
+      UNION ALL
+      SELECT attacl, attname FROM pg_attribute WHERE attrelid = from_table AND NOT attisdropped
+    ) of_what, aclexplode(of_what.acl) a
+    WHERE a.grantee <> (SELECT relowner FROM pg_class WHERE oid = from_table)
+  LOOP
+    EXECUTE format('GRANT %s ON %s TO %s%s', one.privilege, to_table, one.grantee,
+      CASE WHEN one.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END);
+  END LOOP;
 END
 $$;
--- Before writers are locked out: it takes a moment if there are many stamps.
-CREATE INDEX stamp_first_sequence ON gom.stamp (first_sequence);
-LOCK TABLE gom.change IN ACCESS EXCLUSIVE MODE;
 
 -- The log as it is becomes the first partition. No row is read or moved: its bounds exclude nothing.
 DO $$
@@ -38,27 +52,15 @@ BEGIN
   ALTER TABLE gom.change ADD PRIMARY KEY (sequence);
   -- As an identity: whoever may insert needs no right on a sequence.
   EXECUTE format('ALTER TABLE gom.change ALTER COLUMN sequence ADD GENERATED ALWAYS AS IDENTITY (START WITH %s)', next_sequence);
-  -- The rights of other roles, on the table and on columns.
-  FOR one IN
-    SELECT a.privilege_type || coalesce(' (' || quote_ident(of_what.attname) || ')', '') AS privilege,
-      CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS grantee, a.is_grantable
-    FROM (
-      SELECT relacl AS acl, NULL::name AS attname FROM pg_class WHERE oid = 'gom.change_0'::regclass
-      UNION ALL
-      SELECT attacl, attname FROM pg_attribute WHERE attrelid = 'gom.change_0'::regclass AND NOT attisdropped
-    ) of_what, aclexplode(of_what.acl) a
-    WHERE pg_get_userbyid(a.grantee) <> owner
-  LOOP
-    EXECUTE format('GRANT %s ON gom.change TO %s%s', one.privilege, one.grantee,
-      CASE WHEN one.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END);
-  END LOOP;
+  PERFORM gom.copy_rights('gom.change_0', 'gom.change');
   ALTER TABLE gom.change ATTACH PARTITION gom.change_0 FOR VALUES FROM (MINVALUE) TO (MAXVALUE);
   -- From the parent they go to every partition, present and to come.
   FOR one IN SELECT * FROM jsonb_to_recordset(triggers) AS t(name text, definition text, enabled text, note text) LOOP
     EXECUTE one.definition;
     EXECUTE format('COMMENT ON TRIGGER %I ON gom.change IS %L', one.name, one.note);
-    IF one.enabled = 'D' THEN
-      EXECUTE format('ALTER TABLE gom.change DISABLE TRIGGER %I', one.name);
+    IF one.enabled <> 'O' THEN
+      EXECUTE format('ALTER TABLE gom.change %s TRIGGER %I',
+        CASE one.enabled WHEN 'D' THEN 'DISABLE' WHEN 'A' THEN 'ENABLE ALWAYS' ELSE 'ENABLE REPLICA' END, one.name);
     END IF;
   END LOOP;
 END
@@ -81,25 +83,30 @@ CREATE FUNCTION gom.lock_partitions() RETURNS boolean LANGUAGE sql AS $$
 $$;
 
 -- Takes the next step to a new partition, once the open one holds `width` changes, an eighth of `max_bytes` (0: no bound), or a
--- change stamped longer than `age` ago. The step that was taken; null if there is none, or another node is at it. Each is a
--- transaction of its own, and any node may take it:
+-- change stamped longer than `age` ago. The step that was taken; null if there is none. Each is a transaction of its own, and any
+-- node may take it:
 --   closing: the open partition gets an upper bound, far beyond what it can reach meanwhile (2^36 changes),
 --   checked: the bound is verified, while writers go on,
---   rotated: the sequence goes on from the bound, in a new partition, and empty partitions are dropped.
--- The first and the last need a lock that excludes writers, for a few milliseconds: they fail rather than have them wait.
+--   rotated: the sequence goes on from the bound, in a new partition, and empty partitions are dropped,
+--   busy: nothing was done, because another transaction has a lock,
+--   elsewhere: nothing was done, because another node is at it.
+-- The first and the last need a lock that excludes writers, for a few milliseconds: they give up rather than have them wait.
 CREATE FUNCTION gom.rotate_log(width bigint, age interval, max_bytes bigint) RETURNS text LANGUAGE plpgsql
 SET lock_timeout = '100ms' SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE
   now_open record;
-  old record;
+  closed record;
   closing record;
   lowest bigint;
   highest bigint;
   bound bigint;
   has_rows boolean;
+  one regclass;
+  empty regclass[] := '{}';
+  owner CONSTANT name := (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = 'gom.change'::regclass);
 BEGIN
   IF NOT gom.lock_partitions() THEN
-    RETURN NULL;
+    RETURN 'elsewhere';
   END IF;
   SELECT * INTO STRICT now_open FROM gom.log_partitions() p WHERE p.is_open;
   SELECT c.conname, c.convalidated, substring(c.conname FROM '\d+$')::bigint AS bound INTO closing
@@ -109,7 +116,7 @@ BEGIN
     IF lowest IS NULL OR NOT (
       highest - lowest >= width OR max_bytes > 0 AND now_open.bytes >= max_bytes / 8
       -- None, if none of them has a position.
-      OR coalesce((SELECT s.stamped_at FROM gom.stamp s WHERE s.first_sequence >= lowest ORDER BY s.first_sequence LIMIT 1)
+      OR coalesce((SELECT s.stamped_at FROM gom.stamp s WHERE s.first_sequence + 0 >= lowest ORDER BY s.first_sequence + 0 LIMIT 1)
         < clock_timestamp() - age, false))
     THEN
       RETURN NULL;
@@ -123,6 +130,13 @@ BEGIN
     EXECUTE format('ALTER TABLE %s VALIDATE CONSTRAINT %I', now_open.part, closing.conname);
     RETURN 'checked';
   END IF;
+  -- Before writers are excluded: it may walk over what vacuum has not cleaned away. Nobody writes to closed partitions.
+  FOR closed IN SELECT * FROM gom.log_partitions() p WHERE NOT p.is_open LOOP
+    EXECUTE format('SELECT EXISTS (SELECT FROM %s)', closed.part) INTO has_rows;
+    IF NOT has_rows THEN
+      empty := empty || closed.part;
+    END IF;
+  END LOOP;
   -- Nobody has written and not ended: every sequence that was drawn is committed or rolled back. (Other partitions may be
   -- vacuumed meanwhile.)
   LOCK TABLE ONLY gom.change IN ACCESS EXCLUSIVE MODE;
@@ -132,20 +146,22 @@ BEGIN
     CASE now_open.low WHEN 0 THEN 'MINVALUE' ELSE now_open.low::text END, closing.bound);
   EXECUTE format('CREATE TABLE gom.%I PARTITION OF gom.change FOR VALUES FROM (%s) TO (MAXVALUE)', 'change_' || closing.bound,
     closing.bound);
+  -- Partitions inherit neither: whoever copies the tables one by one reads this one too.
+  EXECUTE format('ALTER TABLE gom.%I OWNER TO %I', 'change_' || closing.bound, owner);
+  PERFORM gom.copy_rights('gom.change', format('gom.%I', 'change_' || closing.bound)::regclass);
   -- Unlike setval(), this is undone if the transaction fails: numbers beyond the bound would have no partition then.
   EXECUTE format('ALTER TABLE gom.change ALTER COLUMN sequence RESTART WITH %s', closing.bound);
-  FOR old IN SELECT * FROM gom.log_partitions() p WHERE p.low < closing.bound LOOP
-    EXECUTE format('SELECT EXISTS (SELECT FROM %s)', old.part) INTO has_rows;
-    IF NOT has_rows THEN
-      BEGIN
-        EXECUTE format('DROP TABLE %s', old.part);
-      EXCEPTION WHEN lock_not_available THEN
-        -- With the next rotation.
-        NULL;
-      END;
-    END IF;
+  FOREACH one IN ARRAY empty LOOP
+    BEGIN
+      EXECUTE format('DROP TABLE %s', one);
+    EXCEPTION WHEN lock_not_available THEN
+      -- With the next rotation, and so are the others: writers have waited long enough.
+      EXIT;
+    END;
   END LOOP;
   RETURN 'rotated';
+EXCEPTION WHEN lock_not_available THEN
+  RETURN 'busy';
 END
 $$;
 
@@ -191,11 +207,15 @@ BEGIN
   FOR one IN SELECT * FROM gom.log_partitions() p WHERE NOT p.is_open LOOP
     EXECUTE format('SELECT max(sequence) FROM %s', one.part) INTO highest;
     IF highest IS NOT NULL THEN
+      -- One of its last stamps: mostly it is kept, and then those before it need not be read.
+      SELECT s.* INTO its_last FROM gom.stamp s WHERE s.first_sequence + 0 <= highest ORDER BY s.first_sequence + 0 DESC LIMIT 1;
+      EXIT WHEN its_last.position > feed.oldest AND NOT (its_last.stamped_at < clock_timestamp() - max_age
+        OR its_last.total <= counted - max_changes OR max_bytes > 0 AND size > max_bytes);
       EXIT WHEN gom.stamped_up_to(one.part) IS NULL;
       -- A transaction that began in it may have ended in a later one, or late: everything up to there goes.
       -- OFFSET keeps it a look into the index of first sequences, which has no more below than these partitions' stamps.
       SELECT s.* INTO its_last FROM gom.stamp s WHERE s.position = (
-        SELECT max(l.position) FROM (SELECT position FROM gom.stamp WHERE first_sequence <= highest OFFSET 0) l
+        SELECT max(l.position) FROM (SELECT position FROM gom.stamp WHERE first_sequence + 0 <= highest OFFSET 0) l
         WHERE l.position > feed.oldest);
       IF FOUND THEN
         EXIT WHEN NOT (its_last.stamped_at < clock_timestamp() - max_age OR its_last.total <= counted - max_changes
@@ -216,8 +236,9 @@ BEGIN
 END
 $$;
 
--- Empties the oldest closed partition that has changes, if all of them are forgotten; whether it has done so. Writers are not
--- concerned: they lock the partition that they write, and no other.
+-- Empties the oldest closed partition that has changes, if all of them are forgotten; whether it has done so. Null: not yet,
+-- because somebody reads it, or another node is at it. Writers are not concerned: they lock the partition that they write, and no
+-- other.
 CREATE FUNCTION gom.empty_partition() RETURNS boolean LANGUAGE plpgsql
 SET lock_timeout = '200ms' SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE
@@ -225,13 +246,13 @@ DECLARE
   highest bigint;
 BEGIN
   IF NOT gom.lock_partitions() THEN
-    RETURN false;
+    RETURN NULL;
   END IF;
   FOR one IN SELECT * FROM gom.log_partitions() p WHERE NOT p.is_open LOOP
     EXECUTE format('SELECT max(sequence) FROM %s', one.part) INTO highest;
     CONTINUE WHEN highest IS NULL;
     IF gom.stamped_up_to(one.part) IS NULL OR EXISTS (
-      SELECT FROM (SELECT position FROM gom.stamp WHERE first_sequence <= highest OFFSET 0) s, gom.feed f
+      SELECT FROM (SELECT position FROM gom.stamp WHERE first_sequence + 0 <= highest OFFSET 0) s, gom.feed f
       WHERE s.position > f.oldest)
     THEN
       RETURN false;
@@ -240,6 +261,8 @@ BEGIN
     RETURN true;
   END LOOP;
   RETURN false;
+EXCEPTION WHEN lock_not_available THEN
+  RETURN NULL;
 END
 $$;
 
