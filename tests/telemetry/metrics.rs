@@ -134,8 +134,9 @@ async fn every_metric_is_exposed() {
     app.ask("mutation { updateManyOrders(data: { stage: WON }) { count } }")
         .await;
     let scrape = until(&app, "the feed", |s| {
-        s.value("gom_feed_delivered_position", &[])
-            .is_some_and(|p| p > 0.0)
+        s.value("gom_feed_log_bytes", &[]).is_some()
+            && s.value("gom_feed_delivered_position", &[])
+                .is_some_and(|p| p > 0.0)
     })
     .await;
     for definition in DEFINITIONS {

@@ -8,7 +8,7 @@ use tokio::time::{Instant, interval_at, sleep};
 
 use super::LiveOptions;
 use super::log::Log;
-use super::partitions::Partitions;
+use super::partitions::{Partitions, measure};
 use crate::database::StatementError;
 use gom_telemetry::metrics::{FEED_LEFT_BEHIND, FEED_TRIMMED};
 
@@ -22,17 +22,16 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 pub(super) async fn trim(log: Log, options: Arc<LiveOptions>) {
     let mut partitions = Partitions::new(&options);
     let (age, changes) = partitions.leftovers();
+    measure(&log).await;
     loop {
         sleep(TRIM_EVERY).await;
-        partitions.tend(&log).await;
+        let mut one_by_one = partitions.tend(&log).await;
         // In small steps, so that nobody waits for one.
-        loop {
+        while one_by_one {
             match log.trim(age, changes, TRIM_STEP).await {
                 Ok(removed) => {
                     FEED_TRIMMED.add((), removed);
-                    if removed < u64::from(TRIM_STEP) / 2 {
-                        break;
-                    }
+                    one_by_one = removed >= u64::from(TRIM_STEP) / 2;
                 }
                 Err(error) => {
                     tracing::debug!(cause = %error, "the change log was not trimmed");

@@ -96,3 +96,39 @@ async fn a_server_begins_partitions_of_the_log_and_drops_what_is_old_with_its_ow
     eventually("the event", async || inbox.got().contains(&2)).await;
     assert!(number("select max(sequence) from gom.change").await > 1 << 36);
 }
+
+/// A dump holds a partition that is forgotten: its changes are not deleted one by one in place of it.
+#[actix::test]
+async fn what_is_forgotten_waits_a_while_for_readers_of_its_partition() {
+    let world = World::create().await;
+    world.order(1, Some("s")).await;
+    let client = connect(&world.database).await;
+    for step in ["closing", "checked", "rotated"] {
+        let rotate = "select gom.rotate_log(0, '1 hour', 0)";
+        let row = client.query_one(rotate, &[]).await.unwrap();
+        assert_eq!(row.get::<_, &str>(0), step);
+    }
+    let dump = connect(&world.database).await;
+    dump.batch_execute("begin; select from gom.change_0")
+        .await
+        .unwrap();
+    // It goes last in the same look.
+    let key = "insert into gom.idempotency_key (viewer, key, request, created_at) values ('v', 'k', 'r', now() - interval '2 days')";
+    client.batch_execute(key).await.unwrap();
+    let number = async |sql: &str| {
+        let row = client.query_one(sql, &[]).await.unwrap();
+        row.get::<_, i64>(0)
+    };
+    let kept = number("select count(*) from gom.change_0").await;
+    assert!(kept > 0);
+    let _live = world.live(LiveOptions {
+        keep_for: Duration::from_secs(1),
+        ..options()
+    });
+    eventually("the first look is over", async || {
+        number("select count(*) from gom.idempotency_key").await == 0
+    })
+    .await;
+    assert!(number("select oldest from gom.feed").await > 0);
+    assert_eq!(number("select count(*) from gom.change_0").await, kept);
+}
