@@ -29,6 +29,7 @@ test("the core has at most 5 KiB, minified and compressed, and no dependencies",
   assert.ok(whole <= 5 * 1024, `${whole} bytes`);
   assert.ok(size('export { GomError } from "@gom/client"') < 500, "what is not used is left out");
   for (const entry of ["patch", "iterate"]) assert.ok(size(`export * from "@gom/client/${entry}"`) < 1024, entry);
+  assert.ok(size('export * from "@gom/client/sse"') < 1_536, "sse");
   const { dependencies, sideEffects } = JSON.parse(readFileSync(`${root}packages/client/package.json`, "utf8"));
   assert.deepEqual([dependencies, sideEffects], [undefined, false]);
 });

@@ -2,33 +2,15 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 import { createClient } from "@gom/client";
+import { sse } from "@gom/client/sse";
 import { PatchError, applyPatch } from "@gom/client/patch";
 import { dice, until } from "./place.js";
-
-const url = "http://server.test/graphql";
-const json = (body, status = 200, headers = {}) => new Response(JSON.stringify(body), { status, headers: { "content-type": "application/json", ...headers } });
-const refused = (code) => json({ data: null, errors: [{ message: code, extensions: { code } }] });
-const answered = (data, cursor = "c1") => json({ data, extensions: { cursor } });
-
-const flush = () => new Promise((done) => setImmediate(done));
-
-/** A `fetch` that answers with each of `answers` in turn, and keeps what was sent. */
-function script(...answers) {
-  const sent = [];
-  const fetch = async (address, init = {}) => {
-    sent.push({ path: new URL(address).pathname, headers: new Headers(init.headers), body: init.body && JSON.parse(init.body) });
-    const answer = answers.shift();
-    if (!answer) throw new Error("nothing more is scripted");
-    if (answer instanceof Error) throw answer;
-    return answer;
-  };
-  return { sent, fetch };
-}
+import { answered, flush, json, jwt, refused, script, scriptedSocket, url } from "./scripts.js";
 
 test("a mutation is repeated with its key after a lost connection, an unknown outcome, and a refusal", async () => {
   const { sent, fetch } = script(new TypeError("reset"), refused("OUTCOME_UNKNOWN"), json({}, 503), new Response("<html>", { status: 502 }), answered({ done: true }, "c9"));
   const client = createClient({ url, fetch, token: () => "t", random: () => 0 });
-  assert.deepEqual(await client.mutate("mutation { done }"), { data: { done: true }, cursor: "c9" });
+  assert.deepEqual(await client.mutate("mutation { done }", undefined, { cursor: true }), { data: { done: true }, cursor: "c9" });
   const keys = new Set(sent.map(({ body }) => body.extensions.idempotencyKey));
   assert.deepEqual([sent.length, keys.size], [5, 1]);
   assert.match([...keys][0], /^[0-9a-f]{32}$/);
@@ -58,10 +40,10 @@ test("a refused CSRF token is fetched and the request sent once more", async () 
 
 test("a refused bearer token is replaced once, and the same token is not sent again", async () => {
   const { sent, fetch } = script(json({}, 401), answered({ a: 1 }), json({}, 401));
-  const tokens = ["old", "new", "new", "new"];
+  const tokens = [jwt("a", 1), jwt("a", 2), jwt("a", 2), jwt("a", 2)];
   const client = createClient({ url, fetch, token: () => tokens.shift() });
   await client.query("{ a }");
-  assert.deepEqual(sent.map(({ headers }) => headers.get("authorization")), ["Bearer old", "Bearer new"]);
+  assert.deepEqual(sent.map(({ headers }) => headers.get("authorization")), [`Bearer ${jwt("a", 1)}`, `Bearer ${jwt("a", 2)}`]);
   await assert.rejects(client.query("{ a }"), { code: "UNAUTHENTICATED" });
   assert.equal(sent.length, 3);
 });
@@ -89,32 +71,6 @@ test("a request without an answer is lost after a minute, and an aborted one rej
   stop.abort(new Error("enough"));
   await assert.rejects(query, { message: "enough" });
 });
-
-/** A websocket class whose instances the test plays the server of. */
-function scriptedSocket() {
-  const sockets = [];
-  class Socket {
-    sent = [];
-    constructor() {
-      sockets.push(this);
-      queueMicrotask(() => this.onopen?.());
-    }
-    send(text) {
-      this.sent.push(JSON.parse(text));
-    }
-    close() {
-      this.closed = true;
-    }
-    receive(message) {
-      this.onmessage?.({ data: JSON.stringify(message) });
-    }
-    /** The subscriptions that the client has started. */
-    get started() {
-      return this.sent.filter(({ type }) => type === "subscribe");
-    }
-  }
-  return { Socket, sockets };
-}
 
 const position = () => answered({ __typename: "Query" }, "c0");
 
@@ -146,10 +102,11 @@ test("a subscription resumes from its last event, after the wait that the server
 
 test("4403 with another token reads again, with the same token it ends, and a fault of the client ends at once", async () => {
   const { Socket, sockets } = scriptedSocket();
-  const tokens = ["one", "two", "two", "two"];
+  // Not stored by its source.
+  const token = (refused) => (refused === "one" ? "two" : (refused ?? (snapshots.length < 2 ? "one" : "two")));
   const snapshots = [];
   const { fetch } = script();
-  const client = createClient({ url, WebSocket: Socket, fetch, token: () => tokens.shift(), random: () => 0 });
+  const client = createClient({ url, WebSocket: Socket, fetch, token, random: () => 0 });
   const ends = [];
   const resync = async () => `s${snapshots.push(1)}`;
   client.subscribe("subscription { a }", undefined, { resync, onResult: () => undefined, onEnd: (error) => ends.push(error.code) });
@@ -204,7 +161,7 @@ test("an event stream is read alike wherever it is cut, and its position is that
     }, { highWaterMark: 0 });
     const stream = new Response(body, { headers: { "content-type": "text/event-stream" } });
     const { sent, fetch } = script(stream, refused("FORBIDDEN"));
-    const client = createClient({ url, fetch, transport: "sse", token: () => "t", random: () => 0 });
+    const client = createClient({ url, fetch, transport: sse(), token: () => "t", random: () => 0 });
     const seen = [];
     const end = await new Promise((done) => {
       client.subscribe("subscription { a }", undefined, { cursor: "c", onResult: ({ data }) => seen.push(data), onEnd: done });

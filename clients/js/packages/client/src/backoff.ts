@@ -12,18 +12,28 @@ export function backoff(attempt: number, hint: ReconnectHint | undefined, random
   return floor + random() * (ceiling - floor);
 }
 
-/** Resolves after `milliseconds`, and rejects with the signal's reason. */
-export function wait(milliseconds: number, signal?: AbortSignal): Promise<void> {
+/** Resolves after `milliseconds`, and rejects with the reason of `signal`, which has to end soon after. */
+export function wait(milliseconds: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
-    signal?.throwIfAborted();
-    const abort = (): void => {
+    signal.throwIfAborted();
+    const timer = setTimeout(resolve, milliseconds);
+    signal.addEventListener("abort", () => {
       clearTimeout(timer);
-      reject(signal?.reason as Error);
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener("abort", abort);
-      resolve();
-    }, milliseconds);
-    signal?.addEventListener("abort", abort, { once: true });
+      reject(signal.reason as Error);
+    });
   });
+}
+
+/** Runs `task` with a controller whose signal ends with each of `signals`, and with the task. `AbortSignal.any` is missing in Node.js 20.0. */
+export async function during<Result>(signals: readonly (AbortSignal | undefined)[], task: (own: AbortController) => Promise<Result>): Promise<Result> {
+  const own = new AbortController();
+  for (const each of signals) {
+    if (each?.aborted) own.abort(each.reason);
+    each?.addEventListener("abort", () => own.abort(each.reason), { signal: own.signal });
+  }
+  try {
+    return await task(own);
+  } finally {
+    own.abort();
+  }
 }

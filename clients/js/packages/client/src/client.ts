@@ -1,26 +1,30 @@
 import { createAuth } from "./auth.js";
-import type { AuthOptions } from "./auth.js";
-import { backoff, wait } from "./backoff.js";
-import { GomError, mayRetry, positionOf } from "./errors.js";
+import type { Auth, AuthOptions } from "./auth.js";
+import { backoff, during, wait } from "./backoff.js";
+import { GomError, mayRetry, positionOf, unauthenticated } from "./errors.js";
 import { createHttp } from "./http.js";
+import type { Http } from "./http.js";
 import { openLive } from "./live.js";
 import type { LiveResult, Patcher } from "./live.js";
 import { createSession } from "./session.js";
 import type { Session } from "./session.js";
 import { createSet } from "./set.js";
 import type { Row, RowSet, SetRules } from "./set.js";
-import { createEventStreamTransport } from "./sse.js";
 import { openStream } from "./stream.js";
 import type { Stream } from "./stream.js";
-import type { DocumentLike, GraphQLErrorLike, Left, Operation, Status, WireRequest, WireResult } from "./types.js";
+import type { DocumentLike, GraphQLErrorLike, Left, Operation, Status, Transport, WireRequest, WireResult } from "./types.js";
 import { createWebSocketTransport } from "./websocket.js";
 import type { WebSocketConstructor } from "./websocket.js";
+
+/** How events are transferred: `sse()` of `@gom/client/sse`. */
+export type TransportFactory = (endpoint: URL, auth: Auth, http: Http) => Transport;
 
 export interface ClientOptions extends AuthOptions {
   /** The address of `/graphql`; a path belongs to the page's origin. */
   readonly url: string;
-  /** Where events come from: by default a websocket, and event streams where there is no `WebSocket` (Node.js 20). */
-  readonly transport?: "websocket" | "sse";
+  /** Where events come from: by default a websocket; `sse()` of `@gom/client/sse`: event streams. */
+  readonly transport?: TransportFactory;
+  /** A class, such as that of npm's `ws`, where there is none (Node.js 20). */
   readonly WebSocket?: WebSocketConstructor;
   readonly fetch?: typeof fetch;
   /** The text of a document that was made without it: `print` of `graphql`. */
@@ -39,12 +43,14 @@ export interface QueryOptions {
 export interface MutateOptions {
   /** By default a new key for each call. `false`: no key, and no repetition of a request whose outcome is unknown. */
   readonly idempotencyKey?: string | false | undefined;
+  /** Ask for the position of the write, for `after`: one more transaction on the server. `false` by default. */
+  readonly cursor?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 export interface Answer<Data> {
   readonly data: Data;
-  /** The position of the result: for `after` and `subscribe`. */
+  /** The position of the result, for `after` and `subscribe`. That of a mutation only if it was asked for. */
   readonly cursor: string | undefined;
 }
 
@@ -105,12 +111,16 @@ export function createClient(options: ClientOptions): Client {
   const auth = createAuth(endpoint, options);
   const http = createHttp(endpoint, auth, options.fetch ?? ((input, init) => fetch(input, init)));
   const Socket = options.WebSocket ?? (globalThis.WebSocket as WebSocketConstructor | undefined);
-  if (options.transport === "websocket" && !Socket) throw new TypeError("Pass a `WebSocket`");
-  const transport =
-    Socket && options.transport !== "sse" ? createWebSocketTransport(endpoint, auth, Socket) : createEventStreamTransport(endpoint, http);
+  const transport = options.transport?.(endpoint, auth, http) ?? createWebSocketTransport(endpoint, auth, Socket);
   const { random, retryFor = 30_000 } = options;
   const running = new Set<Stream>();
+  let era = new AbortController();
   const end = (error?: Error): void => {
+    if (error) {
+      // What waits to be sent again must not go out as the next viewer.
+      era.abort(error);
+      era = new AbortController();
+    }
     for (const stream of [...running]) stream.close(error);
   };
 
@@ -120,32 +130,39 @@ export function createClient(options: ClientOptions): Client {
     if (text === undefined) throw new TypeError("Pass `print` of graphql");
     return text;
   };
-  const requestOf = (document: Operation<unknown, never>, variables: unknown): WireRequest => ({ query: textOf(document), variables });
+  // A copy: each repetition is equal, also if the caller changes the variables meanwhile.
+  const requestOf = (document: Operation<unknown, never>, variables: unknown): WireRequest =>
+    JSON.parse(JSON.stringify({ query: textOf(document), variables })) as WireRequest;
 
   /** Sends a request until it is answered, for `retryFor`. */
-  const send = async (request: WireRequest, signal: AbortSignal | undefined, repeatable: boolean): Promise<WireResult> => {
-    const until = Date.now() + retryFor;
-    for (let attempt = 0; ; attempt += 1) {
-      try {
-        return await http.request(request, signal);
-      } catch (error) {
-        if (!mayRetry(error, repeatable)) throw error;
-        const delay = Math.max(backoff(attempt, transport.hint, random), error.details.retryAfter ?? 0);
-        if (Date.now() + delay > until) throw error;
-        await wait(delay, signal);
+  const send = (request: WireRequest, signal: AbortSignal | undefined, repeatable: boolean): Promise<WireResult> =>
+    during([signal, era.signal], async (own) => {
+      const until = Date.now() + retryFor;
+      let who = auth.bearer ? undefined : auth.viewer();
+      const as = (viewer: string): void => {
+        if ((who ??= viewer) !== viewer) throw unauthenticated();
+      };
+      for (let attempt = 0; ; attempt += 1) {
+        try {
+          return await http.request(request, own.signal, as);
+        } catch (error) {
+          if (!mayRetry(error, repeatable)) throw error;
+          const delay = Math.max(backoff(attempt, transport.hint, random), error.details.retryAfter ?? 0);
+          if (Date.now() + delay > until) throw error;
+          await wait(delay, own.signal);
+        }
       }
-    }
-  };
+    });
   const answer = <Data>({ data, extensions }: WireResult): Answer<Data> => ({ data: data as Data, cursor: extensions?.cursor ?? undefined });
   const positioned = (request: WireRequest, signal?: AbortSignal): Promise<WireResult> => http.request({ ...request, extensions: { cursor: true } }, signal);
-  const common = { transport, random, running };
+  const common = { transport, auth, random, running };
 
   return {
     async query(document, variables, { after, signal } = {}) {
       return answer(await send({ ...requestOf(document, variables), extensions: { cursor: true, after } }, signal, true));
     },
-    async mutate(document, variables, { idempotencyKey = newKey(), signal } = {}) {
-      const extensions = { cursor: true, idempotencyKey: idempotencyKey || undefined };
+    async mutate(document, variables, { idempotencyKey = newKey(), cursor, signal } = {}) {
+      const extensions = { cursor: cursor || undefined, idempotencyKey: idempotencyKey || undefined };
       try {
         return answer(await send({ ...requestOf(document, variables), extensions }, signal, idempotencyKey !== false));
       } catch (error) {
@@ -165,8 +182,9 @@ export function createClient(options: ClientOptions): Client {
           // From now on: a connection that is lost before the first event loses none either.
           snapshot: resync ?? (async (stop) => positionOf(await positioned({ query: "{ __typename }" }, stop))),
           request: (from) => ({ ...request, extensions: { cursor: from, leaves: leaves || undefined } }),
-          onResult: ({ data, errors, extensions }) =>
-            onResult({ data: data as Data, cursor: extensions?.cursor ?? undefined, left: extensions?.left ?? [], errors }),
+          onResult({ data, errors, extensions }) {
+            onResult({ data: data as Data, cursor: extensions?.cursor ?? undefined, left: extensions?.left ?? [], errors });
+          },
           onEnd,
         });
     },
@@ -179,6 +197,7 @@ export function createClient(options: ClientOptions): Client {
       const watch = requestOf(subscription, variables);
       const source = {
         ...common,
+        era: era.signal,
         signal,
         request: (from: string | undefined) => ({ ...watch, extensions: { cursor: from, leaves: true } }),
       };

@@ -6,7 +6,7 @@ export class GomError extends Error {
 
   /**
    * @param code `extensions.code` of the first error (docs/ERRORS.md), or one of the package: `NETWORK` (no answer),
-   *   `HTTP_404` and the like, `CLOSED_4400` and the like (a websocket that a retry would not cure).
+   *   `HTTP_404` and the like, `CLOSED_4400` and the like (a websocket that a retry would not cure), `NOT_LASTING`, `BAD_SELECTION`, `CLOSED`.
    */
   constructor(
     readonly code: string,
@@ -35,6 +35,11 @@ export function mayRetry(error: unknown, repeatable = true): error is GomError {
   // Without a key, a mutation of which a field was carried out may not be sent again because another was refused.
   return repeatable ? codes.some((code) => REPEATABLE.test(code)) : codes.every((code) => NOTHING_DONE.test(code));
 }
+
+export const lost = (error: unknown): GomError => new GomError("NETWORK", `No answer: ${String(error)}`);
+
+/** The server has completed an operation that was to last: it would be carried out again with each attempt. */
+export const completed = (): GomError => new GomError("NOT_LASTING", "It does not last");
 
 export const unauthenticated = (): GomError => new GomError("UNAUTHENTICATED", "Log in again");
 

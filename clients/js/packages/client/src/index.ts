@@ -9,6 +9,7 @@ export type {
   SetOptions,
   StreamHandlers,
   SubscribeHandlers,
+  TransportFactory,
 } from "./client.js";
 export type { AuthOptions, TokenSource } from "./auth.js";
 export { GomError } from "./errors.js";

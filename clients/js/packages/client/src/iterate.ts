@@ -19,36 +19,47 @@ export interface Handlers<Value> {
  * for await (const { data } of iterate((handlers) => client.subscribe(document, variables, handlers))) { … }
  * ```
  */
-export async function* iterate<Value>(start: (handlers: Handlers<Value>) => Pausable, buffer = 256): AsyncGenerator<Value, void, void> {
+export function iterate<Value>(start: (handlers: Handlers<Value>) => Pausable, buffer = 256): AsyncGenerator<Value, void, void> {
   const waiting: Value[] = [];
   let ended = false;
   let failure: Error | undefined;
   let wake = (): void => undefined;
-  const stream = start({
-    onResult(value) {
-      waiting.push(value);
-      wake();
-      // After this event was counted in the stream's cursor.
-      if (waiting.length >= buffer) queueMicrotask(() => stream.pause());
-    },
-    onEnd(error) {
-      ended = true;
-      failure = error;
-      wake();
-    },
-  });
-  try {
-    for (;;) {
-      while (waiting.length > 0) yield waiting.shift() as Value;
-      if (failure) throw failure;
-      if (ended) return;
-      stream.resume();
-      await new Promise<void>((resolve) => {
-        wake = resolve;
-        if (waiting.length > 0 || ended) resolve();
-      });
+  async function* read(): AsyncGenerator<Value, void, void> {
+    const stream = start({
+      onResult(value) {
+        waiting.push(value);
+        wake();
+        // After this event was counted in the stream's cursor.
+        if (waiting.length >= buffer) queueMicrotask(() => stream.pause());
+      },
+      onEnd(error) {
+        ended = true;
+        failure = error;
+        wake();
+      },
+    });
+    try {
+      for (;;) {
+        while (waiting.length > 0) yield waiting.shift() as Value;
+        if (failure) throw failure;
+        if (ended) return;
+        stream.resume();
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+          if (waiting.length > 0 || ended) resolve();
+        });
+      }
+    } finally {
+      stream.close();
     }
-  } finally {
-    stream.close();
   }
+  const values = read();
+  const finish = values.return.bind(values);
+  // A `next` that waits for an event ends as well; otherwise the generator would return only after the event.
+  values.return = (value) => {
+    ended = true;
+    wake();
+    return finish(value);
+  };
+  return values;
 }

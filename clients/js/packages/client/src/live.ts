@@ -19,25 +19,25 @@ export function openLive<Data>(
 ): Stream {
   let data: unknown;
   let revision = 0;
-  const stream: Stream = openStream({
+  return openStream({
     ...options,
     resync: false,
     request: () => (patch ? { ...request, extensions: { patch: "json-patch" } } : request),
     onResult(result) {
       if (result.patch) {
         // A revision that is missing, or a patch that does not fit, is cured by a new first result, which is whole.
-        if (!patch || result.revision !== revision + 1) return stream.refresh();
+        if (!patch || result.revision !== revision + 1) return false;
         try {
           data = patch(data, result.patch);
         } catch {
-          return stream.refresh();
+          return false;
         }
       } else {
         data = result.data;
       }
       revision = result.revision ?? 0;
       onResult({ data: data as Data, errors: result.errors });
+      return true;
     },
   });
-  return stream;
 }

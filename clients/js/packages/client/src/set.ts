@@ -36,7 +36,10 @@ interface Event<R> {
 
 const first = (data: unknown): unknown => Object.values((data ?? {}) as object)[0];
 
-export type SetSource = Omit<StreamOptions, "onResult" | "onStatus" | "onEnd" | "snapshot" | "resync">;
+export interface SetSource extends Omit<StreamOptions, "onResult" | "onStatus" | "onEnd" | "snapshot" | "resync"> {
+  /** The time until the client's log-out, after which no rows are shown, also if the set has ended before. */
+  readonly era: AbortSignal;
+}
 
 /** `read` reads the query with its position; `source` opens the subscription. */
 export function createSet<R extends Row>(
@@ -81,11 +84,12 @@ export function createSet<R extends Row>(
       const event = first(result.data) as Event<R> | null | undefined;
       const failed = errorOf(result);
       // Of a row that could not be read whole, the query says what is to be shown.
-      if (failed) return stream.refresh();
+      if (failed) return false;
       if (event?.mutation === "DELETED") kept.delete(idOf(event.previousValues ?? {}));
       else if (event?.node) kept.set(idOf(event.node), event.node);
       for (const { id } of result.extensions?.left ?? []) kept.delete(id);
       changed();
+      return true;
     },
     onStatus: changed,
     onEnd(reason) {
@@ -93,12 +97,18 @@ export function createSet<R extends Row>(
       // A viewer who has logged out must not leave rows to the next one.
       if ((reason as GomError | undefined)?.code === "UNAUTHENTICATED") kept = new Map();
       settle?.reject(reason ?? new GomError("CLOSED", "Closed"));
-      changed();
+      const last = [...listeners];
       listeners.clear();
+      shown = undefined;
+      for (const listener of last) listener();
     },
   });
   return {
     rows() {
+      if (source.era.aborted && kept.size > 0) {
+        kept = new Map();
+        shown = undefined;
+      }
       if (!shown) {
         const rows = [...kept.values()];
         shown = compare ? rows.sort(compare) : rows;

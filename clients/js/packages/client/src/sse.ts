@@ -1,10 +1,12 @@
-import { errorOf } from "./errors.js";
+import type { TransportFactory } from "./client.js";
+import { completed, errorOf } from "./errors.js";
+import type { GomError } from "./errors.js";
 import { refusal } from "./http.js";
 import type { Http } from "./http.js";
 import type { Sink, Transport, WireRequest, WireResult } from "./types.js";
 
 /** One server-sent event. */
-export interface ServerSentEvent {
+interface ServerSentEvent {
   readonly event: string;
   readonly data: string;
   readonly id: string | undefined;
@@ -13,7 +15,7 @@ export interface ServerSentEvent {
 }
 
 /** Parses an event stream as its parts arrive, wherever they are cut. */
-export function createEventParser(onEvent: (event: ServerSentEvent) => void): (part: string) => void {
+function createEventParser(onEvent: (event: ServerSentEvent) => void): (part: string) => void {
   let rest = "";
   return (part) => {
     // The server separates lines by LF.
@@ -37,43 +39,61 @@ export function createEventParser(onEvent: (event: ServerSentEvent) => void): (p
 /** A stream from which nothing has come for this long is dropped: the server sends a comment every 25 s. Milliseconds. */
 const SILENCE = 60_000;
 
-/** Each operation in an event stream of its own. */
-export function createEventStreamTransport(endpoint: URL, http: Http): Transport {
+/** For `transport` of `createClient`: each operation in an event stream of its own. */
+export const sse = (): TransportFactory => (endpoint, _auth, http) => createEventStreamTransport(endpoint, http);
 
+function createEventStreamTransport(endpoint: URL, http: Http): Transport {
   const run = async (request: WireRequest, sink: Sink, stop: AbortController): Promise<void> => {
     let timer: ReturnType<typeof setTimeout> | undefined;
+    stop.signal.addEventListener("abort", () => clearTimeout(timer));
     const report = (how: (sink: Sink) => void): void => {
-      clearTimeout(timer);
       if (stop.signal.aborted) return;
       stop.abort();
       how(sink);
     };
     const watch = (): void => {
       clearTimeout(timer);
-      timer = setTimeout(() => report((each) => each.lost()), SILENCE);
+      if (!stop.signal.aborted) timer = setTimeout(() => report((each) => each.lost()), SILENCE);
     };
     try {
       watch();
-      const response = await http.post(endpoint, request, { accept: "text/event-stream", signal: stop.signal });
+      let viewer = "";
+      const response = await http.post(endpoint, request, { accept: "text/event-stream", signal: stop.signal, as: (who) => (viewer = who) });
       if (!response.ok || !response.headers.get("content-type")?.startsWith("text/event-stream")) {
         const error = await refusal(response);
         return report((each) => each.fail(error));
       }
-      sink.open();
+      if (!sink.open(viewer)) return report((each) => each.lost(true));
+      /** A result without data, which is a refusal if the stream is completed after it. */
+      let held: { result: WireResult; error: GomError } | undefined;
+      const release = (): void => {
+        const { result } = held ?? {};
+        held = undefined;
+        if (result && !stop.signal.aborted) sink.next(result);
+      };
       const parse = createEventParser(({ event, data, id, retry }) => {
         if (retry) transport.hint = { minMs: retry, maxMs: retry * 1.5 };
-        if (event !== "next" || stop.signal.aborted) return;
+        if (event === "complete") {
+          const error = held?.error ?? completed();
+          return report((each) => each.fail(error));
+        }
+        release();
+        if (stop.signal.aborted) return;
+        if (event !== "next") return id ? sink.reached(id) : undefined;
         const result = JSON.parse(data) as WireResult;
         const error = id || result.data ? undefined : errorOf(result);
-        if (error) report((each) => each.fail(error));
+        if (error) held = { result, error };
         else sink.next(result);
       });
       const reader = (response.body as ReadableStream<Uint8Array>).getReader();
       const decoder = new TextDecoder();
       for (;;) {
         const { done, value } = await reader.read();
-        // The server ends a stream whose viewer's permissions have changed.
-        if (done) return report((each) => each.lost(true));
+        if (done) {
+          release();
+          // The server ends a stream whose viewer's permissions have changed.
+          return report((each) => each.lost(true));
+        }
         watch();
         parse(decoder.decode(value, { stream: true }));
       }

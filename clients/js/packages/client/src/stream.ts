@@ -1,10 +1,12 @@
+import { UNKNOWN } from "./auth.js";
+import type { Auth } from "./auth.js";
 import { backoff, wait } from "./backoff.js";
-import { mayRetry } from "./errors.js";
-import type { GomError } from "./errors.js";
+import { GomError, mayRetry, unauthenticated } from "./errors.js";
 import type { Sink, Status, Transport, WireRequest, WireResult } from "./types.js";
 
 export interface StreamOptions {
   readonly transport: Transport;
+  readonly auth: Auth;
   /** The request of one attempt, which goes on after `cursor`. */
   request(cursor: string | undefined): WireRequest;
   readonly cursor?: string | undefined;
@@ -12,7 +14,8 @@ export interface StreamOptions {
   readonly snapshot?: ((signal: AbortSignal) => Promise<string>) | undefined;
   /** Whether a position that the server no longer has is cured by a snapshot. */
   readonly resync: boolean;
-  onResult(result: WireResult): void;
+  /** `false`: the result cannot be used, and a snapshot is read after a delay. */
+  onResult(result: WireResult): unknown;
   onStatus?: ((status: Status) => void) | undefined;
   /** It is called once: with an error if the stream cannot go on, without if it was closed. */
   onEnd?: ((error?: Error) => void) | undefined;
@@ -39,9 +42,12 @@ export interface Stream {
 /** A connection that has lived this long was a good one. Milliseconds. */
 const STEADY = 10_000;
 
+/** Applications may throw anything. */
+const asError = (error: unknown): Error => (error instanceof Error ? error : new GomError("FAILED", String(error)));
+
 /** Runs attempts one after the other: snapshot, cursor, tail; after a loss from the cursor, and after `RESYNC_REQUIRED` from a snapshot. */
 export function openStream(options: StreamOptions): Stream {
-  const { transport, request, snapshot, onResult, onStatus, onEnd, signal } = options;
+  const { transport, auth, request, snapshot, onResult, onStatus, onEnd, signal } = options;
   let cursor = options.cursor;
   let status: Status = "connecting";
   let failures = 0;
@@ -50,6 +56,8 @@ export function openStream(options: StreamOptions): Stream {
   let paused = false;
   let again = false;
   let opened = Infinity;
+  /** Whose permissions decided what was shown. With cookies, another viewer's page has to open streams of its own. */
+  let who = auth.bearer ? undefined : auth.viewer();
 
   const enter = (next: Status): void => {
     if (status === next || status === "closed") return;
@@ -77,10 +85,10 @@ export function openStream(options: StreamOptions): Stream {
     failures += 1;
   };
   const failed = (error: unknown): void => {
-    const { code, details } = error as GomError;
-    if (code === "RESYNC_REQUIRED" && options.resync) again = true;
-    else if (!mayRetry(error)) return close(error as Error);
-    retry(details.retryAfter);
+    if (!(error instanceof GomError)) return close(asError(error));
+    if (error.code === "RESYNC_REQUIRED" && options.resync) again = true;
+    else if (!mayRetry(error)) return close(error);
+    retry(error.details.retryAfter);
   };
 
   const connect = (delay: number): void => {
@@ -89,19 +97,33 @@ export function openStream(options: StreamOptions): Stream {
     // An event of an earlier attempt comes too late: it would be delivered twice.
     const current = (): boolean => !own.signal.aborted && status !== "closed";
     const sink: Sink = {
-      open() {
-        if (!current()) return;
+      open(viewer) {
+        // Nothing comes of an attempt that is over.
+        if (!current()) return true;
+        if ((who ??= viewer) !== viewer) {
+          if (!auth.bearer && auth.viewer() !== who) close(unauthenticated());
+          return false;
+        }
         opened = Date.now();
         enter("open");
+        return true;
+      },
+      reached(position) {
+        if (current()) cursor = position;
       },
       next(result) {
         if (!current()) return;
+        let usable: unknown;
         try {
-          onResult(result);
+          usable = onResult(result);
         } catch (error) {
-          return close(error as Error);
+          return close(asError(error));
         }
         if (!current()) return;
+        if (usable === false) {
+          again = options.resync;
+          return retry();
+        }
         cursor = result.extensions?.cursor ?? cursor;
         failures = 0;
         enter("open");
@@ -109,15 +131,21 @@ export function openStream(options: StreamOptions): Stream {
       fail: (error) => current() && failed(error),
       lost(permissions = false) {
         if (!current()) return;
-        again ||= permissions && options.resync;
+        // Cookies that cannot be read may be another viewer's.
+        again ||= (permissions || who === UNKNOWN) && options.resync;
+        if (permissions && auth.bearer) who = undefined;
         retry();
       },
     };
     const run = async (): Promise<void> => {
       if (delay > 0) await wait(delay, own.signal);
       if (snapshot && (again || cursor === undefined)) {
+        const reader = auth.viewer(await auth.token(own.signal));
+        if (!current()) return;
+        if (!auth.bearer && reader !== who) throw unauthenticated();
         const position = await snapshot(own.signal);
         if (!current()) return;
+        who = reader;
         cursor = position;
         again = false;
       }

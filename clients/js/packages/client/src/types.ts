@@ -58,8 +58,10 @@ export type Status = "connecting" | "open" | "reconnecting" | "closed";
 
 /** What a transport reports of one attempt. It reports nothing after `fail` or `lost`. */
 export interface Sink {
-  /** The server has the operation. */
-  open(): void;
+  /** The server has the operation, of `viewer`. `false`: what the stream has shown is another viewer's, so it may not go on over this connection. */
+  open(viewer: string): boolean;
+  /** The server has nothing for the stream up to this position. */
+  reached(cursor: string): void;
   next(result: WireResult): void;
   /** The server refused or ended the operation. */
   fail(error: Error): void;

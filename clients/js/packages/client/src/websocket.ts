@@ -1,5 +1,5 @@
 import type { Auth } from "./auth.js";
-import { GomError, errorOf, unauthenticated } from "./errors.js";
+import { GomError, completed, errorOf, unauthenticated } from "./errors.js";
 import type { GraphQLErrorLike, ReconnectHint, Sink, Transport, WireRequest, WireResult } from "./types.js";
 
 /** What this package needs of a websocket: the browsers' own, or npm's `ws`. */
@@ -26,18 +26,22 @@ const SILENCE = 20_000;
 const FAULTS = /^(100[2379]|44(0[0169]|29))$/;
 
 /** All operations over one websocket (`graphql-transport-ws`), which is open while there are some. */
-export function createWebSocketTransport(endpoint: URL, auth: Auth, Socket: WebSocketConstructor): Transport {
+export function createWebSocketTransport(endpoint: URL, auth: Auth, Socket: WebSocketConstructor | undefined): Transport {
   const url = endpoint.href.replace(/^http/, "ws");
   const operations = new Map<string, { request: WireRequest; sink: Sink }>();
   let socket: WebSocketLike | undefined;
   let opening = false;
   let ready = false;
+  let viewer = "";
+  /** A token that was had for a refused one, for a source that gives the refused one once more. */
+  let renewal: readonly [refused: string, token: string] | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
 
   const send = (message: object): void => socket?.send(JSON.stringify(message));
   const subscribe = (id: string, request: WireRequest, sink: Sink): void => {
-    send({ type: "subscribe", id, payload: request });
-    sink.open();
+    // The socket's viewer is not the one whose rows a stream shows: everything is read again, over another socket.
+    if (sink.open(viewer)) send({ type: "subscribe", id, payload: request });
+    else all((each) => each.lost(true));
   };
 
   /** Forgets the socket, whose later events count no more. */
@@ -84,17 +88,19 @@ export function createWebSocketTransport(endpoint: URL, auth: Auth, Socket: WebS
     if (type !== "error" && type !== "complete") return;
     operations.delete(id);
     idle();
-    if (type === "complete") return operation.sink.lost(true);
-    operation.sink.fail(errorOf({ errors: payload as GraphQLErrorLike[] }) as Error);
+    operation.sink.fail(type === "complete" ? completed() : (errorOf({ errors: payload as GraphQLErrorLike[] }) as Error));
   };
 
   const closed = async (code: number, token: string | undefined): Promise<void> => {
     if (code === 4403) {
       const ended: Sink[] = [];
       all((sink) => ended.push(sink));
-      // A token is a viewer: what another token may read is read again.
-      const renewed = await auth.renew(token).catch(() => false);
-      for (const sink of ended) renewed ? sink.lost(true) : sink.fail(unauthenticated());
+      // A source that fails, such as without a network, has not refused: it is called again.
+      const renewed = token && (await auth.token(undefined, token).catch(() => ""));
+      const refused = renewed === undefined || renewed === token;
+      if (token && renewed) renewal = [token, renewed];
+      // What another token may read is read again.
+      for (const sink of ended) refused ? sink.fail(unauthenticated()) : sink.lost(true);
     } else if (FAULTS.test(String(code))) {
       all((sink) => sink.fail(new GomError(`CLOSED_${code}`, `Closed with ${code}`)));
     } else {
@@ -104,13 +110,20 @@ export function createWebSocketTransport(endpoint: URL, auth: Auth, Socket: WebS
 
   const open = async (): Promise<void> => {
     opening = true;
-    const token = await auth.token().finally(() => (opening = false));
-    if (operations.size === 0) return;
-    const own = new Socket(url, "graphql-transport-ws");
-    socket = own;
+    let token: string | undefined;
+    try {
+      token = await auth.token();
+    } finally {
+      opening = false;
+    }
+    if (renewal?.[0] === token) token = renewal?.[1];
+    renewal = undefined;
+    if (operations.size === 0 || !Socket) return;
+    viewer = auth.viewer(token);
+    const own = (socket = new Socket(url, "graphql-transport-ws"));
     own.onopen = () => send({ type: "connection_init", payload: token && { Authorization: `Bearer ${token}` } });
-    own.onmessage = (event: { data: string }) => receive(event.data);
-    own.onclose = (event: { code: number }) => void closed(event.code, token);
+    own.onmessage = (event: { data: string }) => socket === own && receive(event.data);
+    own.onclose = (event: { code: number }) => socket === own && void closed(event.code, token);
     own.onerror = () => undefined;
     watch(false);
   };
@@ -121,6 +134,8 @@ export function createWebSocketTransport(endpoint: URL, auth: Auth, Socket: WebS
   };
   const transport: Transport = {
     start(request, sink) {
+      // Queries and mutations need none.
+      if (!Socket) throw new TypeError("Pass a WebSocket");
       const id = String((ids += 1));
       operations.set(id, { request, sink });
       if (ready) subscribe(id, request, sink);
