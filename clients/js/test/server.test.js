@@ -35,7 +35,7 @@ const byId = (rows) => rows.toSorted((left, right) => (left.uid < right.uid ? -1
 const openOrders = async () => byId((await direct.query(OPEN_ORDERS)).data.orders);
 const setOf = (client) => client.set({ query: OPEN_ORDERS, subscription: OPEN_EVENTS, key: "uid" });
 
-/** Removes the changes that clients who are away would resume from. */
+/** Removes the changes that clients who are away would resume from, which need their positions: the last write has to ask for its own. */
 const trim = () => direct.mutate(`mutation { executeRaw(query: "select gom.trim_changes('0 s', 1, 100000)") }`, undefined, { idempotencyKey: false });
 
 /** Waits until a set equals the query. */
@@ -97,6 +97,8 @@ test("two clients and a writer, through cut connections and a killed server, los
       proxy.cut();
       for (const each of known) await direct.mutate(UPDATE, { uid: each, data: { stage: "OPEN", name: `${rows.get(each)} away` } });
       for (const each of known) rows.set(each, `${rows.get(each)} away`);
+      // Two changes at least: the last one is kept.
+      for (const name of ["made away", "made away too"]) rows.set((await direct.mutate(CREATE, { name }, { cursor: true })).data.createOrder.uid, name);
       await trim();
       const earlier = { ...snapshots };
       proxy.up = true;
@@ -146,7 +148,7 @@ test("a position that is no longer kept leads to a new snapshot, and ends a subs
     proxy.up = false;
     proxy.cut();
     const { data } = await direct.mutate(CREATE, { name: `away ${transport}` });
-    await direct.mutate(UPDATE, { uid: data.createOrder.uid, data: { name: `back ${transport}` } });
+    await direct.mutate(UPDATE, { uid: data.createOrder.uid, data: { name: `back ${transport}` } }, { cursor: true });
     await trim();
     proxy.up = true;
     await until(() => snapshots === 2 && ends.length === 1, () => JSON.stringify({ snapshots, ends }));
