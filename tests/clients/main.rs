@@ -36,6 +36,7 @@ fn the_packed_clients_pass_their_tests() {
         "test/package.test.js",
         "test/scripted.test.js",
         "test/viewers.test.js",
+        "test/failures.test.js",
         "test/server.test.js",
     ]);
     assert!(said.contains("\u{2139} fail 0\n"), "{said}");

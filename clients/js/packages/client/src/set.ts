@@ -100,7 +100,8 @@ export function createSet<R extends Row>(
       const last = [...listeners];
       listeners.clear();
       shown = undefined;
-      for (const listener of last) listener();
+      // Each on its own: what one throws is no reason not to call the others.
+      for (const listener of last) queueMicrotask(listener);
     },
   });
   return {
