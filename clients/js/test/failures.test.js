@@ -113,7 +113,7 @@ test("a token source that never settles, or fails, is a lost connection", async 
   await assert.rejects(failing.query("{ a }"), { code: "NETWORK", message: /offline/ });
 });
 
-test("4403 while no other token can be had is tried again, and does not empty a set", async () => {
+test("4403 while the token source fails is retried, and does not empty a set", async () => {
   const { Socket, sockets } = scriptedSocket();
   let offline = true;
   const token = async (refused) => {
@@ -142,14 +142,14 @@ test("over an event stream, a live result that is an error goes on, and one that
   assert.deepEqual([seen, end.code], [[[null, 1], [{ a: 1 }, undefined]], "TOO_LARGE"]);
 });
 
-test("a quiet event stream resumes from the last position that it was given", async () => {
+test("a quiet event stream resumes from the position with which the server has ended it", async () => {
   const { sent, fetch } = script(eventStream("id: c1\n\n:\n\nid: c2\n\n"), refused("FORBIDDEN"));
   const client = createClient({ url, fetch, transport: sse(), token: () => "t", random: () => 0 });
   await new Promise((done) => client.subscribe("subscription { a }", undefined, { cursor: "c0", onResult: ignore, onEnd: done }));
   assert.deepEqual(sent.map(({ body }) => body.extensions.cursor), ["c0", "c2"]);
 });
 
-test("a mutation asks for its position only if it is told to, and variables that change meanwhile are not sent", async () => {
+test("a mutation asks for its position only if its caller does, and variables that change meanwhile are not sent", async () => {
   const { sent, fetch } = script(new TypeError("reset"), answered({ done: 1 }), answered({ done: 2 }));
   const client = createClient({ url, fetch, token: () => "t", random: () => 0 });
   const variables = { name: "first" };
@@ -181,17 +181,17 @@ test("what a handler throws ends its stream once, whatever it is, and a listener
   process.removeAllListeners("uncaughtException");
   process.on("uncaughtException", (error) => thrown.push(error.message));
   try {
-    const told = [];
+    const called = [];
     for (const name of ["first", "second"]) {
       set.subscribe(() => {
         if (!set.error) return;
-        told.push(name);
+        called.push(name);
         throw new Error(name);
       });
     }
     await assert.rejects(set.ready, { code: "FORBIDDEN" });
     await turns();
-    assert.deepEqual([told, thrown], [["first", "second"], ["first", "second"]]);
+    assert.deepEqual([called, thrown], [["first", "second"], ["first", "second"]]);
   } finally {
     process.removeAllListeners("uncaughtException");
     for (const listener of usual) process.on("uncaughtException", listener);

@@ -6,7 +6,7 @@ export class GomError extends Error {
 
   /**
    * @param code `extensions.code` of the first error (docs/ERRORS.md), or one of the package: `NETWORK` (no answer),
-   *   `HTTP_404` and the like, `CLOSED_4400` and the like (a websocket that a retry would not cure), `NOT_LASTING`, `BAD_SELECTION`, `CLOSED`.
+   *   `HTTP_404` and the like, `CLOSED_4400` and the like (a websocket that a retry would not cure), `NOT_LASTING`, `BAD_SELECTION`, `CLOSED`, `FAILED`.
    */
   constructor(
     readonly code: string,
