@@ -3,7 +3,7 @@
 --
 -- A partition is named after its lowest sequence. The last one is unbounded, so that no writer ever lacks a partition.
 
--- It waits for whoever has read the log and not ended. It has no other lock that they could wait for: stampers read gom.change,
+-- It waits for transactions that have read the log and are still open. It has no other lock that they could wait for: stampers read gom.change,
 -- then lock gom.feed and gom.stamp; trimmers lock these two, then gom.change.
 LOCK TABLE gom.change IN ACCESS EXCLUSIVE MODE;
 
@@ -50,7 +50,7 @@ BEGIN
   CREATE TABLE gom.change (LIKE gom.change_0 INCLUDING DEFAULTS) PARTITION BY RANGE (sequence);
   EXECUTE format('ALTER TABLE gom.change OWNER TO %I', owner);
   ALTER TABLE gom.change ADD PRIMARY KEY (sequence);
-  -- As an identity: whoever may insert needs no right on a sequence.
+  -- As an identity: a role that may insert needs no right on a sequence.
   EXECUTE format('ALTER TABLE gom.change ALTER COLUMN sequence ADD GENERATED ALWAYS AS IDENTITY (START WITH %s)', next_sequence);
   PERFORM gom.copy_rights('gom.change_0', 'gom.change');
   ALTER TABLE gom.change ATTACH PARTITION gom.change_0 FOR VALUES FROM (MINVALUE) TO (MAXVALUE);
@@ -146,7 +146,7 @@ BEGIN
     CASE now_open.low WHEN 0 THEN 'MINVALUE' ELSE now_open.low::text END, closing.bound);
   EXECUTE format('CREATE TABLE gom.%I PARTITION OF gom.change FOR VALUES FROM (%s) TO (MAXVALUE)', 'change_' || closing.bound,
     closing.bound);
-  -- Partitions inherit neither: whoever copies the tables one by one reads this one too.
+  -- Partitions inherit neither, and a role that copies the tables one by one reads this one too.
   EXECUTE format('ALTER TABLE gom.%I OWNER TO %I', 'change_' || closing.bound, owner);
   PERFORM gom.copy_rights('gom.change', format('gom.%I', 'change_' || closing.bound)::regclass);
   -- Unlike setval(), this is undone if the transaction fails: numbers beyond the bound would have no partition then.
@@ -185,7 +185,7 @@ $$;
 
 -- Forgets the closed partitions all of whose changes are older than max_age, or beyond the newest max_changes, or in the way of
 -- a log of max_bytes (0: no bound); how many changes it were. They are removed by gom.empty_partition(), in a transaction that
--- follows: whoever still reads them has begun before, and is waited for there.
+-- follows: transactions that still read them began before, and are waited for there.
 CREATE FUNCTION gom.forget_partitions(max_age interval, max_changes bigint, max_bytes bigint) RETURNS bigint LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE

@@ -170,7 +170,7 @@ test("`return` ends an iterator whose `next` waits", async () => {
   assert.ok(socket.closed);
 });
 
-test("what a handler throws ends its stream once, whatever it is, and a listener's error stops no other listener's end", async () => {
+test("what a handler throws ends its stream once, of any type, and a listener's error stops no other listener's end", async () => {
   const client = createClient({ url, WebSocket: scriptedSocket().Socket, token: () => "t" });
   const resync = () => Promise.reject(undefined);
   const end = await new Promise((done) => client.subscribe("subscription { a }", undefined, { resync, onResult: ignore, onEnd: done }));
