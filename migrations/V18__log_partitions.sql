@@ -77,7 +77,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   WHERE p.low IS NOT NULL ORDER BY p.low
 $$;
 
--- Whoever names partitions has this lock, or one might be dropped meanwhile. Nobody waits for it.
+-- A transaction that names partitions has this lock, or one might be dropped meanwhile. Nobody waits for it.
 CREATE FUNCTION gom.lock_partitions() RETURNS boolean LANGUAGE sql AS $$
   SELECT pg_try_advisory_xact_lock(hashtextextended('gom.log_partitions', 0))
 $$;
