@@ -128,29 +128,39 @@ impl Actor for Connection {
     }
 }
 
-impl Handler<Run> for Connection {
-    type Result = Deferred<Answer>;
-
-    fn handle(&mut self, run: Run, _: &mut Self::Context) -> Self::Result {
+impl Connection {
+    /// Replies with what the work gives, unless too much is in flight.
+    fn reply<T: 'static>(
+        &self,
+        work: impl AsyncFnOnce(&Worker, &mut Reply<Result<T, RunError>>) -> Result<T, RunError>
+        + 'static,
+    ) -> Deferred<Result<T, RunError>> {
         let Some(in_flight) = InFlight::new(&self.worker) else {
             return Deferred::now(Err(RunError::overloaded()));
         };
         Deferred::new(move |mut reply| {
             actix::spawn(async move {
-                let Run {
-                    statement,
-                    long,
-                    behalf,
-                    deadline,
-                } = run;
-                let asker = behalf.as_ref().map(Behalf::asker);
-                let result = in_flight
-                    .worker
-                    .read(&statement, long, asker, deadline, &mut reply)
-                    .await;
-                drop((in_flight, behalf));
+                let result = work(&in_flight.worker, &mut reply).await;
+                drop(in_flight);
                 reply.send(result);
             });
+        })
+    }
+}
+
+impl Handler<Run> for Connection {
+    type Result = Deferred<Answer>;
+
+    fn handle(&mut self, run: Run, _: &mut Self::Context) -> Self::Result {
+        self.reply(async move |worker, reply| {
+            let Run {
+                statement,
+                long,
+                behalf,
+                deadline,
+            } = run;
+            let asker = behalf.as_ref().map(Behalf::asker);
+            worker.read(&statement, long, asker, deadline, reply).await
         })
     }
 }
@@ -159,21 +169,14 @@ impl Handler<Transact> for Connection {
     type Result = Deferred<Answer>;
 
     fn handle(&mut self, transact: Transact, _: &mut Self::Context) -> Self::Result {
-        let Some(in_flight) = InFlight::new(&self.worker) else {
-            return Deferred::now(Err(RunError::overloaded()));
-        };
-        Deferred::new(move |reply| {
-            actix::spawn(async move {
-                let Transact {
-                    program,
-                    behalf,
-                    deadline,
-                } = transact;
-                let asker = behalf.as_ref().map(Behalf::asker);
-                let result = in_flight.worker.transact(&program, asker, deadline).await;
-                drop((in_flight, behalf));
-                reply.send(result);
-            });
+        self.reply(async move |worker, _| {
+            let Transact {
+                program,
+                behalf,
+                deadline,
+            } = transact;
+            let asker = behalf.as_ref().map(Behalf::asker);
+            worker.transact(&program, asker, deadline).await
         })
     }
 }
@@ -182,22 +185,12 @@ impl Handler<RunTogether> for Connection {
     type Result = Deferred<Answers>;
 
     fn handle(&mut self, run: RunTogether, _: &mut Self::Context) -> Self::Result {
-        let Some(in_flight) = InFlight::new(&self.worker) else {
-            return Deferred::now(Err(RunError::overloaded()));
-        };
-        Deferred::new(move |mut reply| {
-            actix::spawn(async move {
-                let RunTogether {
-                    statements,
-                    deadline,
-                } = run;
-                let worker = &in_flight.worker;
-                let result = worker
-                    .read_together(&statements, deadline, &mut reply)
-                    .await;
-                drop(in_flight);
-                reply.send(result);
-            });
+        self.reply(async move |worker, reply| {
+            let RunTogether {
+                statements,
+                deadline,
+            } = run;
+            worker.read_together(&statements, deadline, reply).await
         })
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::budget::Meter;
 use super::cohort::{Cohort, Portion, Traveller};
-use super::decide::{Counted, Decider, Piece, last_cursor, own_fault};
+use super::decide::{Counted, Decider, Piece, last_cursor, own_fault, trimmed};
 use super::groups::Member;
 use super::hub::{Core, Hub};
 use super::join::{Join, Joined, Progress};
@@ -300,9 +300,7 @@ impl CatchUp {
         let is_trimmed = first.is_some_and(|piece| piece.position <= state.oldest);
         let is_lost = last.is_some_and(|stamp| !proofs.contains_key(&stamp));
         if state.epoch != epoch || is_trimmed || is_lost {
-            return Err(StatementError::Unavailable(
-                "the change log was trimmed while events were read".to_owned(),
-            ));
+            return Err(trimmed());
         }
         let is_lost = |stamp: &Stamp| stamp.0 > state.oldest && !proofs.contains_key(stamp);
         Ok(ahead.into_iter().filter(is_lost).collect())

@@ -384,9 +384,7 @@ impl Decider {
         if state.epoch == epoch && state.oldest < first.position && proof.is_some() {
             return Ok(());
         }
-        Err(StatementError::Unavailable(
-            "the change log was trimmed while events were read".to_owned(),
-        ))
+        Err(trimmed())
     }
 
     /// What a group gets, within what its owner may take.
@@ -427,6 +425,11 @@ impl Decider {
             Err(error) => own_fault(error).map(Decided::Failed),
         }
     }
+}
+
+/// What is to be delivered was decided by what the log does not keep any more.
+pub(super) fn trimmed() -> StatementError {
+    StatementError::Unavailable("the change log was trimmed while events were read".to_owned())
 }
 
 pub(super) fn cursor(pieces: &[Piece], at: At, epoch: u64) -> Cursor {
