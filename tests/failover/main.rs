@@ -56,6 +56,16 @@ impl World {
         }
     }
 
+    /// Waits until a standby has all that has a position.
+    async fn is_copied_to(&self, standby: &Postgres) {
+        let position = "select position from gom.feed";
+        let here = self.postgres().number(position).await;
+        eventually("the standby to have it", async || {
+            standby.number(position).await >= here
+        })
+        .await;
+    }
+
     fn postgres(&self) -> &Postgres {
         self.postgres.as_ref().expect("it is there")
     }
@@ -193,12 +203,7 @@ async fn after_a_lossy_failover_exactly_those_resync_who_have_received_what_was_
             listener.has(&format!("{kept}-3")).await;
         }
         before.leave().await;
-        let stand = "select position from gom.feed";
-        let at = world.postgres().number(stand).await;
-        eventually("the standby to have it", async || {
-            standby.number(stand).await >= at
-        })
-        .await;
+        world.is_copied_to(&standby).await;
         world.postgres().cut_off_standby();
         world.write(&names(&lost, 3)).await;
         for listener in [&past, &stays] {

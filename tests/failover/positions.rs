@@ -111,12 +111,7 @@ async fn after_a_lossy_failover_reads_and_live_queries_show_what_is_left_or_refu
     world.write(&names("kept", 10)).await;
     let kept = position_of(&world.server, "kept-last").await;
     screen.shows(&world.names("").await).await;
-    let stand = "select position from gom.feed";
-    let at = world.postgres().number(stand).await;
-    eventually("the standby to have it", async || {
-        standby.number(stand).await >= at
-    })
-    .await;
+    world.is_copied_to(&standby).await;
     world.postgres().cut_off_standby();
     world.write(&names("lost", 3)).await;
     let lost = position_of(&world.server, "lost-last").await;

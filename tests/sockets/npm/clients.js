@@ -8,23 +8,13 @@ const sse = require('graphql-sse');
 const { SubscriptionClient } = require('subscriptions-transport-ws');
 const urql = require('@urql/core');
 const apollo = require('@apollo/client');
+const { input, endpoint, bearer, ask } = require('./service.js');
 
-const input = JSON.parse(process.argv[2]);
-const endpoint = `${input.address}/graphql`;
 const socketAddress = endpoint.replace('http', 'ws');
-const bearer = `Bearer ${input.token}`;
 const QUERY = '{ orders(orderBy: name_ASC) { name } }';
 const SUBSCRIPTION =
   'subscription { order(where: { mutation_in: [UPDATED] }) { mutation updatedFields node { uid name assignedTo { extUid } } } }';
 const SELLER = 'auth0|seller';
-
-async function ask(query, variables) {
-  const headers = { 'content-type': 'application/json', authorization: bearer };
-  const body = JSON.stringify({ query, variables });
-  const answer = await (await fetch(endpoint, { method: 'POST', headers, body })).json();
-  assert.equal(answer.errors, undefined, JSON.stringify(answer));
-  return answer.data;
-}
 
 async function order(seller, customer, name) {
   const connect = (extUid) => ({ connect: { extUid } });

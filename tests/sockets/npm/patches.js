@@ -7,21 +7,11 @@ const WebSocket = require('ws');
 const { createClient } = require('graphql-ws');
 const sse = require('graphql-sse');
 const { applyLiveQueryJSONPatch } = require('@n1ru4l/graphql-live-query-patch-json-patch');
+const { input, endpoint, bearer, ask } = require('./service.js');
 
-const input = JSON.parse(process.argv[2]);
-const endpoint = `${input.address}/graphql`;
-const bearer = `Bearer ${input.token}`;
 const QUERY = '{ orders(orderBy: name_ASC) { name uid stage items { code quantity } assignedTo { extUid } } }';
 const PATCHES = { query: `query @live ${QUERY}`, extensions: { patch: 'json-patch', cursor: true } };
 const NAME = 'a name that is as long as those that people give to their orders';
-
-async function ask(query, variables) {
-  const headers = { 'content-type': 'application/json', authorization: bearer };
-  const body = JSON.stringify({ query, variables });
-  const answer = await (await fetch(endpoint, { method: 'POST', headers, body })).json();
-  assert.equal(answer.errors, undefined, JSON.stringify(answer));
-  return answer.data;
-}
 
 async function order(name, code) {
   const connect = (extUid) => ({ connect: { extUid } });
