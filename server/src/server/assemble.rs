@@ -167,8 +167,8 @@ impl Server {
         let requests = HeldRequests::new(&limits, sending.request_bytes);
         let renewals = Arc::new(Renewals::new(settings.push.renewals_per_minute));
         let (stop_sockets, stopping) = watch::channel(false);
-        // The other half is for what is in flight on the last of them.
-        let spread = settings.server.shutdown_timeout / 2;
+        // The rest is for what is in flight on the last of them, and for those who do not read.
+        let spread = settings.server.shutdown_timeout / 4;
         let (of_workers, of_live, of_push) = (database.clone(), live.clone(), push.clone());
         let keys = Arc::clone(&tokens);
         let server = HttpServer::new(move || {
