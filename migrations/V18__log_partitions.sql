@@ -3,8 +3,8 @@
 --
 -- A partition is named after its lowest sequence. The last one is unbounded, so that no writer ever lacks a partition.
 
--- It waits for transactions that have read the log and are still open. It has no other lock that they could wait for: stampers read gom.change,
--- then lock gom.feed and gom.stamp; trimmers lock these two, then gom.change.
+-- It waits for transactions that have read the log and are still open. It has no other lock that they could wait for: stampers read
+-- gom.change, then lock gom.feed and gom.stamp; trimmers lock these two, then gom.change.
 LOCK TABLE gom.change IN ACCESS EXCLUSIVE MODE;
 
 -- Gives one table the rights that other roles have on another one and on its columns. (Its owner's are as the owner made them.)
