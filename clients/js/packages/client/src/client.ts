@@ -174,19 +174,19 @@ export function createClient(options: ClientOptions): Client {
       const request = requestOf(document, variables);
       const { resync, leaves, onResult, onStatus, onEnd, cursor, signal } = handlers;
       return openStream({
-          ...common,
-          cursor,
-          signal,
-          onStatus,
-          resync: resync !== undefined,
-          // From now on: a connection that is lost before the first event loses none either.
-          snapshot: resync ?? (async (stop) => positionOf(await positioned({ query: "{ __typename }" }, stop))),
-          request: (from) => ({ ...request, extensions: { cursor: from, leaves: leaves || undefined } }),
-          onResult({ data, errors, extensions }) {
-            onResult({ data: data as Data, cursor: extensions?.cursor ?? undefined, left: extensions?.left ?? [], errors });
-          },
-          onEnd,
-        });
+        ...common,
+        cursor,
+        signal,
+        onStatus,
+        resync: resync !== undefined,
+        // From now on: a connection that is lost before the first event loses none either.
+        snapshot: resync ?? (async (stop) => positionOf(await positioned({ query: "{ __typename }" }, stop))),
+        request: (from) => ({ ...request, extensions: { cursor: from, leaves: leaves || undefined } }),
+        onResult({ data, errors, extensions }) {
+          onResult({ data: data as Data, cursor: extensions?.cursor ?? undefined, left: extensions?.left ?? [], errors });
+        },
+        onEnd,
+      });
     },
     live(document, variables, { patch, onResult, onStatus, onEnd, signal }) {
       const request = requestOf(document, variables);
