@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::LazyLock;
 
 /// Runs Node.js in the clients' folder, and returns what it wrote.
 fn node(arguments: &[&str]) -> String {
@@ -26,19 +27,37 @@ fn node(arguments: &[&str]) -> String {
     said
 }
 
+/// The packages as users get them, installed for the tests. Packing removes folders, so it runs once.
+static PACKED: LazyLock<()> = LazyLock::new(|| {
+    node(&["pack.js"]);
+});
+
+/// Runs files of tests on the packed clients.
+fn pass(files: &[&str]) {
+    LazyLock::force(&PACKED);
+    let arguments = ["--test", "--test-reporter=spec", "--test-timeout=120000"];
+    let said = node(&[&arguments, files].concat());
+    assert!(said.contains("\u{2139} fail 0\n"), "{said}");
+    assert!(said.contains("\u{2139} skipped 0\n"), "{said}");
+}
+
 #[test]
 fn the_packed_clients_pass_their_tests() {
-    node(&["pack.js"]);
-    let said = node(&[
-        "--test",
-        "--test-reporter=spec",
-        "--test-timeout=120000",
+    pass(&[
         "test/package.test.js",
         "test/scripted.test.js",
         "test/viewers.test.js",
         "test/failures.test.js",
         "test/server.test.js",
     ]);
-    assert!(said.contains("\u{2139} fail 0\n"), "{said}");
-    assert!(said.contains("\u{2139} skipped 0\n"), "{said}");
+}
+
+#[test]
+fn the_notifications_of_a_page_and_a_worker_pass_their_tests() {
+    pass(&[
+        "test/push.package.test.js",
+        "test/push.page.test.js",
+        "test/push.worker.test.js",
+        "test/push.browser.test.js",
+    ]);
 }

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { checkPush, clearBadge, onNotificationClick, registerPush, unregisterPush } from "@gom/push";
 import { installPush } from "@gom/push/worker";
-import { dice } from "./place.js";
-import { openBrowser, origin, url } from "./push.world.js";
+import { dice, until } from "./place.js";
+import { openBrowser, origin, target, url } from "./push.world.js";
 import { json, turns } from "./scripts.js";
 
 const options = { url };
@@ -112,9 +112,31 @@ test("a log-in in another tab between the check and its request does not give th
       // The token of the session before is refused; by the repetition the cookies are of another user.
       if (path === "subscribe" && browser.user === "ana") return browser.logIn("bea"), json({ error: "EBADCSRFTOKEN", message: "no" }, 403);
     };
-    await checkPush(options);
-    assert.notEqual(browser.receiver(), "bea");
-    assert.deepEqual([await checkPush(options), browser.receiver()], ["off", undefined]);
+    assert.deepEqual([await checkPush(options), browser.receiver(), server.devices.size], ["off", undefined, 0]);
+  }));
+
+test("a log-in in another tab while the browser asks does not turn notifications on for that user", () =>
+  inBrowser(async (browser, server) => {
+    browser.logIn("ana");
+    const { requestPermission } = Notification;
+    Notification.requestPermission = async () => (browser.logIn("bea"), requestPermission());
+    await assert.rejects(registerPush(options), { code: "UNAUTHENTICATED" });
+    assert.deepEqual([server.devices.size, await checkPush(options)], [0, "off"]);
+    await registerPush(options);
+    browser.logIn("ana");
+    await assert.rejects(registerPush(options), { code: "UNAUTHENTICATED" });
+    assert.equal(browser.receiver(), "bea", "that user's own stay on");
+  }));
+
+test("what a page that was closed has begun is ended by the next one", () =>
+  inBrowser(async (browser, server) => {
+    browser.logIn("ana");
+    server.fault = (path) => (path === "subscribe" ? "never" : undefined);
+    void registerPush(options);
+    await until(() => browser.receiver() === "ana");
+    browser.closePage();
+    server.fault = () => undefined;
+    assert.deepEqual([await checkPush(options), browser.subscription, endpoints(server)], ["off", null, []]);
   }));
 
 test("what is refused or lost while it is turned on leaves nothing behind", () =>
@@ -142,6 +164,16 @@ test("turned off without a network: nothing is shown, and the next page removes 
     assert.deepEqual([await checkPush(options), server.devices.size], ["off", 0]);
   }));
 
+test("a subscription that the server does not accept any more can be turned off", () =>
+  inBrowser(async (browser, server) => {
+    browser.logIn("ana");
+    await registerPush(options);
+    server.answer = (path) => (path === "unsubscribe" ? json({ error: "Bad Request" }, 400) : undefined);
+    assert.equal(await unregisterPush(options), "off");
+    const before = server.sent.length;
+    assert.deepEqual([await checkPush(options), server.sent.length], ["off", before]);
+  }));
+
 test("pages that check at the same time, while one of them turns off, agree", () =>
   inBrowser(async (browser, server) => {
     browser.logIn("ana");
@@ -162,12 +194,27 @@ test("pages of another origin have to name their viewer", () =>
     assert.deepEqual([await checkPush({ ...other, viewer: () => browser.user }), browser.receiver()], ["off", undefined]);
   }));
 
-test("a worker that cannot be registered is named", () =>
+test("a worker that cannot be registered or installed is named, and one that is installed is waited for", () =>
   inBrowser(async (browser) => {
     browser.logIn("ana");
+    const { registration } = browser.scope;
+    const installing = Object.assign(target(), { state: "installing" });
+    const waiting = { ...registration, active: null, installing };
     browser.container.register = async () => Promise.reject(new TypeError("404"));
-    await assert.rejects(registerPush({ url, serviceWorker: "/sw.js" }), { code: "SERVICE_WORKER", message: /\/sw\.js.*gom-push-sw\.js/ });
-    assert.equal(await checkPush(options), "off");
+    const own = { url, serviceWorker: "/sw.js" };
+    await assert.rejects(registerPush(own), { code: "SERVICE_WORKER", message: /\/sw\.js.*gom-push-sw\.js/ });
+    browser.container.register = async () => waiting;
+    const register = async (state, active) => {
+      const result = registerPush(own).catch((error) => error);
+      await until(() => installing.count() === 1);
+      Object.assign(installing, { state });
+      Object.assign(waiting, { active });
+      installing.emit();
+      return result;
+    };
+    assert.equal((await register("redundant", null)).code, "SERVICE_WORKER");
+    assert.equal(browser.subscription, null);
+    assert.deepEqual([await register("activating", installing), installing.count()], ["on", 0]);
   }));
 
 test("a page is notified of clicks, and removes the number when it is shown, until it stops", () =>

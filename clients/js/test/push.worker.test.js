@@ -151,7 +151,9 @@ test("a renewal is retried after the server's delay, and a device that was turne
     } finally {
       mock.timers.reset();
     }
-    await unregisterPush({ url });
+    server.fault = () => "before";
+    await assert.rejects(unregisterPush({ url }), { code: "NETWORK" });
+    server.fault = () => undefined;
     const before = server.sent.length;
     browser.subscription = browser.create(server.key);
     await browser.dispatch("pushsubscriptionchange");

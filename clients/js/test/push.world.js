@@ -10,10 +10,13 @@ const define = (name, value) => Object.defineProperty(globalThis, name, { value,
 const GLOBALS = ["indexedDB", "navigator", "location", "document", "Notification", "PushManager", "fetch"];
 
 /** Listeners, as an `EventTarget` has them; `count` is how many there are. */
-function target() {
+export function target() {
   const listeners = new Set();
   return {
-    addEventListener: (_, listener) => listeners.add(listener),
+    addEventListener(_, listener, { signal } = {}) {
+      listeners.add(listener);
+      signal?.addEventListener("abort", () => listeners.delete(listener));
+    },
     removeEventListener: (_, listener) => listeners.delete(listener),
     emit: (event) => [...listeners].forEach((listener) => listener(event)),
     count: () => listeners.size,
@@ -32,7 +35,7 @@ function createLocks() {
   };
 }
 
-/** `/webpush` as docs/PUSH.md has it. `fault(path)` may give `"before"` or `"after"`: where the connection is lost. */
+/** `/webpush` as docs/PUSH.md has it. `fault(path)` may give `"before"` or `"after"`: where the connection is lost; or `"never"`. */
 function createServer(browser) {
   const server = { devices: new Map(), key: KEYS[0], csrf: "c0", sent: [], fault: () => undefined, answer: () => undefined };
   const same = (device, { keys }) => device?.auth === keys.auth;
@@ -63,6 +66,7 @@ function createServer(browser) {
     if (fault === "before") throw new TypeError("reset");
     const answer = server.answer(path) ?? (pathname === "/api/auth/ping" ? json({}, 200, { "x-csrf-token": server.csrf }) : routes[path](init.body && JSON.parse(init.body), new Headers(init.headers)));
     if (fault === "after") throw new TypeError("reset");
+    if (fault === "never") return new Promise(() => undefined);
     return answer;
   };
   return server;
@@ -146,6 +150,8 @@ export function openBrowser() {
       server.csrf = `c-${user}`;
       document.cookie = `csrf-token=${server.csrf}; session-token=${encodeURIComponent(jwt(user).split(".").slice(0, 2).join("."))}`;
     },
+    /** A page that is closed has no locks any more. */
+    closePage: () => (navigator.locks = createLocks()),
     /** As `/auth/logout`: the session's devices are removed. */
     logOut() {
       for (const [endpoint, { user }] of server.devices) if (user === browser.user) server.devices.delete(endpoint);

@@ -16,6 +16,8 @@ interface Order {
   readonly name: string;
   readonly [field: string]: unknown;
 }
+/** As `graphql` has it. */
+declare function print(node: { readonly kind: "Document"; readonly definitions: readonly unknown[] }): string;
 declare const orders: TypedDocumentNode<{ orders: Order[] }, { stage: string }>;
 declare const events: TypedDocumentNode<{ order: { node: Order | null } }, { stage: string }>;
 
@@ -26,6 +28,8 @@ export const live: Stream = client.live(orders, { stage: "OPEN" }, { patch: appl
 for await (const event of iterate<{ data: { order: { node: Order | null } } }>((handlers) => client.subscribe(events, { stage: "OPEN" }, handlers))) event.data.order.node?.name.trim();
 export const set = client.set<Order, { stage: string }>({ query: orders, subscription: events, variables: { stage: "OPEN" }, key: "uid", compare: (left, right) => left.name.localeCompare(right.name) });
 await client.query<{ users: { uid: string }[] }, { first: number }>("query($first: Int) { users(first: $first) { uid } }", { first: 1 });
+
+createClient({ url: "/graphql", print });
 
 // @ts-expect-error: there is no such field
 export const wrong: unknown = data.orders[0].nothing;

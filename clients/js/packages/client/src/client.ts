@@ -12,7 +12,7 @@ import { createSet } from "./set.js";
 import type { Row, RowSet, SetRules } from "./set.js";
 import { openStream } from "./stream.js";
 import type { Stream } from "./stream.js";
-import type { DocumentLike, GraphQLErrorLike, Left, Operation, Status, Transport, WireRequest, WireResult } from "./types.js";
+import type { GraphQLErrorLike, Left, Operation, Status, Transport, WireRequest, WireResult } from "./types.js";
 import { createWebSocketTransport } from "./websocket.js";
 import type { WebSocketConstructor } from "./websocket.js";
 
@@ -27,8 +27,8 @@ export interface ClientOptions extends AuthOptions {
   /** A class, such as that of npm's `ws`, where there is none (Node.js 20). */
   readonly WebSocket?: WebSocketConstructor;
   readonly fetch?: typeof fetch;
-  /** The text of a document that was made without it: `print` of `graphql`. */
-  readonly print?: (document: DocumentLike<unknown, never>) => string;
+  /** The text of a document that was made without it: `print` of `graphql`, which accepts documents of its own type only. */
+  readonly print?: (document: never) => string;
   /** How long queries and mutations are sent again, in milliseconds; 30,000 by default. */
   readonly retryFor?: number;
   readonly random?: () => number;
@@ -126,7 +126,7 @@ export function createClient(options: ClientOptions): Client {
 
   const textOf = (document: Operation<unknown, never>): string => {
     if (typeof document === "string") return document;
-    const text = options.print && document.kind ? options.print(document) : (document.loc?.source.body ?? (document.kind ? undefined : document.toString()));
+    const text = options.print && document.kind ? options.print(document as never) : (document.loc?.source.body ?? (document.kind ? undefined : document.toString()));
     if (text === undefined) throw new TypeError("Pass `print` of graphql");
     return text;
   };

@@ -1,5 +1,5 @@
 import { GomError } from "@gom/client";
-import { present, register } from "./registration.js";
+import { register, unsubscribe } from "./registration.js";
 import { openServer } from "./server.js";
 import type { PushServer, ServerOptions } from "./server.js";
 import { exclusive, read, remove, write } from "./store.js";
@@ -37,10 +37,9 @@ function placeOf({ url, serviceWorker, viewer, ...options }: PushOptions): Place
 /** Ends what the browser and the server have. What fails is repeated by the next call. */
 async function end({ server, worker }: Place, kept: Kept | undefined): Promise<PushState> {
   if (kept) await write({ ...kept, ended: true });
-  const current = await present(worker);
-  // Without a network, too, nothing is shown from now on.
-  await current?.unsubscribe().catch(() => undefined);
-  if (current && !(kept && equal(kept.subscription, current.toJSON()))) await server.unsubscribe(current.toJSON());
+  // A browser that fails does not keep the server from ending it.
+  const current = await unsubscribe(worker).catch(() => undefined);
+  if (current && !(kept && equal(kept.subscription, current))) await server.unsubscribe(current);
   if (kept) {
     await server.unsubscribe(kept.subscription);
     await remove();
@@ -48,7 +47,7 @@ async function end({ server, worker }: Place, kept: Kept | undefined): Promise<P
   return silent();
 }
 
-/** Sends the present subscription as `viewer`. `false`: that one is not logged in any more. */
+/** Sends the subscription as its viewer. `false`: that one is not logged in any more, and nothing was sent. */
 async function subscribe({ server, viewer }: Place, kept: Kept): Promise<boolean> {
   try {
     await server.subscribe(kept.subscription, () => {
@@ -61,7 +60,9 @@ async function subscribe({ server, viewer }: Place, kept: Kept): Promise<boolean
   }
 }
 
-/** Makes the server's device equal to the browser's subscription. `kept` is of the viewer, or nobody is logged in. */
+const isAnother = (viewer: string | undefined, kept: Kept): boolean => viewer !== undefined && viewer !== kept.viewer;
+
+/** Makes the server's device equal to the browser's subscription. */
 async function confirm(place: Place, kept: Kept): Promise<PushState> {
   const { server, worker } = place;
   const key = await server.key();
@@ -74,6 +75,8 @@ async function confirm(place: Place, kept: Kept): Promise<PushState> {
   if (changed) await write(fresh);
   // At each page load: a log-out ends the devices of its own session, so the device has to be of the present one.
   if (place.viewer() !== undefined && (await subscribe(place, fresh))) return "on";
+  // Another user may have logged in meanwhile, in another tab.
+  if (isAnother(place.viewer(), kept)) return end(place, fresh);
   return moved || (await server.renew(subscription, subscription)) ? "on" : "off";
 }
 
@@ -85,11 +88,12 @@ export async function registerPush(options: PushOptions): Promise<PushState> {
   if (!supported()) return "unsupported";
   const place = placeOf(options);
   const { server, worker } = place;
-  if (place.viewer() === undefined) throw loggedOut();
+  const viewer = place.viewer();
+  if (viewer === undefined) throw loggedOut();
   if ((await Notification.requestPermission()) !== "granted") return silent();
   return exclusive(async () => {
-    const viewer = place.viewer();
-    if (viewer === undefined) throw loggedOut();
+    // Not for another user, who has logged in meanwhile, in another tab.
+    if (place.viewer() !== viewer) throw loggedOut();
     const kept = await read();
     if (kept && !kept.ended && kept.viewer === viewer) {
       const state = await confirm(place, kept);
@@ -125,9 +129,7 @@ export async function checkPush(options: PushOptions): Promise<PushState> {
   return exclusive(async () => {
     const kept = await read();
     if (!kept) return silent();
-    const viewer = place.viewer();
-    const another = viewer !== undefined && viewer !== kept.viewer;
-    if (kept.ended || another || Notification.permission !== "granted") return end(place, kept);
+    if (kept.ended || isAnother(place.viewer(), kept) || Notification.permission !== "granted") return end(place, kept);
     return confirm(place, kept);
   });
 }

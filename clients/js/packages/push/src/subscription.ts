@@ -1,4 +1,5 @@
 import { GomError } from "@gom/client";
+import { within } from "./within.js";
 
 /** A push service that does not answer for this long is not reachable. Milliseconds. */
 const TIMEOUT = 30_000;
@@ -11,10 +12,6 @@ const base64url = (buffer: ArrayBuffer): string =>
 
 /** The browser's subscription for `key`: the one that it has, or a new one if there is none or it is for another key. */
 export async function subscriptionFor(manager: PushManager, key: string): Promise<PushSubscriptionJSON> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(reject, TIMEOUT, "it does not answer");
-  });
   const subscribed = async (): Promise<PushSubscriptionJSON> => {
     const present = await manager.getSubscription();
     const { applicationServerKey: own } = present?.options ?? {};
@@ -24,11 +21,9 @@ export async function subscriptionFor(manager: PushManager, key: string): Promis
     return (await manager.subscribe({ userVisibleOnly: true, applicationServerKey: key })).toJSON();
   };
   try {
-    return await Promise.race([subscribed(), late]);
+    return await within(TIMEOUT, subscribed);
   } catch (error) {
     throw new GomError("PUSH_SERVICE", `The browser's push service has given no subscription: ${String(error)}`);
-  } finally {
-    clearTimeout(timer);
   }
 }
 

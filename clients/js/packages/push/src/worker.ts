@@ -91,7 +91,7 @@ async function show(scope: PushScope, options: WorkerOptions, event: PushEventLi
   const [type, uid] = [text(own["type"]), text(own["uid"])];
   const plain = given({
     body: text(payload["body"]),
-    // Servers of before tags were sent: the same one.
+    // A server that sends no tag: the same one.
     tag: text(payload["tag"]) ?? (type && uid && `${type}:${uid}`),
     data: url === undefined ? own : { ...own, url },
   });
