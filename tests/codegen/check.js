@@ -1,5 +1,5 @@
-// Types for a client, made as docs/CLIENTS.md describes: from the schema and from a running server; a program that
-// uses them, and one that must not compile.
+// Types for a client, made as docs/clients/types.md describes: from the schema and from a running server; programs that
+// use them, and some that must not compile.
 //
 //   node check.js PROGRAM FOLDER [DOCUMENTS]
 //
@@ -12,11 +12,12 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
+import { compileDocumented, installClient } from "./documented.js";
 
 const run = promisify(execFile);
 const here = import.meta.dirname;
-const tool = (name, args, env) =>
-  run(join(here, "node_modules/.bin", name), args, { cwd: here, env: { ...process.env, ...env }, maxBuffer: 1 << 26 }).catch((error) => {
+const tool = (name, args, env, cwd = here) =>
+  run(join(here, "node_modules/.bin", name), args, { cwd, env: { ...process.env, ...env }, maxBuffer: 1 << 26 }).catch((error) => {
     throw new Error(`${name} ${args.join(" ")}: ${error.stdout}${error.stderr}`);
   });
 const generate = (environment, target, config = "codegen.yml") =>
@@ -59,10 +60,14 @@ async function main(program, folder, documents) {
   await writeFile(schema, (await run(program, ["schema"], { cwd: folder, maxBuffer: 1 << 26 })).stdout);
   const own = "operations/*.graphql";
 
+  await installClient(tool);
   await generate({ SCHEMA: schema, DOCUMENTS: own }, "made/api.ts");
   await compile("-p", "tsconfig.json");
   await onlyWrongLinesFail();
   console.log("codegen: types from `gom schema`; the program compiles, and the wrong one does not");
+
+  const runDocumented = await compileDocumented(tool, schema);
+  console.log("codegen: the programs of docs/clients/types.md compile, and wrong ones do not");
 
   if (documents !== undefined) {
     const file = join(here, "made/client.graphql");
@@ -86,7 +91,8 @@ async function main(program, folder, documents) {
     // Midnight may have passed in between.
     const day = answer.lines[0]?.startsWith(before) ? before : today();
     assert.deepEqual(answer, { amount: 15.5, count: 1, name: "Typed", lines: [`${day} Typed OPEN María Hernández`] });
-    console.log("codegen: the same types by introspection; the program runs against the server");
+    await runDocumented(run, server);
+    console.log("codegen: the same types by introspection; the programs run against the server");
   } finally {
     await server.stop();
   }

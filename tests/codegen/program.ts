@@ -1,5 +1,6 @@
 // A client in miniature: what it sends and what it reads is checked against the schema by the compiler alone.
 
+import { createClient } from '@gom/client';
 import { print } from 'graphql';
 import type { TypedDocumentNode } from '@graphql-typed-document-node/core';
 
@@ -34,6 +35,12 @@ export async function ask<Data, Variables>(
     throw new Error(answer.errors?.map((error) => `${error.extensions.code}: ${error.message}`).join('; '));
   }
   return answer.data;
+}
+
+/** The same with `@gom/client`. */
+export async function nameOf(url: string, uid: string): Promise<string | undefined> {
+  const { data } = await createClient({ url, print }).query(ReadOrderDocument, { where: { uid } });
+  return data.order?.name;
 }
 
 /** One line for each order of a page. An order may have no date, a customer no last name. */
