@@ -15,7 +15,7 @@ async function freePort() {
   return port;
 }
 
-/** Starts GOM (a built server) in a new folder. `kill` is SIGKILL; `restart` uses the same port and database. */
+/** Starts GOM (a built server) in a new folder. `kill` is SIGKILL; `restart` uses the same port and database, and more settings. */
 export async function startServer(more = {}) {
   const program = process.env.GOM;
   if (!program) throw new Error("GOM has to name the built server");
@@ -25,8 +25,8 @@ export async function startServer(more = {}) {
   let child;
   const env = { PATH: process.env.PATH, HOME: folder, ...more };
   if (process.env.GOM__EMBEDDED__PROGRAMS) env.GOM__EMBEDDED__PROGRAMS = process.env.GOM__EMBEDDED__PROGRAMS;
-  const run = async () => {
-    child = spawn(program, ["serve", "--port", String(port), "--execute-raw"], { cwd: folder, env, stdio: ["ignore", "pipe", "pipe"] });
+  const run = async (changed = {}) => {
+    child = spawn(program, ["serve", "--port", String(port), "--execute-raw"], { cwd: folder, env: { ...env, ...changed }, stdio: ["ignore", "pipe", "pipe"] });
     let said = "";
     child.stderr.on("data", (part) => (said = (said + part).slice(-4_000)));
     const own = child;

@@ -1,6 +1,7 @@
 // Notifications in Chromium: its cookies, database, locks, service worker and notifications, with a server. Only the push service is missing: the page makes
 // up the subscription, and the test delivers the messages.
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { createServer, request } from "node:http";
 import { after, before, test } from "node:test";
@@ -134,7 +135,7 @@ async function dispatch(worker, create) {
   })()`);
 }
 
-test("the page of docs/clients/push.md turns notifications on, shows and renews them, and another user does not receive them", async () => {
+test("the page of docs/clients/push.md turns notifications on, shows and renews them, also for other VAPID keys, and another user does not receive them", async () => {
   const { context, tab, load, call, logIn, button, subscription, worker, deliver, click } = await openPage();
   await logIn("paletas@demo.gom");
   assert.equal(await call("checkPush"), "off");
@@ -161,25 +162,33 @@ test("the page of docs/clients/push.md turns notifications on, shows and renews 
   await tab.evaluate((value) => localStorage.setItem("subscription", JSON.stringify(value)), second);
   assert.deepEqual([await call("checkPush"), await subscription()], ["on", second.json]);
 
+  // Another pair of VAPID keys ends every subscription at the push services.
+  await server.kill();
+  const pair = execFileSync(process.env.GOM, ["vapid", "generate"], { encoding: "utf8" });
+  await server.restart({ VAPID_SUBJECT: "mailto:push@shop.example", ...Object.fromEntries([...pair.matchAll(/^(VAPID_\w+)=(\S+)$/gm)].map(([, name, value]) => [name, value])) });
+  assert.equal(await call("checkPush"), "on");
+  const third = await subscription();
+  assert.deepEqual([await isDevice(second.json), await isDevice(third)], [false, true]);
+
   await tab.evaluate(() => logOut());
   await button("Turn notifications on");
-  assert.equal(await isDevice(second.json), false);
+  assert.equal(await isDevice(third), false);
   await logIn("paletas@demo.gom");
   await button("Turn notifications off");
-  assert.equal(await isDevice(second.json), true);
+  assert.equal(await isDevice(third), true);
   // The session has ended by itself: notifications go on, until another user logs in.
   await context.clearCookies();
-  assert.deepEqual([await call("checkPush"), await isDevice(second.json)], ["on", true]);
+  assert.deepEqual([await call("checkPush"), await isDevice(third)], ["on", true]);
   await logIn("tacos@demo.gom");
   await button("Turn notifications on");
-  assert.deepEqual([await subscription(), await isDevice(second.json)], [null, false]);
+  assert.deepEqual([await subscription(), await isDevice(third)], [null, false]);
   await tab.click("#notifications");
   await button("Turn notifications off");
-  const third = await subscription();
-  assert.ok(await isDevice(third));
+  const fourth = await subscription();
+  assert.ok(await isDevice(fourth));
   await tab.click("#notifications");
   await button("Turn notifications on");
-  assert.deepEqual([await isDevice(third), await subscription()], [false, null]);
+  assert.deepEqual([await isDevice(fourth), await subscription()], [false, null]);
   await context.close();
 });
 
