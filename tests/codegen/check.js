@@ -57,7 +57,10 @@ async function onlyWrongLinesFail() {
 async function main(program, folder, documents) {
   const schema = join(here, "made/schema.graphql");
   await mkdir(join(here, "made"), { recursive: true });
-  await writeFile(schema, (await run(program, ["schema"], { cwd: folder, maxBuffer: 1 << 26 })).stdout);
+  const chat = join(here, "made/chat.graphql");
+  const schemaOf = async (...args) => (await run(program, ["schema", ...args], { cwd: folder, maxBuffer: 1 << 26 })).stdout;
+  await writeFile(schema, await schemaOf());
+  await writeFile(chat, await schemaOf("--datamodel", join(here, "chat.prisma")));
   const own = "operations/*.graphql";
 
   await installClient(tool);
@@ -66,7 +69,7 @@ async function main(program, folder, documents) {
   await onlyWrongLinesFail();
   console.log("codegen: types from `gom schema`; the program compiles, and the wrong one does not");
 
-  const runDocumented = await compileDocumented(tool, schema);
+  const runDocumented = await compileDocumented(tool, schema, chat);
   console.log("codegen: the programs of docs/clients/types.md compile, and wrong ones do not");
 
   if (documents !== undefined) {

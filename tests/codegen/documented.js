@@ -17,7 +17,7 @@ const WRONG = [
 ];
 
 /** The sections that are set up, and how their projects differ from `tsconfig.json`. */
-const SECTIONS = [
+const PROGRAMS = [
   { title: "Use the client preset", folder: "preset", wrong: WRONG },
   { title: "Use gql.tada", folder: "tada", wrong: WRONG },
   {
@@ -32,6 +32,19 @@ const SECTIONS = [
     ],
   },
 ];
+
+/** A section's configuration with another program, for another datamodel. */
+const CHAT = {
+  title: "Use the client preset",
+  folder: "chat",
+  program: "chat.ts",
+  wrong: [
+    "export const json: string | undefined = first?.extra;",
+    "export const day: Date | undefined = first?.createdAt;",
+    "await client.query(Messages, { room: 7 });",
+    "await client.mutate(Post, { message: { ...message, labels: { set: [7] } } });",
+  ],
+};
 
 /** The blocks of code of a section, each with the file that the line before it names. */
 async function blocksOf(title) {
@@ -52,7 +65,7 @@ export async function installClient(tool) {
 }
 
 /** Sets up a section's project in an empty folder, and generates what its commands generate. */
-async function setUp(tool, { title, folder, options = {} }, schema) {
+async function setUp(tool, { title, folder, options = {}, program }, schema) {
   const place = join(here, "made", folder);
   await rm(place, { recursive: true, force: true });
   await mkdir(join(place, "src"), { recursive: true });
@@ -65,6 +78,7 @@ async function setUp(tool, { title, folder, options = {} }, schema) {
     else if (language === "sh") commands.push(...text.split("\n").filter((line) => line.startsWith("npx ")));
     else await writeFile(join(place, file), text);
   }
+  if (program) await copyFile(join(here, program), join(place, "src/orders.ts"));
   const project = { extends: "../../tsconfig.json", compilerOptions, files: [], include: ["src", "environment.d.ts"] };
   await writeFile(join(place, "tsconfig.json"), JSON.stringify(project));
   assert.equal(commands.length, 1, title);
@@ -86,15 +100,14 @@ async function onlyWrongLinesFail(tool, place, wrong) {
   assert.deepEqual([...new Set(found)], wrong.map((_, index) => `wrong.ts ${first + index}`), failure);
 }
 
-/** Sets up and compiles each section's program; gives what runs them against a server. */
-export async function compileDocumented(tool, schema) {
-  const programs = await Promise.all(
-    SECTIONS.map(async (section) => {
-      const place = await setUp(tool, section, schema);
-      await onlyWrongLinesFail(tool, place, section.wrong);
-      return { section, place };
-    }),
-  );
+/** Sets up and compiles the documented programs for the shop's schema, and one for the chat's; gives what runs the documented ones against a server. */
+export async function compileDocumented(tool, shop, chat) {
+  const compiled = async (section, schema) => {
+    const place = await setUp(tool, section, schema);
+    await onlyWrongLinesFail(tool, place, section.wrong);
+    return { section, place };
+  };
+  const [, ...programs] = await Promise.all([compiled(CHAT, chat), ...PROGRAMS.map((section) => compiled(section, shop))]);
   return async (run, server) => {
     for (const { section, place } of programs) {
       const outfile = join(place, "program.mjs");
