@@ -18,7 +18,7 @@ export interface PushOptions extends ServerOptions {
   readonly viewer?: (() => string | undefined) | undefined;
 }
 
-const supported = (): boolean => "serviceWorker" in navigator && "PushManager" in globalThis && "Notification" in globalThis;
+const supported = (): boolean => ["serviceWorker", "locks"].every((name) => name in navigator) && "PushManager" in globalThis && "Notification" in globalThis;
 const silent = (): PushState => (Notification.permission === "denied" ? "denied" : "off");
 const loggedOut = (): GomError => new GomError("UNAUTHENTICATED", "Log in, then turn notifications on");
 
