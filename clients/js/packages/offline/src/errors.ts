@@ -1,0 +1,16 @@
+import { GomError } from "@gom/client";
+import type { Failure } from "./types.js";
+
+export const unauthenticated = (): GomError => new GomError("UNAUTHENTICATED", "Log in again");
+export const closedError = (): GomError => new GomError("CLOSED", "Closed");
+
+/** Another tab has become the leader, or another viewer the owner of what is stored: nothing more may be stored. */
+export class Superseded extends Error {}
+
+/** An error as it can be stored and sent to other tabs. */
+export const failureOf = ({ code, message }: GomError): Failure => ({ code, message });
+
+/** Applications may throw anything. */
+export const asError = (error: unknown): GomError => (error instanceof GomError ? error : new GomError("FAILED", String(error)));
+
+export const errorOf = ({ code, message }: Failure): GomError => new GomError(code, message);

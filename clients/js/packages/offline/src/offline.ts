@@ -1,0 +1,297 @@
+// One tab's part: its sets and writes, and, if it leads, those of all tabs of its viewer.
+import { GomError, createClient } from "@gom/client";
+import type { Client, ClientOptions, DocumentLike, Operation, Row } from "@gom/client";
+import { closedError, errorOf, failureOf, unauthenticated } from "./errors.js";
+import { createLeader } from "./leader.js";
+import type { Leader } from "./leader.js";
+import type { Message, SetMessage } from "./messages.js";
+import { createOutcomes } from "./outcomes.js";
+import type { Store } from "./store.js";
+import { publicWrite } from "./store.js";
+import { alone, joinTabs } from "./tabs.js";
+import type { TabHandlers, Tabs } from "./tabs.js";
+import type { Definition, OfflineOptions, OfflineSet, OfflineSetOptions, Queued, QueuedWrite } from "./types.js";
+import { digest, workerFetch } from "./viewer.js";
+import type { Guard } from "./viewer.js";
+import { createView } from "./view.js";
+import type { View } from "./view.js";
+
+export interface Offline {
+  /** A set whose rows are stored. Equal sets of all tabs share one subscription. */
+  set<R extends Row, Variables = unknown>(options: OfflineSetOptions<R, Variables>): OfflineSet<R>;
+  /** Stores a write, which is sent when the server can be reached, after those before it. Rejects if it cannot be stored: `QUEUE_FULL`, `NOT_STORED`. */
+  write<Data, Variables>(document: Operation<Data, Variables>, variables?: Variables): Promise<Queued<Data>>;
+  /** The viewer's writes that wait, in order. */
+  writes(): Promise<readonly QueuedWrite[]>;
+  /** Removes a write; whether it waited. One that was sent may be carried out nevertheless. */
+  discard(id: string): Promise<boolean>;
+  /** Resolves when no write waits, or a refused one holds up the others; rejects when this tab ends. For a service worker, which may then end. */
+  sent(): Promise<void>;
+  /** The client of this viewer: for queries, live queries, and writes that are not queued. */
+  readonly client: Client;
+  /** Where rows and writes are: `memory` if nothing can be stored here. They end with the page then. */
+  readonly storage: "indexeddb" | "memory";
+  /** Whether this tab has the connection. */
+  readonly leads: boolean;
+  /** Removes the rows in every tab, and closes the session of cookies. Writes that wait are kept for this viewer, or removed with `discard`. */
+  logOut(options?: { readonly discard?: boolean }): Promise<void>;
+  /** Closes this tab's part. What is stored stays. */
+  close(): void;
+}
+
+export interface Parts {
+  readonly options: OfflineOptions;
+  readonly name: string;
+  readonly guard: Guard;
+  readonly store: Store;
+  /** Whether other tabs have the same store. */
+  readonly shared: boolean;
+  /** Sets what is called when the viewer has changed. */
+  onChange(call: () => void): void;
+}
+
+const newId = (): string => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+const copyOf = (value: unknown): unknown => (value === undefined ? undefined : (JSON.parse(JSON.stringify(value)) as unknown));
+
+function textOf(document: Operation<unknown, never>, print: ClientOptions["print"]): string {
+  if (typeof document === "string") return document;
+  const { kind, loc } = document as DocumentLike<unknown, never>;
+  const text = print && kind ? print(document) : (loc?.source.body ?? (kind ? undefined : document.toString()));
+  if (text === undefined) throw new TypeError("Pass `print` of graphql");
+  return text;
+}
+
+/** Calls `check` when the viewer may have changed: in another tab, or while this one was not used. */
+function watchViewer(check: () => void): () => void {
+  const { document, cookieStore } = globalThis as { document?: Document; cookieStore?: EventTarget };
+  const visible = (): void => {
+    if (document?.visibilityState === "visible") check();
+  };
+  document?.addEventListener("visibilitychange", visible);
+  globalThis.addEventListener?.("pageshow", check);
+  cookieStore?.addEventListener?.("change", check);
+  return () => {
+    document?.removeEventListener("visibilitychange", visible);
+    globalThis.removeEventListener?.("pageshow", check);
+    cookieStore?.removeEventListener?.("change", check);
+  };
+}
+
+export async function startOffline({ options, name, guard, store, shared, onChange }: Parts): Promise<Offline> {
+  const { print, onOutcome, onEnd, token: _token, fetch: _fetch, ...rest } = options;
+  const fetcher = workerFetch(options);
+  const clientOptions: ClientOptions = { ...rest, ...(guard.token && { token: guard.token }), ...(fetcher && { fetch: fetcher }) };
+  const client = createClient(clientOptions);
+  const views = new Map<string, Set<View<Row>>>();
+  let leader: Leader | undefined;
+  let over: GomError | undefined;
+  let wiped: Promise<unknown> = Promise.resolve();
+  let tabs: Tabs | undefined;
+
+  const deliver = (message: SetMessage): void => views.get(message.set)?.forEach((view) => view.receive(message));
+  /** Ends this tab's part; what is shown goes, unless it was closed by the application. */
+  const stop = (error: GomError): boolean => {
+    if (over) return false;
+    over = error;
+    unwatch();
+    leader?.close();
+    leader = undefined;
+    client.close();
+    outcomes.close();
+    return true;
+  };
+  /** The viewer is not logged in any more. */
+  const end = (error: GomError, report = true): void => {
+    if (!stop(error)) return;
+    for (const each of [...views.values()].flatMap((all) => [...all])) each.end(error);
+    if (report) tabs?.post({ type: "ended", error: failureOf(error) });
+    wiped = store
+      .wipe()
+      .catch(() => undefined)
+      .finally(() => {
+        tabs?.close();
+        store.close();
+      });
+    queueMicrotask(() => onEnd?.(error));
+  };
+  const unwatch = watchViewer(() => void guard.check(true).catch(() => undefined));
+  onChange(() => end(unauthenticated()));
+
+  /** There is another leader. */
+  const follow = (): void => {
+    for (const all of views.values()) for (const view of all) view.follow();
+    // What the one before has settled without reporting it.
+    outcomes.collect();
+  };
+  const handlers: TabHandlers = {
+    lead() {
+      const elected = (leader = createLeader({
+        client,
+        sender: createClient({ ...clientOptions, retryFor: 0 }),
+        store,
+        guard,
+        options,
+        publish(message) {
+          if (leader !== elected) return;
+          tabs?.post(message);
+          deliver(message);
+        },
+        started() {
+          if (leader !== elected) return;
+          tabs?.post({ type: "leader" });
+          follow();
+        },
+        settled() {
+          tabs?.post({ type: "settled" });
+          outcomes.collect();
+        },
+        watch: (tab, gone) => tabs?.watch(tab, gone) ?? (() => undefined),
+        end: (error) => leader === elected && end(error),
+      }));
+    },
+    resign() {
+      leader?.close();
+      leader = undefined;
+    },
+    receive(message: Message) {
+      if (over) return;
+      switch (message.type) {
+        case "state":
+        case "change":
+          return deliver(message);
+        case "want":
+          return leader?.want(message.definition, message.tab);
+        case "drop":
+          return leader?.drop(message.set, message.tab);
+        case "refresh":
+          return leader?.refresh(message.set);
+        case "queued":
+          return leader?.wake();
+        case "leader":
+          return follow();
+        case "settled":
+          return outcomes.collect();
+        case "ended":
+          return end(errorOf(message.error), false);
+      }
+    },
+  };
+  const outcomes = createOutcomes({ store, onOutcome, tab: () => tabs?.tab, isGone: async (tab) => tabs !== undefined && tabs.isGone(tab) });
+  const own = await (shared ? joinTabs(`${name} ${guard.viewer}`, handlers) : alone(handlers));
+  tabs = own;
+  // The viewer may have changed since it was found.
+  if (!guard.still()) end(unauthenticated());
+  if (over) {
+    await wiped;
+    own.close();
+    throw over;
+  }
+  outcomes.collect();
+
+  const check = async (): Promise<void> => {
+    if (over) throw over;
+    await guard.check();
+  };
+  const wake = (): void => {
+    own.post({ type: "queued" });
+    leader?.wake();
+  };
+
+  return {
+    set<R extends Row, Variables = unknown>({ query, subscription, variables, key = "id", compare }: OfflineSetOptions<R, Variables>) {
+      const parts = { query: textOf(query, print), subscription: textOf(subscription, print), variables: copyOf(variables), key };
+      let view: View<R> | undefined;
+      const definition = digest(JSON.stringify([parts.query, parts.subscription, parts.variables, key])).then((id): Definition => ({ id, ...parts }));
+      const created = createView<R>({
+        key,
+        compare,
+        allowed: () => !over && guard.still(),
+        want: () => void definition.then((each) => {
+          if (over || !view) return;
+          if (leader) leader.want(each, own.tab);
+          else own.post({ type: "want", tab: own.tab, definition: each });
+        }),
+        refresh: () => void definition.then(({ id }) => {
+          if (leader) leader.refresh(id);
+          else own.post({ type: "refresh", set: id });
+        }),
+        closed: () => {
+          view = undefined;
+          void definition.then(({ id }) => {
+            const all = views.get(id);
+            all?.delete(created as unknown as View<Row>);
+            if (!all || all.size > 0) return;
+            views.delete(id);
+            if (leader) leader.drop(id, own.tab);
+            else own.post({ type: "drop", tab: own.tab, set: id });
+          });
+        },
+      });
+      view = created;
+      void definition.then(async ({ id }) => {
+        if (over) return created.end(over);
+        if (!view) return;
+        const all = views.get(id) ?? new Set();
+        views.set(id, all.add(created as unknown as View<Row>));
+        created.follow();
+        const stored = await store.load(id).catch(() => undefined);
+        if (stored && !over) created.show(stored);
+      });
+      return created.set;
+    },
+    async write<Data, Variables>(document: Operation<Data, Variables>, variables?: Variables): Promise<Queued<Data>> {
+      await check();
+      const write = { id: newId(), document: textOf(document, print), variables: copyOf(variables), queuedAt: Date.now(), tab: own.tab };
+      const answer = outcomes.expect<Data>(write.id);
+      try {
+        await store.enqueue(write);
+      } catch (error) {
+        outcomes.forget(write.id);
+        throw error instanceof GomError ? error : new GomError("NOT_STORED", `The write cannot be stored: ${String(error)}. Send it with \`client.mutate\``);
+      }
+      wake();
+      return { id: write.id, answer };
+    },
+    async writes() {
+      await check();
+      return (await store.writes()).map(publicWrite);
+    },
+    async discard(id) {
+      await check();
+      const found = (await store.writes()).find((each) => each.id === id);
+      if (!found) return false;
+      await store.settle(found, { kind: "discarded" });
+      own.post({ type: "settled" });
+      outcomes.collect();
+      wake();
+      return true;
+    },
+    async sent() {
+      for (;;) {
+        const next = outcomes.next();
+        await check();
+        const write = await store.next();
+        if (!write || write.refusal) return;
+        await next;
+      }
+    },
+    client,
+    storage: shared ? "indexeddb" : "memory",
+    get leads() {
+      return leader !== undefined;
+    },
+    async logOut({ discard = false } = {}) {
+      const session = over ? undefined : client.session;
+      if (!over && discard) await store.discardAll();
+      end(unauthenticated());
+      await wiped;
+      if (!options.token) await session?.logOut();
+    },
+    close() {
+      if (!stop(closedError())) return;
+      for (const each of [...views.values()].flatMap((all) => [...all])) each.set.close();
+      own.close();
+      store.close();
+    },
+  };
+}

@@ -1,0 +1,43 @@
+import { unauthenticated } from "./errors.js";
+import { openMemory } from "./memory.js";
+import { startOffline } from "./offline.js";
+import type { Offline } from "./offline.js";
+import { openStore } from "./store.js";
+import type { Limits, Store } from "./store.js";
+import { canShare } from "./tabs.js";
+import type { OfflineOptions } from "./types.js";
+import { openGuard } from "./viewer.js";
+
+/** The store of `viewer`, from which the rows of another one are gone. */
+async function adopt(name: string, viewer: string, limits: Limits): Promise<Store> {
+  const store = await openStore(name, viewer, limits);
+  try {
+    await store.adopt();
+    return store;
+  } catch (error) {
+    store.close();
+    throw error;
+  }
+}
+
+/**
+ * Opens what is stored of the viewer who is logged in; the rows of another one are removed. Rejects with `UNAUTHENTICATED` if nobody is logged in, and with `NETWORK` if that
+ * cannot be known now.
+ */
+export async function openOffline(options: OfflineOptions): Promise<Offline> {
+  const limits: Limits = {
+    maxSets: options.maxSets ?? 50,
+    maxBytes: options.maxBytes ?? 16 * 1_048_576,
+    keepFor: options.keepFor ?? 7 * 86_400_000,
+    maxWrites: options.maxWrites ?? 1_000,
+  };
+  const name = `gom-offline ${options.name ?? "gom"}`;
+  let onChange = (): void => undefined;
+  const guard = await openGuard(options, () => onChange());
+  if (!guard) {
+    if (canShare()) await adopt(name, "", limits).then((store) => store.close(), () => undefined);
+    throw unauthenticated();
+  }
+  const stored = canShare() ? await adopt(name, guard.viewer, limits).catch(() => undefined) : undefined;
+  return startOffline({ options, name, guard, store: stored ?? openMemory(limits), shared: stored !== undefined, onChange: (call) => (onChange = call) });
+}

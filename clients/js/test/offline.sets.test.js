@@ -1,0 +1,279 @@
+// Stored sets, with a server that the test plays: reloads, viewers, limits, and tabs.
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, test } from "node:test";
+import { openOffline } from "@gom/offline";
+import { until } from "./place.js";
+import { closeAll, freshBrowser, openTab, playServer, row, rowsOf } from "./offline.place.js";
+import { jwt, url } from "./scripts.js";
+
+beforeEach(freshBrowser);
+afterEach(closeAll);
+const shows = (set, expected) => until(() => rowsOf(set).join() === expected, () => `${set.status}: ${rowsOf(set)}`, 5_000);
+
+/** Everything in the database. */
+async function dump() {
+  const [{ name }] = await indexedDB.databases();
+  const database = await new Promise((done) => (indexedDB.open(name).onsuccess = ({ target }) => done(target.result)));
+  const all = {};
+  for (const store of database.objectStoreNames) all[store] = await new Promise((done) => (database.transaction(store).objectStore(store).getAll().onsuccess = ({ target }) => done(target.result)));
+  database.close();
+  return all;
+}
+
+test("after a reload without a network the rows are there, in order, and the tail goes on from their cursor", async () => {
+  const server = playServer();
+  server.rows = [row("b"), row("a"), row("c")];
+  const first = await openTab(server);
+  const set = first.set();
+  await set.ready;
+  await until(() => server.streams.length === 1);
+  server.event("c1", { mutation: "UPDATED", node: row("b", "changed") });
+  server.event("c2", { mutation: "CREATED", node: row("d") });
+  server.event("c3", { mutation: "DELETED", previousValues: { id: "a" } });
+  server.event("c4", null, [{ type: "Row", id: "c" }]);
+  await shows(set, "b changed,d d");
+  assert.deepEqual([set.status, set.persisted, server.queries], ["open", true, 1]);
+  const { sets, rows } = await dump();
+  assert.deepEqual([sets.map(({ cursor }) => cursor), rows.map(({ key, row: { name } }) => [key, name])], [["c4"], [["b", "changed"], ["d", "d"]]]);
+  server.cut();
+  first.offline.close();
+
+  const second = await openTab(server);
+  const again = second.set();
+  await again.ready;
+  assert.deepEqual([rowsOf(again), again.status], [["b changed", "d d"], "stored"]);
+  server.up = true;
+  await until(() => again.status === "open");
+  assert.deepEqual([server.streams.map(({ from }) => from), server.queries], [["c4"], 1], "only the tail is read");
+  server.event("c5", { mutation: "CREATED", node: row("e") });
+  await shows(again, "b changed,d d,e e");
+});
+
+test("a cursor that is no longer kept leads to a new snapshot, which replaces what is stored", async () => {
+  const server = playServer();
+  const first = await openTab(server);
+  await first.set().ready;
+  first.offline.close();
+  server.rows = [row("z")];
+  server.cursor = "c9";
+  const second = await openTab(server);
+  const set = second.set();
+  await until(() => server.streams.length === 1);
+  server.streams[0].sink.fail(Object.assign(await expired(), {}));
+  await shows(set, "z z");
+  const { sets, rows } = await dump();
+  assert.deepEqual([sets[0].cursor, rows.map(({ key }) => key)], ["c9", ["z"]]);
+});
+const expired = async () => new (await import("@gom/client")).GomError("RESYNC_REQUIRED", "too old");
+
+test("an event that could not be read whole is not passed over by what is stored", async () => {
+  const server = playServer();
+  const first = await openTab(server);
+  const set = first.set();
+  await until(() => server.streams.length === 1);
+  await set.ready;
+  server.streams[0].sink.next({ data: { row: null }, errors: [{ message: "no" }], extensions: { cursor: "c1", left: [] } });
+  server.event("c2", { mutation: "CREATED", node: row("n") });
+  await new Promise((done) => setTimeout(done, 50));
+  assert.equal((await dump()).sets[0].cursor, "c0", "a reload would miss the event");
+  server.rows = [row("a", "read"), row("n")];
+  server.cursor = "c3";
+  await shows(set, "a read,n n");
+  assert.equal((await dump()).sets[0].cursor, "c3");
+});
+
+test("another viewer, nobody, and other claims see nothing of the earlier rows, which are gone then", async () => {
+  for (const token of [jwt("bea"), "", jwt("ana", 1, { permissions: ["other"] })]) {
+    freshBrowser();
+    const server = playServer();
+    const first = await openTab(server);
+    await first.set().ready;
+    first.offline.close();
+    assert.equal((await dump()).rows.length, 1);
+    server.up = false;
+    const open = openOffline({ url, token: () => token, fetch: server.fetch, transport: server.transport });
+    if (token) {
+      const second = await open;
+      const set = second.set({ query: "{ rows { id name } }", subscription: "subscription { row { id } }" });
+      let calls = 0;
+      set.subscribe(() => (calls += set.rows().length));
+      await new Promise((done) => setTimeout(done, 100));
+      assert.deepEqual([set.rows(), calls, set.status], [[], 0, "connecting"]);
+      second.close();
+    } else {
+      await assert.rejects(open, { code: "UNAUTHENTICATED" });
+    }
+    const { rows, sets } = await dump();
+    assert.deepEqual([rows, sets], [[], []]);
+  }
+});
+
+test("a renewed token of the same viewer keeps the rows; a viewer who cannot be known sees none, and removes none", async () => {
+  const server = playServer();
+  const first = await openTab(server);
+  await first.set().ready;
+  first.offline.close();
+  await assert.rejects(openOffline({ url, token: () => Promise.reject(new Error("no network")), fetch: server.fetch }), { code: "NETWORK" });
+  server.up = false;
+  const second = await openTab(server, { token: () => jwt("ana", 99) });
+  const set = second.set();
+  await set.ready;
+  assert.deepEqual(rowsOf(set), ["a a"]);
+});
+
+test("a log-out, another viewer's token and a session that has ended take the rows from every tab and from the disk", async () => {
+  const ends = {
+    "log-out": ({ tab }) => tab.offline.logOut(),
+    "another viewer": ({ tab, server }) => {
+      tab.token = jwt("bea");
+      server.cut();
+      server.up = true;
+    },
+    "an ended session": ({ server }) => {
+      server.refuses = () => true;
+      for (const { sink } of [...server.streams]) sink.lost(true);
+    },
+  };
+  for (const [name, act] of Object.entries(ends)) {
+    freshBrowser();
+    const server = playServer();
+    const tab = await openTab(server);
+    const other = await openTab(server);
+    const sets = [tab.set(), other.set()];
+    for (const set of sets) await shows(set, "a a");
+    await until(() => server.streams.length === 1);
+    await act({ tab, server });
+    for (const set of sets) await until(() => set.status === "closed", () => `${name}: ${set.status}`, 10_000);
+    assert.deepEqual(sets.map((set) => [set.rows(), set.error.code]), [[[], "UNAUTHENTICATED"], [[], "UNAUTHENTICATED"]], name);
+    await until(() => tab.ended && other.ended);
+    await until(async () => (await dump()).rows.length === 0, () => name, 2_000);
+    assert.equal(server.streams.length, 0, name);
+    await assert.rejects(tab.write(1), { code: "UNAUTHENTICATED" });
+    closeAll();
+  }
+});
+
+test("one tab has the subscription, and another one goes on from the stored cursor when it is gone", async () => {
+  const server = playServer();
+  const tabs = [await openTab(server), await openTab(server), await openTab(server)];
+  const sets = tabs.map((tab) => tab.set());
+  for (const set of sets) await shows(set, "a a");
+  await until(() => server.streams.length === 1);
+  assert.deepEqual(tabs.map((tab) => tab.offline.leads), [true, false, false]);
+  server.event("c1", { mutation: "CREATED", node: row("b") });
+  for (const set of sets) await shows(set, "a a,b b");
+  assert.deepEqual(sets.map((set) => set.status), ["open", "open", "open"]);
+  tabs[0].offline.close();
+  await until(() => tabs[1].offline.leads && server.streams.length === 1);
+  assert.deepEqual([server.streams[0].from, server.queries], ["c1", 1]);
+  server.event("c2", { mutation: "CREATED", node: row("c") });
+  for (const set of sets.slice(1)) await shows(set, "a a,b b,c c");
+  // Only the tab that has left shows a set of its own: its subscription ends with it.
+  const own = tabs[2].set({ variables: { other: true } });
+  await own.ready;
+  await until(() => server.streams.length === 2);
+  tabs[2].offline.close();
+  await until(() => server.streams.length === 1);
+  sets[1].close();
+  await until(() => server.streams.length === 0);
+});
+
+test("a leader that was suspended stores and shows nothing more once another tab has its place", async () => {
+  const server = playServer();
+  const [old, other] = [await openTab(server), await openTab(server)];
+  const sets = [old.set(), other.set()];
+  for (const set of sets) await shows(set, "a a");
+  await until(() => server.streams.length === 1);
+  const [{ sink }] = server.streams;
+  const [lock] = (await indexedDB.databases()).map(({ name }) => name);
+  assert.ok(lock);
+  // Another leader has its number, of which the first has not been notified.
+  const database = await new Promise((done) => (indexedDB.open(lock).onsuccess = ({ target }) => done(target.result)));
+  await new Promise((done) => {
+    const transaction = database.transaction("owner", "readwrite");
+    const store = transaction.objectStore("owner");
+    store.getAllKeys().onsuccess = ({ target }) => store.put(2, target.result.find((key) => key.startsWith("leader")));
+    transaction.oncomplete = done;
+  });
+  database.close();
+  sink.next({ data: { row: { mutation: "CREATED", node: row("late") } }, extensions: { cursor: "c1", left: [] } });
+  await until(() => server.streams.length === 0, () => "it still has its subscription");
+  assert.deepEqual([(await dump()).sets[0].cursor, rowsOf(sets[1])], ["c0", ["a a"]]);
+});
+
+test("a full disk ends storing, not the set; what is stored stays a state of its cursor", async () => {
+  const server = playServer();
+  const first = await openTab(server);
+  const set = first.set();
+  await set.ready;
+  await until(() => server.streams.length === 1);
+  const { put } = IDBObjectStore.prototype;
+  IDBObjectStore.prototype.put = function (value, ...key) {
+    if (this.name === "rows") {
+      this.transaction.abort();
+      throw new DOMException("full", "QuotaExceededError");
+    }
+    return put.call(this, value, ...key);
+  };
+  try {
+    server.event("c1", { mutation: "CREATED", node: row("b") });
+    await shows(set, "a a,b b");
+    assert.deepEqual([set.status, set.persisted], ["open", false]);
+  } finally {
+    IDBObjectStore.prototype.put = put;
+  }
+  const { sets, rows } = await dump();
+  assert.deepEqual([sets[0].cursor, rows.map(({ key }) => key)], ["c0", ["a"]]);
+});
+
+test("without a place to store, a tab goes on in memory and reports it", async () => {
+  delete globalThis.navigator.locks;
+  const server = playServer();
+  const tab = await openTab(server);
+  assert.equal(tab.offline.storage, "memory");
+  const set = tab.set();
+  await shows(set, "a a");
+  assert.equal(set.persisted, false);
+  assert.deepEqual(await (await tab.write(1)).answer, { data: {} });
+});
+
+test("sets are bounded in number, bytes and age", async () => {
+  const server = playServer();
+  const few = await openTab(server, { maxSets: 2 });
+  for (const n of [1, 2, 3]) {
+    const set = few.set({ variables: { n } });
+    await set.ready;
+    assert.equal(set.persisted, true);
+    set.close();
+    await until(() => server.streams.length === 0);
+  }
+  assert.equal((await dump()).sets.length, 2);
+  // Sets in use do not give way.
+  const sets = [4, 5, 6].map((n) => few.set({ variables: { n } }));
+  for (const set of sets) await set.ready;
+  assert.deepEqual(sets.map((set) => set.persisted).sort(), [false, true, true]);
+  few.offline.close();
+  const small = await openTab(server, { maxBytes: 10 });
+  const set = small.set();
+  await shows(set, "a a");
+  assert.equal(set.persisted, false);
+  small.offline.close();
+  const old = await openTab(server, { keepFor: -1 });
+  server.up = false;
+  const before = old.set({ variables: { n: 6 } });
+  await new Promise((done) => setTimeout(done, 50));
+  assert.deepEqual([before.rows(), before.status], [[], "connecting"]);
+});
+
+test("a set that the server forbids shows nothing and is not stored any more", async () => {
+  const server = playServer();
+  const tab = await openTab(server);
+  const set = tab.set();
+  await set.ready;
+  await until(() => server.streams.length === 1);
+  const { GomError } = await import("@gom/client");
+  server.streams[0].sink.fail(new GomError("FORBIDDEN", "no"));
+  await until(() => set.status === "closed");
+  assert.deepEqual([set.rows(), set.error.code, tab.ended], [[], "FORBIDDEN", undefined]);
+  await until(async () => (await dump()).rows.length === 0);
+});
