@@ -159,9 +159,26 @@ test("a viewer that changes while a write waits for its repetition does not send
   await assert.rejects(answer, { code: "CLOSED" });
   await until(() => tab.ended);
   await pause(50);
-  assert.deepEqual([tab.ended, server.mutations.map(({ token }) => token)], ["UNAUTHENTICATED", [jwt("ana")]]);
+  assert.deepEqual([tab.ended, server.mutations.map(({ token }) => token)], ["VIEWER_CHANGED", [jwt("ana")]]);
   const back = await openTab(server);
   assert.deepEqual(await waits(back), [1]);
+});
+
+test("writes go on with the user's new claims, which show none of the rows of the earlier ones", async () => {
+  const server = playServer();
+  const [first, second] = [await openTab(server), await openTab(server)];
+  for (const tab of [first, second]) await tab.set().ready;
+  server.cut();
+  await first.write(1);
+  second.token = first.token = jwt("ana", 1, { permissions: ["more"] });
+  const next = await openTab(server, { token: () => first.token });
+  const set = next.set();
+  await until(() => first.ended && second.ended);
+  assert.deepEqual([first.ended, second.ended, set.rows(), await waits(next)], ["VIEWER_CHANGED", "VIEWER_CHANGED", [], [1]]);
+  server.up = true;
+  await next.offline.sent();
+  await set.ready;
+  assert.deepEqual(server.mutations.map(({ token }) => token), [first.token]);
 });
 
 test("a log-out keeps the writes for their viewer, or removes them", async () => {

@@ -1,6 +1,7 @@
 // Stored sets, with a server that the test plays: reloads, viewers, limits, and tabs.
 import assert from "node:assert/strict";
-import { afterEach, beforeEach, test } from "node:test";
+import { afterEach, beforeEach, mock, test } from "node:test";
+import { GomError } from "@gom/client";
 import { openOffline } from "@gom/offline";
 import { until } from "./place.js";
 import { closeAll, freshBrowser, openTab, playServer, row, rowsOf } from "./offline.place.js";
@@ -59,12 +60,11 @@ test("a cursor that is no longer kept leads to a new snapshot, which replaces wh
   const second = await openTab(server);
   const set = second.set();
   await until(() => server.streams.length === 1);
-  server.streams[0].sink.fail(Object.assign(await expired(), {}));
+  server.streams[0].sink.fail(new GomError("RESYNC_REQUIRED", "too old"));
   await shows(set, "z z");
   const { sets, rows } = await dump();
   assert.deepEqual([sets[0].cursor, rows.map(({ key }) => key)], ["c9", ["z"]]);
 });
-const expired = async () => new (await import("@gom/client")).GomError("RESYNC_REQUIRED", "too old");
 
 test("an event that could not be read whole is not passed over by what is stored", async () => {
   const server = playServer();
@@ -123,18 +123,32 @@ test("a renewed token of the same viewer keeps the rows; a viewer who cannot be 
 
 test("a log-out, another viewer's token and a session that has ended take the rows from every tab and from the disk", async () => {
   const ends = {
-    "log-out": ({ tab }) => tab.offline.logOut(),
-    "another viewer": ({ tab, server }) => {
-      tab.token = jwt("bea");
-      server.cut();
-      server.up = true;
-    },
-    "an ended session": ({ server }) => {
-      server.refuses = () => true;
-      for (const { sink } of [...server.streams]) sink.lost(true);
-    },
+    "log-out": ["UNAUTHENTICATED", ({ tab }) => tab.offline.logOut()],
+    "another viewer": [
+      "VIEWER_CHANGED",
+      ({ tab, server }) => {
+        tab.token = jwt("bea");
+        server.cut();
+        server.up = true;
+      },
+    ],
+    "other claims": [
+      "VIEWER_CHANGED",
+      ({ tab, server }) => {
+        tab.token = jwt("ana", 1, { permissions: [] });
+        server.cut();
+        server.up = true;
+      },
+    ],
+    "an ended session": [
+      "UNAUTHENTICATED",
+      ({ server }) => {
+        server.refuses = () => true;
+        for (const { sink } of [...server.streams]) sink.lost(true);
+      },
+    ],
   };
-  for (const [name, act] of Object.entries(ends)) {
+  for (const [name, [code, act]] of Object.entries(ends)) {
     freshBrowser();
     const server = playServer();
     const tab = await openTab(server);
@@ -144,11 +158,12 @@ test("a log-out, another viewer's token and a session that has ended take the ro
     await until(() => server.streams.length === 1);
     await act({ tab, server });
     for (const set of sets) await until(() => set.status === "closed", () => `${name}: ${set.status}`, 10_000);
-    assert.deepEqual(sets.map((set) => [set.rows(), set.error.code]), [[[], "UNAUTHENTICATED"], [[], "UNAUTHENTICATED"]], name);
+    assert.deepEqual(sets.map((set) => [set.rows(), set.error.code]), [[[], code], [[], code]], name);
     await until(() => tab.ended && other.ended);
     await until(async () => (await dump()).rows.length === 0, () => name, 2_000);
     assert.equal(server.streams.length, 0, name);
-    await assert.rejects(tab.write(1), { code: "UNAUTHENTICATED" });
+    assert.deepEqual([tab.ended, other.ended], [code, code]);
+    await assert.rejects(tab.write(1), { code });
     closeAll();
   }
 });
@@ -199,6 +214,41 @@ test("a leader that was suspended stores and shows nothing more once another tab
   sink.next({ data: { row: { mutation: "CREATED", node: row("late") } }, extensions: { cursor: "c1", left: [] } });
   await until(() => server.streams.length === 0, () => "it still has its subscription");
   assert.deepEqual([(await dump()).sets[0].cursor, rowsOf(sets[1])], ["c0", ["a a"]]);
+});
+
+test("a tab takes the place of a leader that does not answer, and not that of one that does", async () => {
+  mock.timers.enable({ apis: ["setInterval"] });
+  try {
+    const names = [];
+    const { request } = navigator.locks;
+    navigator.locks.request = (name, ...rest) => names.push(name) && request(name, ...rest);
+    const server = playServer();
+    (await openTab(server)).offline.close();
+    // A page that was suspended holds the lock.
+    let lost = false;
+    request(names.find((name) => !name.includes(" tab ")), () => new Promise(() => undefined)).catch(() => (lost = true));
+    const tab = await openTab(server);
+    const set = tab.set();
+    for (const tick of [1, 2]) {
+      mock.timers.tick(10_000);
+      await new Promise((done) => setTimeout(done, 20));
+      assert.deepEqual([tab.offline.leads, lost], [false, false], String(tick));
+    }
+    mock.timers.tick(10_000);
+    await shows(set, "a a");
+    assert.deepEqual([tab.offline.leads, lost], [true, true]);
+    // A leader that answers keeps its place.
+    const other = await openTab(server);
+    const second = other.set();
+    await shows(second, "a a");
+    for (let tick = 0; tick < 6; tick += 1) {
+      mock.timers.tick(10_000);
+      await new Promise((done) => setTimeout(done, 20));
+    }
+    assert.deepEqual([tab.offline.leads, other.offline.leads], [true, false]);
+  } finally {
+    mock.timers.reset();
+  }
 });
 
 test("a full disk ends storing, not the set; what is stored stays a state of its cursor", async () => {
@@ -271,7 +321,6 @@ test("a set that the server forbids shows nothing and is not stored any more", a
   const set = tab.set();
   await set.ready;
   await until(() => server.streams.length === 1);
-  const { GomError } = await import("@gom/client");
   server.streams[0].sink.fail(new GomError("FORBIDDEN", "no"));
   await until(() => set.status === "closed");
   assert.deepEqual([set.rows(), set.error.code, tab.ended], [[], "FORBIDDEN", undefined]);

@@ -21,10 +21,10 @@ function upgrade(database: IDBDatabase): void {
   database.createObjectStore("rows", { keyPath: ["set", "key"] });
   if (!database.objectStoreNames.contains("writes")) {
     const writes = database.createObjectStore("writes", { keyPath: "seq", autoIncrement: true });
-    writes.createIndex("viewer", ["viewer", "seq"]);
+    writes.createIndex("user", ["user", "seq"]);
     writes.createIndex("queuedAt", "queuedAt");
     const outcomes = database.createObjectStore("outcomes", { keyPath: "seq" });
-    outcomes.createIndex("viewer", ["viewer", "seq"]);
+    outcomes.createIndex("user", ["user", "seq"]);
     outcomes.createIndex("settledAt", "settledAt");
   }
 }

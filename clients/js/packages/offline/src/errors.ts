@@ -2,7 +2,11 @@ import { GomError } from "@gom/client";
 import type { Failure } from "./types.js";
 
 export const unauthenticated = (): GomError => new GomError("UNAUTHENTICATED", "Log in again");
+export const viewerChanged = (): GomError => new GomError("VIEWER_CHANGED", "Another viewer is logged in; open again");
 export const closedError = (): GomError => new GomError("CLOSED", "Closed");
+
+/** Errors after which nothing of the viewer may be shown. */
+export const endsViewer = (code: string): boolean => code === "UNAUTHENTICATED" || code === "VIEWER_CHANGED";
 
 /** Another tab has become the leader, or another viewer the owner of what is stored: nothing more may be stored. */
 export class Superseded extends Error {}

@@ -2,7 +2,7 @@
 import { GomError } from "@gom/client";
 import type { Client, GraphQLErrorLike, Left, Row, Status, Stream } from "@gom/client";
 import { backoff } from "./backoff.js";
-import { Superseded, asError, closedError, failureOf, unauthenticated } from "./errors.js";
+import { Superseded, asError, closedError, endsViewer, failureOf } from "./errors.js";
 import type { SetMessage, SetState } from "./messages.js";
 import type { Store, StoredRow } from "./store.js";
 import type { Definition, OfflineStatus } from "./types.js";
@@ -120,7 +120,7 @@ export function hostSet(definition: Definition, options: HostOptions): Host {
         const change = apply(taken);
         if (cursor !== undefined && (persisted || change.whole)) persisted = await store.save(leader, { set: id, cursor, bytes, ...change, inUse: options.inUse() });
         if (closed) return;
-        if (!guard.still()) return options.end(unauthenticated());
+        if (!guard.still()) return void guard.check().catch(() => undefined);
         step += 1;
         publish(change.whole ? state() : { type: "change", ...common(), put: change.put.map(({ row }) => row), gone: change.gone });
       }
@@ -154,7 +154,7 @@ export function hostSet(definition: Definition, options: HostOptions): Host {
     failures += 1;
   };
   const receive = ({ data, cursor: position, left, errors }: { data: unknown; cursor: string | undefined; left: readonly Left[]; errors?: readonly GraphQLErrorLike[] | undefined }): void => {
-    if (!guard.still()) return options.end(unauthenticated());
+    if (!guard.still()) return void guard.check().catch(() => undefined);
     if (incomplete) return;
     // Of a row that could not be read whole, the query says what is to be shown.
     if (errors?.length) return readAgain();
@@ -179,7 +179,7 @@ export function hostSet(definition: Definition, options: HostOptions): Host {
     error = asError(reason);
     clearTimeout(timer);
     stream?.close();
-    if (error.code === "UNAUTHENTICATED") return options.end(error);
+    if (endsViewer(error.code)) return options.end(error);
     // What cannot go on from its cursor is read again by the next page; and what may not be read is not shown.
     store.forget(id).catch(() => undefined);
     persisted = false;

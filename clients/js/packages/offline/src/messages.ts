@@ -1,4 +1,4 @@
-// What the tabs of one viewer send each other.
+// What the tabs of one user send each other.
 import type { Row } from "@gom/client";
 import type { Definition, Failure, OfflineStatus } from "./types.js";
 
@@ -45,6 +45,8 @@ export type Message =
   | { readonly type: "settled" }
   /** A tab has become the leader. */
   | { readonly type: "leader" }
+  /** A tab was opened. */
+  | { readonly type: "joined" }
   /** Whether the leader lives; its answer. */
   | { readonly type: "ping" }
   | { readonly type: "pong" }

@@ -11,7 +11,7 @@ import { publicWrite } from "./store.js";
 import { alone, joinTabs } from "./tabs.js";
 import type { TabHandlers, Tabs } from "./tabs.js";
 import type { Definition, OfflineOptions, OfflineSet, OfflineSetOptions, Queued, QueuedWrite } from "./types.js";
-import { digest, workerFetch } from "./viewer.js";
+import { digest } from "./viewer.js";
 import type { Guard } from "./viewer.js";
 import { createView } from "./view.js";
 import type { View } from "./view.js";
@@ -21,7 +21,7 @@ export interface Offline {
   set<R extends Row, Variables = unknown>(options: OfflineSetOptions<R, Variables>): OfflineSet<R>;
   /** Stores a write, which is sent when the server can be reached, after those before it. Rejects if it cannot be stored: `QUEUE_FULL`, `NOT_STORED`. */
   write<Data, Variables>(document: Operation<Data, Variables>, variables?: Variables): Promise<Queued<Data>>;
-  /** The viewer's writes that wait, in order. */
+  /** The user's writes that wait, in order. */
   writes(): Promise<readonly QueuedWrite[]>;
   /** Removes a write; whether it waited. One that was sent may be carried out nevertheless. */
   discard(id: string): Promise<boolean>;
@@ -47,7 +47,7 @@ export interface Parts {
   /** Whether other tabs have the same store. */
   readonly shared: boolean;
   /** Sets what is called when the viewer has changed. */
-  onChange(call: () => void): void;
+  onChange(call: (error: GomError) => void): void;
 }
 
 const newId = (): string => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -79,8 +79,7 @@ function watchViewer(check: () => void): () => void {
 
 export async function startOffline({ options, name, guard, store, shared, onChange }: Parts): Promise<Offline> {
   const { print, onOutcome, onEnd, token: _token, fetch: _fetch, ...rest } = options;
-  const fetcher = workerFetch(options);
-  const clientOptions: ClientOptions = { ...rest, ...(guard.token && { token: guard.token }), ...(fetcher && { fetch: fetcher }) };
+  const clientOptions: ClientOptions = { ...rest, ...(guard.token && { token: guard.token }), ...(guard.fetch && { fetch: guard.fetch }) };
   const client = createClient(clientOptions);
   const views = new Map<string, Set<View<Row>>>();
   let leader: Leader | undefined;
@@ -115,7 +114,7 @@ export async function startOffline({ options, name, guard, store, shared, onChan
     queueMicrotask(() => onEnd?.(error));
   };
   const unwatch = watchViewer(() => void guard.check(true).catch(() => undefined));
-  onChange(() => end(unauthenticated()));
+  onChange((error) => end(error));
 
   /** There is another leader. */
   const follow = (): void => {
@@ -153,6 +152,7 @@ export async function startOffline({ options, name, guard, store, shared, onChan
       leader?.close();
       leader = undefined;
     },
+    changed: () => void guard.check(true).catch(() => undefined),
     receive(message: Message) {
       if (over) return;
       switch (message.type) {
@@ -177,10 +177,10 @@ export async function startOffline({ options, name, guard, store, shared, onChan
     },
   };
   const outcomes = createOutcomes({ store, onOutcome, tab: () => tabs?.tab, isGone: async (tab) => tabs !== undefined && tabs.isGone(tab) });
-  const own = await (shared ? joinTabs(`${name} ${guard.viewer}`, handlers) : alone(handlers));
+  const own = await (shared ? joinTabs(`${name} ${guard.user}`, guard.viewer, handlers) : alone(handlers));
   tabs = own;
   // The viewer may have changed since it was found.
-  if (!guard.still()) end(unauthenticated());
+  await guard.check().catch(() => undefined);
   if (over) {
     await wiped;
     own.close();

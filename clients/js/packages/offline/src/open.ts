@@ -1,3 +1,4 @@
+import type { GomError } from "@gom/client";
 import { unauthenticated } from "./errors.js";
 import { openMemory } from "./memory.js";
 import { startOffline } from "./offline.js";
@@ -7,10 +8,11 @@ import type { Limits, Store } from "./store.js";
 import { canShare } from "./tabs.js";
 import type { OfflineOptions } from "./types.js";
 import { openGuard } from "./viewer.js";
+import type { Owner } from "./viewer.js";
 
-/** The store of `viewer`, from which the rows of another one are gone. */
-async function adopt(name: string, viewer: string, limits: Limits): Promise<Store> {
-  const store = await openStore(name, viewer, limits);
+/** The store of `owner`, from which the rows of another one are gone. */
+async function adopt(name: string, owner: Owner, limits: Limits): Promise<Store> {
+  const store = await openStore(name, owner, limits);
   try {
     await store.adopt();
     return store;
@@ -32,12 +34,12 @@ export async function openOffline(options: OfflineOptions): Promise<Offline> {
     maxWrites: options.maxWrites ?? 1_000,
   };
   const name = `gom-offline ${options.name ?? "gom"}`;
-  let onChange = (): void => undefined;
-  const guard = await openGuard(options, () => onChange());
+  let onChange = (_error: GomError): void => undefined;
+  const guard = await openGuard(options, (error) => onChange(error));
   if (!guard) {
-    if (canShare()) await adopt(name, "", limits).then((store) => store.close(), () => undefined);
+    if (canShare()) await adopt(name, { viewer: "", user: "" }, limits).then((store) => store.close(), () => undefined);
     throw unauthenticated();
   }
-  const stored = canShare() ? await adopt(name, guard.viewer, limits).catch(() => undefined) : undefined;
+  const stored = canShare() ? await adopt(name, guard, limits).catch(() => undefined) : undefined;
   return startOffline({ options, name, guard, store: stored ?? openMemory(limits), shared: stored !== undefined, onChange: (call) => (onChange = call) });
 }

@@ -2,7 +2,7 @@
 import { GomError } from "@gom/client";
 import type { Client } from "@gom/client";
 import { backoff, pause } from "./backoff.js";
-import { Superseded, asError, failureOf } from "./errors.js";
+import { Superseded, asError, endsViewer, failureOf } from "./errors.js";
 import type { Store, StoredWrite } from "./store.js";
 import type { Outcome } from "./types.js";
 import type { Guard } from "./viewer.js";
@@ -51,7 +51,7 @@ export function createQueue({ sender, store, guard, leader, repeatFor, stopOnRef
     try {
       await sender.query("{ __typename }", undefined, { signal });
     } catch (error) {
-      if (error instanceof GomError && !NO_ANSWER.test(error.code) && error.code !== "UNAUTHENTICATED") return;
+      if (error instanceof GomError && !NO_ANSWER.test(error.code) && !endsViewer(error.code)) return;
       throw error;
     }
   };
@@ -66,11 +66,13 @@ export function createQueue({ sender, store, guard, leader, repeatFor, stopOnRef
     const repeated = write.sentAt !== undefined;
     // It may have been discarded.
     if (!(await store.mark(leader, write, write.sentAt ?? Date.now()))) return;
+    // Meanwhile another viewer may have logged in. From here on, the client sends it as this one or not at all.
+    if (!guard.still()) await guard.check();
     try {
       const { data } = await sender.mutate<unknown, unknown>(write.document, write.variables, { idempotencyKey: write.id, signal });
       await settle(write, { kind: "done", data });
     } catch (error) {
-      if (!(error instanceof GomError) || error.code === "UNAUTHENTICATED" || codesOf(error).some((code) => NO_ANSWER.test(code))) throw error;
+      if (!(error instanceof GomError) || endsViewer(error.code) || codesOf(error).some((code) => NO_ANSWER.test(code))) throw error;
       await refused(write, repeated, error);
     }
   };
@@ -100,7 +102,7 @@ export function createQueue({ sender, store, guard, leader, repeatFor, stopOnRef
         if (signal.aborted) return;
         if (error instanceof Superseded) return superseded();
         const failure = asError(error);
-        if (failure.code === "UNAUTHENTICATED") return end(failure);
+        if (endsViewer(failure.code)) return end(failure);
         reachable = false;
         delay = Math.max(backoff(failures), failure.details.retryAfter ?? 0);
         failures += 1;

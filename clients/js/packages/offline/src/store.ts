@@ -4,6 +4,7 @@ import type { Row } from "@gom/client";
 import { openDatabase, result, transact } from "./database.js";
 import { Superseded } from "./errors.js";
 import type { Outcome, QueuedWrite } from "./types.js";
+import type { Owner } from "./viewer.js";
 
 /** A row as it is stored, with its place among the others. */
 export interface StoredRow {
@@ -45,7 +46,7 @@ export interface StoredOutcome extends Outcome {
   readonly tab: string;
 }
 
-/** The store of one viewer. Nothing of another viewer comes out of it. */
+/** The store of one viewer. No rows of another viewer come out of it, and no writes of another user. */
 export interface Store {
   /** Makes the viewer the owner of the rows; those of another are removed. */
   adopt(): Promise<void>;
@@ -110,17 +111,17 @@ export function kept(outcome: Omit<Outcome, "write">): Omit<Outcome, "write"> {
   return (JSON.stringify(outcome.data) ?? "").length > MAX_ANSWER ? { ...outcome, data: undefined } : outcome;
 }
 
-/** The viewer's part of a database. */
-export async function openStore(name: string, viewer: string, limits: Limits): Promise<Store> {
+/** The owner's part of a database. */
+export async function openStore(name: string, { viewer, user }: Owner, limits: Limits): Promise<Store> {
   const database = await openDatabase(name);
   const rowsOf = (set: string): IDBKeyRange => IDBKeyRange.bound([set], [set, []]);
-  const own = IDBKeyRange.bound([viewer], [viewer, []]);
+  const own = IDBKeyRange.bound([user], [user, []]);
   const write = <T>(work: (transaction: IDBTransaction) => Promise<T>, durability: IDBTransactionDurability = "relaxed"): Promise<T> =>
     transact(database, "readwrite", durability, work);
   const read = <T>(work: (transaction: IDBTransaction) => Promise<T>): Promise<T> => transact(database, "readonly", "default", work);
   const owner = (transaction: IDBTransaction): Promise<unknown> => result(transaction.objectStore("owner").get("viewer") as IDBRequest<unknown>);
   const leading = async (transaction: IDBTransaction, leader: number): Promise<void> => {
-    if ((await result(transaction.objectStore("owner").get(`leader ${viewer}`) as IDBRequest<unknown>)) !== leader) throw new Superseded();
+    if ((await result(transaction.objectStore("owner").get(`leader ${user}`) as IDBRequest<unknown>)) !== leader) throw new Superseded();
   };
   const removeSet = (transaction: IDBTransaction, set: string): void => {
     transaction.objectStore("sets").delete(set);
@@ -159,12 +160,12 @@ export async function openStore(name: string, viewer: string, limits: Limits): P
     }
     return bytes <= limits.maxBytes && count <= limits.maxSets;
   };
-  /** Removes what has been there too long; a write of this viewer stays. */
+  /** Removes what has been there too long; a write of this user stays. */
   const removeOld = (index: IDBIndex, always: boolean): void => {
     const request = index.openCursor(IDBKeyRange.upperBound(Date.now() - HELD_FOR));
     request.onsuccess = () => {
       const cursor = request.result;
-      if (cursor && (always || (cursor.value as { viewer: string }).viewer !== viewer)) cursor.delete();
+      if (cursor && (always || (cursor.value as { user: string }).user !== user)) cursor.delete();
       cursor?.continue();
     };
   };
@@ -180,8 +181,8 @@ export async function openStore(name: string, viewer: string, limits: Limits): P
     lead: () =>
       write(async (transaction) => {
         const store = transaction.objectStore("owner");
-        const leader = (((await result(store.get(`leader ${viewer}`) as IDBRequest<unknown>)) as number | undefined) ?? 0) + 1;
-        store.put(leader, `leader ${viewer}`);
+        const leader = (((await result(store.get(`leader ${user}`) as IDBRequest<unknown>)) as number | undefined) ?? 0) + 1;
+        store.put(leader, `leader ${user}`);
         return leader;
       }),
     load: (set) =>
@@ -224,12 +225,12 @@ export async function openStore(name: string, viewer: string, limits: Limits): P
       checkSize(queued);
       await urgent(async (transaction) => {
         const writes = transaction.objectStore("writes");
-        if ((await result(writes.index("viewer").count(own))) >= limits.maxWrites) throw queueFull(limits.maxWrites);
-        writes.add({ ...queued, viewer });
+        if ((await result(writes.index("user").count(own))) >= limits.maxWrites) throw queueFull(limits.maxWrites);
+        writes.add({ ...queued, user });
       });
     },
-    writes: () => read((transaction) => result(transaction.objectStore("writes").index("viewer").getAll(own) as IDBRequest<StoredWrite[]>)),
-    next: () => read((transaction) => result(transaction.objectStore("writes").index("viewer").get(own) as IDBRequest<StoredWrite | undefined>)),
+    writes: () => read((transaction) => result(transaction.objectStore("writes").index("user").getAll(own) as IDBRequest<StoredWrite[]>)),
+    next: () => read((transaction) => result(transaction.objectStore("writes").index("user").get(own) as IDBRequest<StoredWrite | undefined>)),
     mark: (leader, { seq }, sentAt) =>
       urgent(async (transaction) => {
         await leading(transaction, leader);
@@ -246,21 +247,21 @@ export async function openStore(name: string, viewer: string, limits: Limits): P
         if (hold) writes.put({ ...found, refusal: outcome.error });
         else writes.delete(seq);
         const outcomes = transaction.objectStore("outcomes");
-        const count = await result(outcomes.index("viewer").count(own));
+        const count = await result(outcomes.index("user").count(own));
         if (count >= MAX_OUTCOMES) {
-          const oldest = await result(outcomes.index("viewer").getKey(own));
+          const oldest = await result(outcomes.index("user").getKey(own));
           if (oldest !== undefined) outcomes.delete(oldest);
         }
-        outcomes.put({ seq, tab: found.tab, viewer, settledAt: Date.now(), write: publicWrite(found), ...kept(outcome) });
+        outcomes.put({ seq, tab: found.tab, user, settledAt: Date.now(), write: publicWrite(found), ...kept(outcome) });
       }),
     discardAll: () =>
       write(async (transaction) => {
         for (const name of ["writes", "outcomes"]) {
           const store = transaction.objectStore(name);
-          for (const key of await result(store.index("viewer").getAllKeys(own))) store.delete(key);
+          for (const key of await result(store.index("user").getAllKeys(own))) store.delete(key);
         }
       }),
-    outcomes: () => read((transaction) => result(transaction.objectStore("outcomes").index("viewer").getAll(own) as IDBRequest<StoredOutcome[]>)),
+    outcomes: () => read((transaction) => result(transaction.objectStore("outcomes").index("user").getAll(own) as IDBRequest<StoredOutcome[]>)),
     take: (seq) =>
       write(async (transaction) => {
         const outcomes = transaction.objectStore("outcomes");

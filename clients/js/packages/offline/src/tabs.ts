@@ -1,4 +1,4 @@
-// The tabs of one viewer: a lock decides which one leads, and a channel connects them.
+// The tabs of one user: a lock decides which one leads, and a channel connects them.
 import type { Message } from "./messages.js";
 
 export interface Tabs {
@@ -18,6 +18,8 @@ export interface TabHandlers {
   /** This tab leads no more. */
   resign(): void;
   receive(message: Message): void;
+  /** Another tab of the user has other claims. */
+  changed(): void;
 }
 
 /** A visible tab checks this often whether the leader lives: a page that the system has suspended keeps its lock. Milliseconds. */
@@ -35,7 +37,16 @@ export function alone({ lead }: TabHandlers): Tabs {
   return { tab: newTab(), post: () => undefined, watch: () => () => undefined, isGone: async () => false, close: () => (closed = true) };
 }
 
-export async function joinTabs(name: string, handlers: TabHandlers): Promise<Tabs> {
+/** What any tab of the user is sent; the rest is for those with equal claims. */
+const FOR_ALL = /^(queued|settled|leader|ping|pong|joined)$/;
+
+interface Envelope {
+  readonly viewer: string;
+  readonly message: Message;
+}
+
+/** `name` has the user, `viewer` the claims as well. */
+export async function joinTabs(name: string, viewer: string, handlers: TabHandlers): Promise<Tabs> {
   const { locks } = navigator;
   const tab = newTab();
   const closing = new AbortController();
@@ -67,13 +78,14 @@ export async function joinTabs(name: string, handlers: TabHandlers): Promise<Tab
       });
   };
   const post = (message: Message): void => {
-    if (!closing.signal.aborted) channel.postMessage(message);
+    if (!closing.signal.aborted) channel.postMessage({ viewer, message } satisfies Envelope);
   };
-  channel.onmessage = ({ data }: MessageEvent<Message>) => {
+  channel.onmessage = ({ data: { viewer: other, message } }: MessageEvent<Envelope>) => {
     if (closing.signal.aborted) return;
-    if (data.type === "ping") return leads ? post({ type: "pong" }) : undefined;
-    unanswered = 0;
-    if (data.type !== "pong") handlers.receive(data);
+    if (message.type === "ping") return leads ? post({ type: "pong" }) : undefined;
+    if (message.type !== "joined") unanswered = 0;
+    else if (other !== viewer) handlers.changed();
+    if (other === viewer || FOR_ALL.test(message.type)) handlers.receive(message);
   };
   const timer = setInterval(() => {
     if (leads || globalThis.document?.visibilityState === "hidden") return void (unanswered = 0);
@@ -86,6 +98,7 @@ export async function joinTabs(name: string, handlers: TabHandlers): Promise<Tab
   // Before anything is posted: who receives it may watch this tab.
   await new Promise<void>((resolve) => void locks.request(lockOf(tab), () => (resolve(), hold())));
   campaign(false);
+  post({ type: "joined" });
   return {
     tab,
     post,

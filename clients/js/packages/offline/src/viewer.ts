@@ -1,36 +1,51 @@
 // Who is logged in: what is stored belongs to one viewer.
 import { GomError } from "@gom/client";
 import type { TokenSource } from "@gom/client";
-import { unauthenticated } from "./errors.js";
+import { unauthenticated, viewerChanged } from "./errors.js";
 import type { OfflineOptions } from "./types.js";
 
-/** One viewer, from the time that it was found until it changes. */
-export interface Guard {
-  /** A digest, so that nothing of the claims is stored. */
+/** Whose something is, as digests, so that nothing of the claims is stored. */
+export interface Owner {
+  /** The user with the claims that decide what it may see: rows are theirs. */
   readonly viewer: string;
+  /** The user alone: writes are theirs, also with other claims. */
+  readonly user: string;
+}
+
+/** One viewer, from the time that it was found until it changes. */
+export interface Guard extends Owner {
   /** For the client: gives tokens of this viewer only. */
   readonly token: TokenSource | undefined;
+  /** For the client: sends requests of this viewer only. */
+  readonly fetch: typeof fetch | undefined;
   /** Whether the viewer is the same, as far as that can be known at once. */
   still(): boolean;
-  /** Rejects with `UNAUTHENTICATED` if the viewer has changed, and with `NETWORK` if that cannot be known now. */
+  /** Rejects with `VIEWER_CHANGED` or `UNAUTHENTICATED` if the viewer is another one, or nobody, and with `NETWORK` if that cannot be known now. */
   check(thorough?: boolean): Promise<void>;
 }
 
 /** What changes when the same user's token is renewed, or when the same user logs in again. */
 const VOLATILE = /^(iat|exp|nbf|jti|auth_time|sid|session_state|nonce|at_hash)$/;
 
-/** Who has a token: all of its claims, for they decide what its viewer may see. */
-function claimsOf(token: string): string {
+/** A viewer as it is compared: all claims of a token, and its subject. */
+interface Identity {
+  readonly claims: string;
+  readonly subject: string;
+}
+
+function identityOf(token: string): Identity {
   try {
-    const claims = JSON.parse(atob((token.split(".")[1] as string).replaceAll("-", "+").replaceAll("_", "/"))) as object;
-    return JSON.stringify(Object.entries(claims).filter(([name]) => !VOLATILE.test(name)).sort(([left], [right]) => (left < right ? -1 : 1)));
+    const all = JSON.parse(atob((token.split(".")[1] as string).replaceAll("-", "+").replaceAll("_", "/"))) as Record<string, unknown>;
+    const claims = JSON.stringify(Object.entries(all).filter(([name]) => !VOLATILE.test(name)).sort(([left], [right]) => (left < right ? -1 : 1)));
+    // A service's token has none.
+    return { claims, subject: typeof all["sub"] === "string" ? all["sub"] : claims };
   } catch {
-    return token;
+    return { claims: token, subject: token };
   }
 }
 
 interface CookieStoreLike {
-  get(name: string): Promise<{ readonly value: string } | null>;
+  getAll(): Promise<readonly { readonly name?: string; readonly value?: string }[]>;
 }
 
 const cookieStore = (): CookieStoreLike | undefined => (globalThis as { cookieStore?: CookieStoreLike }).cookieStore;
@@ -43,51 +58,52 @@ function pageCookie(name: string): string | undefined {
   return found && decodeURIComponent(found.slice(name.length + 1));
 }
 
-/** In a service worker, the CSRF token is read from the cookies that the page would read. */
-export function workerFetch({ url, token, cookiePrefix = "", fetch: given }: OfflineOptions): typeof fetch | undefined {
-  const cookies = cookieStore();
-  if (given || token || globalThis.document || !cookies || !isOwnOrigin(url)) return given;
-  return async (input, init) => {
-    const headers = new Headers(init?.headers);
-    const csrf = await cookies.get(`${cookiePrefix}csrf-token`);
-    if (csrf) headers.set("x-csrf-token", decodeURIComponent(csrf.value));
-    return fetch(input, { ...init, headers });
-  };
-}
-
 interface Source {
   /** Who is logged in; nothing: nobody. Rejects if that cannot be known now. */
-  read(): Promise<string | undefined>;
+  read(): Promise<Identity | undefined>;
   /** The same at once, where that is possible. */
-  readonly peek?: () => string | undefined;
+  readonly peek?: () => Identity | undefined;
+  /** The same, and the CSRF token of the same session. */
+  readonly readBoth?: () => Promise<readonly [viewer: Identity | undefined, csrf: string | undefined]>;
 }
 
 function sourceOf({ url, token, viewer, cookiePrefix = "" }: OfflineOptions): Source {
   const name = `${cookiePrefix}session-token`;
-  if (viewer) return { read: async () => (await viewer()) || undefined };
+  if (viewer) {
+    return {
+      async read() {
+        const found = await viewer();
+        return found ? { claims: found, subject: found } : undefined;
+      },
+    };
+  }
   if (token) {
     return {
       async read() {
         const text = await token();
-        return text ? claimsOf(text) : undefined;
+        return text ? identityOf(text) : undefined;
       },
     };
   }
   if (isOwnOrigin(url) && globalThis.document) {
-    const peek = (): string | undefined => {
+    const peek = (): Identity | undefined => {
       const text = pageCookie(name);
-      return text && claimsOf(text);
+      return text ? identityOf(text) : undefined;
     };
     return { read: async () => peek(), peek };
   }
   const cookies = cookieStore();
   if (isOwnOrigin(url) && cookies) {
-    return {
-      async read() {
-        const found = await cookies.get(name);
-        return found ? claimsOf(decodeURIComponent(found.value)) : undefined;
-      },
+    const readBoth = async (): Promise<readonly [Identity | undefined, string | undefined]> => {
+      const all = await cookies.getAll();
+      const get = (each: string): string | undefined => {
+        const text = all.find((cookie) => cookie.name === each)?.value;
+        return text && decodeURIComponent(text);
+      };
+      const session = get(name);
+      return [session ? identityOf(session) : undefined, get(`${cookiePrefix}csrf-token`)];
     };
+    return { read: async () => (await readBoth())[0], readBoth };
   }
   throw new TypeError("Pass `viewer`: the cookies that name the viewer cannot be read here");
 }
@@ -102,30 +118,46 @@ export async function digest(text: string): Promise<string> {
 const unknown = (error: unknown): GomError => (error instanceof GomError ? error : new GomError("NETWORK", `The viewer is not known: ${String(error)}`));
 
 /** Who is logged in now; nothing if nobody is. `changed` is called when the guard has noticed another viewer. */
-export async function openGuard(options: OfflineOptions, changed: () => void): Promise<Guard | undefined> {
+export async function openGuard(options: OfflineOptions, changed: (error: GomError) => void): Promise<Guard | undefined> {
   const source = sourceOf(options);
-  const read = (): Promise<string | undefined> => source.read().catch((error: unknown) => Promise.reject(unknown(error)));
-  const text = await read();
-  if (text === undefined) return undefined;
-  const refuse = (): never => {
-    changed();
-    throw unauthenticated();
+  const read = (): Promise<Identity | undefined> => source.read().catch((error: unknown) => Promise.reject(unknown(error)));
+  const own = await read();
+  if (!own) return undefined;
+  const compare = (found: Identity | undefined): void => {
+    if (found?.claims === own.claims) return;
+    const error = found ? viewerChanged() : unauthenticated();
+    changed(error);
+    throw error;
   };
-  const { token } = options;
+  const { token, fetch: given } = options;
+  const send: typeof fetch = given ?? ((input, init) => fetch(input, init));
+  /**
+   * The cookies are looked at before each request. If they change after that, its CSRF token is of the earlier session, so that the server refuses it.
+   * A page's client does the same by itself.
+   */
+  const guarded: typeof fetch = async (input, init) => {
+    const [found, csrf] = source.readBoth ? await source.readBoth() : [await read(), undefined];
+    compare(found);
+    const headers = new Headers(init?.headers);
+    if (csrf) headers.set("x-csrf-token", csrf);
+    return send(input, { ...init, headers });
+  };
   return {
-    viewer: await digest(text),
+    viewer: await digest(own.claims),
+    user: await digest(own.subject),
+    fetch: token || source.peek ? given : guarded,
     token:
       token &&
       (async (refused) => {
-        const given = await token(refused);
+        const found = await token(refused);
         // With `viewer`, the application decides whose the token is.
-        if (options.viewer ? (await read()) !== text : !given || claimsOf(given) !== text) refuse();
-        return given;
+        compare(options.viewer ? await read() : found ? identityOf(found) : undefined);
+        return found;
       }),
-    still: () => !source.peek || source.peek() === text,
+    still: () => !source.peek || source.peek()?.claims === own.claims,
     async check(thorough = false) {
-      if (source.peek ? source.peek() === text : (token && !thorough) || (await read()) === text) return;
-      refuse();
+      if (source.peek) compare(source.peek());
+      else if (!token || thorough) compare(await read());
     },
   };
 }
