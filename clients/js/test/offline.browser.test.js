@@ -63,6 +63,31 @@ const equals = (tab, name) =>
 const opens = (tab) => until(async () => (await tab.call("state")).status === "open", async () => JSON.stringify(await tab.call("state")));
 const made = async (prefix) => (await direct.query(`{ orders(where: { name_starts_with: "${prefix}" }, orderBy: createdAt_ASC) { name } }`)).data.orders.map(({ name }) => name);
 
+test("the program of docs/clients/offline.md does what its page says", async () => {
+  const tab = await context.newPage();
+  const alerts = [];
+  tab.on("dialog", (dialog) => {
+    if (dialog.type() === "alert") alerts.push(dialog.message());
+    const answers = { User: PALETAS, Password: server.password };
+    return dialog.accept(answers[dialog.message()] ?? "");
+  });
+  await tab.goto(`${site.address}/documented`);
+  const text = () => tab.locator("pre").textContent({ timeout: 10_000 });
+  const sorted = async () => (await orders()).map(({ name }) => name).sort((left, right) => left.localeCompare(right));
+  const shows = (status, names) => until(async () => (await text()) === [status, ...names].join("\n"), text);
+  await shows("open", await sorted());
+  proxy.up = false;
+  proxy.cut();
+  await tab.getByRole("button").click();
+  await tab.reload();
+  await shows("stored", await sorted());
+  const [first] = await sorted();
+  proxy.up = true;
+  await until(async () => (await sorted()).includes(`${first}!`));
+  await shows("open", await sorted());
+  assert.deepEqual(alerts, []);
+});
+
 test("a reload without a network shows the rows, and what has changed meanwhile comes without reading the query again", async () => {
   const tab = await newTab();
   await tab.logIn();

@@ -10,9 +10,9 @@ const root = new URL("..", import.meta.url).pathname;
 const packs = readdirSync(`${root}packs`).map((name) => `${root}packs/${name}`);
 
 /** Bytes that `code` adds to an application: bundled, minified, gzip. */
-function size(code) {
+function size(code, external = []) {
   const stdin = { contents: code, resolveDir: import.meta.dirname };
-  const { outputFiles } = buildSync({ stdin, bundle: true, minify: true, format: "esm", target: "es2022", write: false });
+  const { outputFiles } = buildSync({ stdin, bundle: true, minify: true, format: "esm", target: "es2022", write: false, external });
   return gzipSync(outputFiles[0].contents, { level: 9 }).length;
 }
 
@@ -32,6 +32,13 @@ test("the core has at most 5 KiB, minified and compressed, and no dependencies",
   assert.ok(size('export * from "@gom/client/sse"') < 1_536, "sse");
   const { dependencies, sideEffects } = JSON.parse(readFileSync(`${root}packages/client/package.json`, "utf8"));
   assert.deepEqual([dependencies, sideEffects], [undefined, false]);
+});
+
+test("@gom/offline adds at most 10 KiB to the core, its only peer", () => {
+  const whole = size('export * from "@gom/offline"', ["@gom/client"]);
+  assert.ok(whole <= 10 * 1024, `${whole} bytes`);
+  const { dependencies, peerDependencies, sideEffects } = JSON.parse(readFileSync(`${root}packages/offline/package.json`, "utf8"));
+  assert.deepEqual([dependencies, Object.keys(peerDependencies), sideEffects], [undefined, ["@gom/client"], false]);
 });
 
 test("typed documents give their types to results and variables, and wrong uses do not compile", () => {

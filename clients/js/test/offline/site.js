@@ -1,16 +1,26 @@
 // A site of one page, which passes `/graphql` and `/auth` on to a server.
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { createServer, request } from "node:http";
 import { connect } from "node:net";
 import { buildSync } from "esbuild";
 
 const bundle = (name) => buildSync({ entryPoints: [new URL(name, import.meta.url).pathname], bundle: true, format: "esm", write: false }).outputFiles[0].text;
 
+/** The first program of docs/clients/offline.md. */
+function documented() {
+  const page = readFileSync(new URL("../../../../docs/clients/offline.md", import.meta.url), "utf8");
+  const [, program] = page.match(/## Show stored rows, and queue writes\n\n```js\n(.*?)```/s);
+  return buildSync({ stdin: { contents: program, resolveDir: import.meta.dirname }, bundle: true, format: "esm", write: false }).outputFiles[0].text;
+}
+
 /** `port` is the server's. `reads` counts how often the query was read whole, `sockets` the websockets that are open. */
 export async function startSite(port, { query }) {
   const files = {
     "/": ["text/html", '<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><script type="module" src="/page.js"></script>'],
     "/page.js": ["text/javascript", bundle("page.js")],
+    "/documented": ["text/html", '<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><body><script type="module" src="/documented.js"></script></body>'],
+    "/documented.js": ["text/javascript", documented()],
     "/worker.js": ["text/javascript", bundle("worker.js")],
   };
   const site = { reads: 0, sockets: 0, most: 0 };
