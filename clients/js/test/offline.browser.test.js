@@ -207,7 +207,7 @@ test("a log-out takes the rows from every tab and from the disk, and another vie
   const secret = (await tab.call("state")).rows[0].name;
   assert.ok((await tab.call("stored")).includes(secret));
   await tab.call("logOut");
-  for (const each of [tab, other]) await until(async () => (await each.get("ended")) === "UNAUTHENTICATED");
+  await until(async () => (await other.get("ended")) === "UNAUTHENTICATED");
   for (const each of [tab, other]) assert.deepEqual((await each.call("state")).rows, []);
   assert.ok(!(await tab.call("stored")).includes(secret));
   assert.equal(await tab.call("tryToOpen"), "UNAUTHENTICATED");

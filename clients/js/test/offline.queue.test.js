@@ -164,6 +164,19 @@ test("a viewer that changes while a write waits for its repetition does not send
   assert.deepEqual(await waits(back), [1]);
 });
 
+test("a session that has ended ends the tab, and keeps the write", async () => {
+  const server = playServer();
+  server.refuses = () => true;
+  const tab = await openTab(server);
+  const { answer } = await tab.write(1);
+  await assert.rejects(answer, { code: "CLOSED" });
+  await until(() => tab.ended);
+  server.refuses = undefined;
+  const back = await openTab(server);
+  await back.offline.sent();
+  assert.deepEqual([tab.ended, numbers(server)], ["UNAUTHENTICATED", [1]]);
+});
+
 test("writes go on with the user's new claims, which show none of the rows of the earlier ones", async () => {
   const server = playServer();
   const [first, second] = [await openTab(server), await openTab(server)];

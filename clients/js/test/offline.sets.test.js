@@ -108,6 +108,22 @@ test("another viewer, nobody, and other claims see nothing of the earlier rows, 
   }
 });
 
+test("a tab whose viewer no longer owns what is stored shows and stores nothing of the other's", async () => {
+  const server = playServer();
+  const ana = await openTab(server);
+  const set = ana.set();
+  await set.ready;
+  server.rows = [row("secret")];
+  const bea = await openTab(server, { sub: "bea" });
+  await shows(bea.set({ variables: { of: "bea" } }), "secret secret");
+  await until(async () => (await dump()).rows.length === 1);
+  server.cut();
+  const other = ana.set({ variables: { of: "bea" } });
+  await new Promise((done) => setTimeout(done, 50));
+  assert.deepEqual([other.rows(), other.status, rowsOf(set)], [[], "connecting", ["a a"]]);
+  assert.deepEqual((await dump()).rows.map(({ key }) => key), ["secret"]);
+});
+
 test("a renewed token of the same viewer keeps the rows; a viewer who cannot be known sees none, and removes none", async () => {
   const server = playServer();
   const first = await openTab(server);
@@ -159,10 +175,11 @@ test("a log-out, another viewer's token and a session that has ended take the ro
     await act({ tab, server });
     for (const set of sets) await until(() => set.status === "closed", () => `${name}: ${set.status}`, 10_000);
     assert.deepEqual(sets.map((set) => [set.rows(), set.error.code]), [[[], code], [[], code]], name);
-    await until(() => tab.ended && other.ended);
+    await until(() => (tab.ended || name === "log-out") && other.ended, () => name);
     await until(async () => (await dump()).rows.length === 0, () => name, 2_000);
     assert.equal(server.streams.length, 0, name);
-    assert.deepEqual([tab.ended, other.ended], [code, code]);
+    // The tab that has called `logOut` is not notified of it.
+    assert.deepEqual([tab.ended, other.ended], [name === "log-out" ? undefined : code, code]);
     await assert.rejects(tab.write(1), { code });
     closeAll();
   }
@@ -237,15 +254,22 @@ test("a tab takes the place of a leader that does not answer, and not that of on
     mock.timers.tick(10_000);
     await shows(set, "a a");
     assert.deepEqual([tab.offline.leads, lost], [true, true]);
-    // A leader that answers keeps its place.
+    // What the suspended page sends when it wakes is not shown, and a leader that answers keeps its place.
+    const channel = new BroadcastChannel(names.find((name) => !name.includes(" tab ")));
+    const heard = [];
+    channel.onmessage = ({ data }) => heard.push(data);
     const other = await openTab(server);
     const second = other.set();
     await shows(second, "a a");
+    const { viewer, message } = await until(() => heard.find((each) => each.message.type === "state"));
+    assert.equal(message.version.leader, 2);
+    channel.postMessage({ viewer, message: { ...message, version: { leader: 1, step: 99 }, rows: [row("late")] } });
     for (let tick = 0; tick < 6; tick += 1) {
       mock.timers.tick(10_000);
       await new Promise((done) => setTimeout(done, 20));
+      assert.deepEqual([tab.offline.leads, other.offline.leads, rowsOf(second)], [true, false, ["a a"]], String(tick));
     }
-    assert.deepEqual([tab.offline.leads, other.offline.leads], [true, false]);
+    channel.close();
   } finally {
     mock.timers.reset();
   }

@@ -91,6 +91,8 @@ export function createLeader({ client, sender, store, guard, options, publish, s
           watch(tab, () => {
             watched.delete(tab);
             for (const set of [...hosts.keys()]) drop(set, tab);
+            // What it has not reported, another tab does.
+            settled();
           }),
         );
       }

@@ -86,6 +86,7 @@ export async function startOffline({ options, name, guard, store, shared, onChan
   let over: GomError | undefined;
   let wiped: Promise<unknown> = Promise.resolve();
   let tabs: Tabs | undefined;
+  let leaving = false;
 
   const deliver = (message: SetMessage): void => views.get(message.set)?.forEach((view) => view.receive(message));
   /** Ends this tab's part; what is shown goes, unless it was closed by the application. */
@@ -100,18 +101,19 @@ export async function startOffline({ options, name, guard, store, shared, onChan
     return true;
   };
   /** The viewer is not logged in any more. */
-  const end = (error: GomError, report = true): void => {
+  const end = (error: GomError): void => {
     if (!stop(error)) return;
     for (const each of [...views.values()].flatMap((all) => [...all])) each.end(error);
-    if (report) tabs?.post({ type: "ended", error: failureOf(error) });
+    tabs?.post({ type: "ended", error: failureOf(error) });
     wiped = store
       .wipe()
       .catch(() => undefined)
       .finally(() => {
         tabs?.close();
         store.close();
+        // Now: the application may leave the page.
+        if (!leaving) queueMicrotask(() => onEnd?.(error));
       });
-    queueMicrotask(() => onEnd?.(error));
   };
   const unwatch = watchViewer(() => void guard.check(true).catch(() => undefined));
   onChange((error) => end(error));
@@ -172,7 +174,7 @@ export async function startOffline({ options, name, guard, store, shared, onChan
         case "settled":
           return outcomes.collect();
         case "ended":
-          return end(errorOf(message.error), false);
+          return end(errorOf(message.error));
       }
     },
   };
@@ -188,6 +190,11 @@ export async function startOffline({ options, name, guard, store, shared, onChan
   }
   outcomes.collect();
 
+  const allowed = (): boolean => {
+    // Ends this tab's part.
+    if (!guard.still()) void guard.check().catch(() => undefined);
+    return !over;
+  };
   const check = async (): Promise<void> => {
     if (over) throw over;
     await guard.check();
@@ -205,7 +212,7 @@ export async function startOffline({ options, name, guard, store, shared, onChan
       const created = createView<R>({
         key,
         compare,
-        allowed: () => !over && guard.still(),
+        allowed,
         want: () => void definition.then((each) => {
           if (over || !view) return;
           if (leader) leader.want(each, own.tab);
@@ -283,6 +290,7 @@ export async function startOffline({ options, name, guard, store, shared, onChan
     async logOut({ discard = false } = {}) {
       const session = over ? undefined : client.session;
       if (!over && discard) await store.discardAll();
+      leaving = true;
       end(unauthenticated());
       await wiped;
       if (!options.token) await session?.logOut();

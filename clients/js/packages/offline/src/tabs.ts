@@ -96,7 +96,7 @@ export async function joinTabs(name: string, viewer: string, handlers: TabHandle
   }, CHECK_INTERVAL);
 
   // Before anything is posted: who receives it may watch this tab.
-  await new Promise<void>((resolve) => void locks.request(lockOf(tab), () => (resolve(), hold())));
+  await new Promise<void>((resolve, reject) => locks.request(lockOf(tab), () => (resolve(), hold())).catch(reject));
   campaign(false);
   post({ type: "joined" });
   return {

@@ -94,7 +94,7 @@ export interface OfflineOptions extends ClientOptions {
   /** Called with what has become of each write that this tab has queued, or a tab that is gone. */
   readonly onOutcome?: ((outcome: Outcome) => void) | undefined;
   /**
-   * Called once if it ends otherwise than by `close`: with `UNAUTHENTICATED` if the user has logged out or has to log in again, with `VIEWER_CHANGED` if another one is logged in, or
+   * Called once if it ends otherwise than by this tab's `close` and `logOut`: with `UNAUTHENTICATED` if the user has logged out or has to log in again, with `VIEWER_CHANGED` if another one is logged in, or
    * the same with other claims: open again. Nothing is shown any more, and the rows are no longer stored.
    */
   readonly onEnd?: ((error: GomError) => void) | undefined;
