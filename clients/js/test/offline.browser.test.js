@@ -192,7 +192,7 @@ test("an answer and a refusal reach the tab that has written, through the leader
   assert.match(uid, /^c/);
   assert.equal(await other.call("answer", null), "BAD_USER_INPUT");
   await until(async () => (await other.get("outcomes")).length === 2);
-  assert.deepEqual(await other.get("outcomes"), [["done", "answered", null], ["refused", null, "BAD_USER_INPUT"]]);
+  assert.deepEqual(await other.get("outcomes"), [["done", "answered", undefined], ["refused", null, "BAD_USER_INPUT"]]);
   assert.deepEqual(await leader.get("outcomes"), []);
   await equals(leader, "the leader");
 });
