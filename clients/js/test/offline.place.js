@@ -84,7 +84,7 @@ export function playServer() {
       const stream = { request, sink, from: request.extensions.cursor, live: true };
       void (async () => {
         const token = await auth.token().catch(() => undefined);
-        if (!stream.live || token === undefined) return stream.live && sink.lost();
+        if (!stream.live || (auth.bearer && token === undefined)) return stream.live && sink.lost();
         if (!server.up) return sink.lost();
         server.streams.push(stream);
         sink.open(auth.viewer(token));

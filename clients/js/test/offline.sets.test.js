@@ -124,6 +124,33 @@ test("a tab whose viewer no longer owns what is stored shows and stores nothing 
   assert.deepEqual((await dump()).rows.map(({ key }) => key), ["secret"]);
 });
 
+test("a page whose cookies have become another viewer's hides the rows when they are looked at, and when it becomes visible", async () => {
+  const cookie = (...claims) => `session-token=${encodeURIComponent(jwt(...claims).split(".").slice(0, 2).join("."))}`;
+  for (const [changed, code] of [[cookie("bea"), "VIEWER_CHANGED"], [cookie("ana", 1, { permissions: [] }), "VIEWER_CHANGED"], ["", "UNAUTHENTICATED"]]) {
+    for (const look of [(set) => set.rows(), () => document.dispatchEvent(new Event("visibilitychange"))]) {
+      freshBrowser();
+      globalThis.location = { origin: new URL(url).origin, href: url };
+      globalThis.document = Object.assign(new EventTarget(), { cookie: cookie("ana"), visibilityState: "visible" });
+      try {
+        const tab = await openTab(playServer(), { token: undefined });
+        const set = tab.set();
+        await shows(set, "a a");
+        document.cookie = cookie("ana", 99);
+        assert.deepEqual(rowsOf(set), ["a a"], "a renewed token");
+        document.cookie = changed;
+        look(set);
+        assert.deepEqual([set.rows(), set.status, set.error?.code], [[], "closed", code]);
+        await until(() => tab.ended === code);
+        assert.deepEqual((await dump()).rows, []);
+      } finally {
+        closeAll();
+        delete globalThis.location;
+        delete globalThis.document;
+      }
+    }
+  }
+});
+
 test("a renewed token of the same viewer keeps the rows; a viewer who cannot be known sees none, and removes none", async () => {
   const server = playServer();
   const first = await openTab(server);
