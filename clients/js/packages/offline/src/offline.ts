@@ -86,7 +86,8 @@ export async function startOffline({ options, name, guard, store, shared, onChan
   let over: GomError | undefined;
   let wiped: Promise<unknown> = Promise.resolve();
   let tabs: Tabs | undefined;
-  let leaving = false;
+  /** Whether the application is notified of the end: not before it is open, nor if it has logged out itself. */
+  let reports = false;
 
   const deliver = (message: SetMessage): void => views.get(message.set)?.forEach((view) => view.receive(message));
   /** Ends this tab's part; what is shown goes, unless it was closed by the application. */
@@ -112,7 +113,7 @@ export async function startOffline({ options, name, guard, store, shared, onChan
         tabs?.close();
         store.close();
         // Now: the application may leave the page.
-        if (!leaving) queueMicrotask(() => onEnd?.(error));
+        if (reports) queueMicrotask(() => onEnd?.(error));
       });
   };
   const unwatch = watchViewer(() => void guard.check(true).catch(() => undefined));
@@ -179,7 +180,12 @@ export async function startOffline({ options, name, guard, store, shared, onChan
     },
   };
   const outcomes = createOutcomes({ store, onOutcome, tab: () => tabs?.tab, isGone: async (tab) => tabs !== undefined && tabs.isGone(tab) });
-  const own = await (shared ? joinTabs(`${name} ${guard.user}`, guard.viewer, handlers) : alone(handlers));
+  const joining = shared ? joinTabs(`${name} ${guard.user}`, guard.viewer, handlers) : alone(handlers);
+  const own = await Promise.resolve(joining).catch((error: unknown) => {
+    stop(closedError());
+    store.close();
+    throw error;
+  });
   tabs = own;
   // The viewer may have changed since it was found.
   await guard.check().catch(() => undefined);
@@ -188,6 +194,7 @@ export async function startOffline({ options, name, guard, store, shared, onChan
     own.close();
     throw over;
   }
+  reports = true;
   outcomes.collect();
 
   const allowed = (): boolean => {
@@ -289,11 +296,14 @@ export async function startOffline({ options, name, guard, store, shared, onChan
     },
     async logOut({ discard = false } = {}) {
       const session = over ? undefined : client.session;
-      if (!over && discard) await store.discardAll();
-      leaving = true;
+      const discarded = !over && discard ? store.discardAll() : undefined;
+      reports = false;
       end(unauthenticated());
-      await wiped;
-      if (!options.token) await session?.logOut();
+      // At once: a disk that does not answer must not keep the session open. Nor is one that fails a reason not to wait for the other.
+      const closed = options.token ? undefined : session?.logOut();
+      await Promise.allSettled([wiped, discarded, closed]);
+      await discarded;
+      await closed;
     },
     close() {
       if (!stop(closedError())) return;
