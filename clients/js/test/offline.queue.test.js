@@ -164,6 +164,25 @@ test("a viewer that changes while a write waits for its repetition does not send
   assert.deepEqual(await waits(back), [1]);
 });
 
+test("writes of a user who does not come back are removed after a week, and those of one who does are not", async () => {
+  const server = playServer();
+  server.up = false;
+  const { now } = Date;
+  Date.now = () => now() - 8 * 86_400_000;
+  for (const sub of ["ana", "carl"]) {
+    const tab = await openTab(server, { sub });
+    await tab.write(1);
+    tab.offline.close();
+  }
+  Date.now = now;
+  // Carl's are removed with Ana's visit.
+  for (const [sub, left] of [["ana", [1]], ["carl", []]]) {
+    const back = await openTab(server, { sub });
+    assert.deepEqual(await waits(back), left, sub);
+    back.offline.close();
+  }
+});
+
 test("a session that has ended ends the tab, and keeps the write", async () => {
   const server = playServer();
   server.refuses = () => true;

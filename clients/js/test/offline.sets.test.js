@@ -338,6 +338,25 @@ test("without a place to store, a tab goes on in memory and reports it", async (
   assert.deepEqual(await (await tab.write(1)).answer, { data: {} });
 });
 
+test("a newer program's database is left alone: its tabs store, and those of this one go on in memory", async () => {
+  const server = playServer();
+  const tab = await openTab(server);
+  const set = tab.set();
+  await set.ready;
+  await until(() => server.streams.length === 1);
+  const [{ name }] = await indexedDB.databases();
+  // It opens, for the tab that is open makes way.
+  const newer = await new Promise((done) => (indexedDB.open(name, 99).onsuccess = ({ target }) => done(target.result)));
+  server.event("c1", { mutation: "CREATED", node: row("b") });
+  await shows(set, "a a,b b");
+  assert.deepEqual([set.persisted, set.status], [false, "open"]);
+  await assert.rejects(tab.write(1), { code: "NOT_STORED" });
+  const other = await openTab(server);
+  assert.equal(other.offline.storage, "memory");
+  await shows(other.set(), "a a");
+  newer.close();
+});
+
 test("sets are bounded in number, bytes and age", async () => {
   const server = playServer();
   const few = await openTab(server, { maxSets: 2 });
