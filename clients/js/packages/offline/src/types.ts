@@ -103,6 +103,6 @@ export interface OfflineOptions extends ClientOptions {
 /** What `write` gives once the write is stored. */
 export interface Queued<Data> {
   readonly id: string;
-  /** Rejects with the refusal, with `OUTCOME_UNKNOWN`, or with `CLOSED` if this tab closes before: the write is sent nevertheless. */
+  /** Rejects with the refusal, with `OUTCOME_UNKNOWN`, with `DISCARDED`, or with `CLOSED` if this tab closes before: the write is sent nevertheless. */
   readonly answer: Promise<Pick<Answer<Data>, "data">>;
 }
