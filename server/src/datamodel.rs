@@ -44,25 +44,43 @@ impl LoadedDatamodel {
 /// Why there is no datamodel to work with.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
+    /// The settings name no datamodel, and the application has none built in.
     #[error(
         "there is no datamodel: this server has none built in; name one with --datamodel (datamodel.file)"
     )]
     None,
+    /// The file of the datamodel cannot be read.
     #[error("the datamodel {path} cannot be read: {cause}; correct --datamodel (datamodel.file)")]
-    File { path: PathBuf, cause: io::Error },
+    File {
+        /// As the settings name it.
+        path: PathBuf,
+        /// What the system reported.
+        cause: io::Error,
+    },
+    /// The file of the renames cannot be read.
     #[error("the renames {path} cannot be read: {cause}; correct datamodel.renames")]
-    RenamesFile { path: PathBuf, cause: io::Error },
+    RenamesFile {
+        /// As the settings name it.
+        path: PathBuf,
+        /// What the system reported.
+        cause: io::Error,
+    },
+    /// A line of the renames is no rename.
     #[error("{path}:{line}: {cause}; correct the file (datamodel.renames)")]
     Rename {
+        /// As the settings name it.
         path: PathBuf,
+        /// Counts from 1.
         line: usize,
+        /// What is wrong with the line.
         cause: RenameError,
     },
+    /// The text is no datamodel, or an inconsistent one.
     #[error(transparent)]
     Wrong(#[from] DatamodelErrors),
 }
 
-/// What tells datamodels apart: SHA-256 of the text, in hexadecimal.
+/// By which datamodels are distinguished: SHA-256 of the text, in hexadecimal.
 pub fn digest(text: &str) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
     digest

@@ -108,7 +108,7 @@ pub struct Deployment {
 }
 
 /// A deployment under way.
-pub type Deploying = Pin<Box<dyn Future<Output = Result<(), MigrateError>>>>;
+pub(crate) type Deploying = Pin<Box<dyn Future<Output = Result<(), MigrateError>>>>;
 
 enum Attempt {
     Done,
@@ -129,7 +129,7 @@ fn longer(pause: Duration) -> Duration {
 }
 
 impl Deployment {
-    /// Deploys if the database answers soon. False: it does not, and [`Deployment::keep_trying`] is left to do.
+    /// Deploys if the database is available within two seconds. False: it was not, and nothing was deployed.
     ///
     /// # Errors
     /// What trying again would not change.
@@ -144,7 +144,7 @@ impl Deployment {
     ///
     /// # Errors
     /// What trying again would not change.
-    pub async fn begin(self, patience: Duration) -> Result<Option<Deploying>, MigrateError> {
+    pub(crate) async fn begin(self, patience: Duration) -> Result<Option<Deploying>, MigrateError> {
         let absent = self.database.ready(Instant::now() + TIMEOUT).await.is_err();
         let mut deploying: Deploying = Box::pin(async move { self.keep_trying().await });
         if absent {
@@ -165,7 +165,7 @@ impl Deployment {
     ///
     /// # Errors
     /// What trying again would not change.
-    pub async fn keep_trying(&self) -> Result<(), MigrateError> {
+    async fn keep_trying(&self) -> Result<(), MigrateError> {
         let begun = Instant::now();
         let mut said: Option<Instant> = None;
         let mut pause = PAUSE;

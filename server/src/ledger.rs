@@ -27,10 +27,13 @@ const CACHE_BYTES: u64 = 1024 * 1024;
 /// Why the ledger cannot be served. No released program meets it: all that the ledger is made of is built in.
 #[derive(Debug, Error)]
 pub enum LedgerError {
+    /// Its datamodel is no datamodel.
     #[error(transparent)]
     Datamodel(#[from] ReadError),
+    /// Its policy does not fit its schema.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// Names of its datamodel clash in the API.
     #[error(transparent)]
     Schema(#[from] SchemaError),
 }

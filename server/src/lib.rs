@@ -28,7 +28,9 @@
 //! }
 //! ```
 
-pub mod admission;
+#![warn(missing_docs)]
+
+mod admission;
 pub mod application;
 pub mod build_info;
 pub mod datamodel;
@@ -38,12 +40,12 @@ pub mod http;
 pub mod identity;
 pub mod ledger;
 pub mod logging;
-pub mod metrics;
+mod metrics;
 pub mod policy;
 pub mod push;
 pub mod seed;
 pub mod server;
 pub mod settings;
-pub mod socket;
+mod socket;
 pub mod stop;
 pub mod telemetry;

@@ -20,14 +20,19 @@ use crate::settings::Settings;
 /// Push cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum PushError {
+    /// The VAPID keys are missing or cannot be used.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// The settings of Redis cannot be used.
     #[error(transparent)]
     Redis(#[from] RedisOptionsError),
+    /// `push.vapid.subject` is no contact.
     #[error("push.vapid.subject: {0}")]
     Contact(#[from] ContactError),
+    /// The sender cannot be built, for example because `push.ca_file` cannot be read.
     #[error("push messages cannot be sent: {0}")]
     Sender(#[from] SenderError),
+    /// The dispatcher ended while it started; the log has the cause.
     #[error("the push dispatcher's thread has ended")]
     Thread,
 }
@@ -51,7 +56,7 @@ pub fn devices_options(
 ///
 /// # Errors
 /// What only the operator can put right.
-pub async fn start(
+pub(crate) async fn start(
     application: &'static dyn Application,
     settings: &Settings,
     database: &Database,

@@ -88,11 +88,6 @@ impl Server {
         &self.addresses
     }
 
-    /// Where metrics are served, if they have a port of their own.
-    pub fn metrics_address(&self) -> Option<SocketAddr> {
-        self.metrics.as_ref().map(|server| server.address)
-    }
-
     /// The database that holds the served rows and the server's own tables.
     pub fn database(&self) -> &Database {
         &self.database

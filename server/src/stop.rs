@@ -18,7 +18,7 @@ impl Stop {
     ///
     /// # Errors
     /// If the system does not deliver signals.
-    pub fn on_signals() -> io::Result<Self> {
+    pub(crate) fn on_signals() -> io::Result<Self> {
         let (mut terminate, mut interrupt) = (
             signal(SignalKind::terminate())?,
             signal(SignalKind::interrupt())?,
@@ -48,17 +48,17 @@ impl Stop {
     }
 
     /// Whether an end has been requested.
-    pub fn is_requested(&self) -> bool {
+    pub(crate) fn is_requested(&self) -> bool {
         *self.requests.borrow() > 0
     }
 
     /// Waits until an end is requested.
-    pub async fn requested(&self) {
+    pub(crate) async fn requested(&self) {
         self.times(1).await;
     }
 
     /// Waits until an end is requested a second time.
-    pub async fn forced(&self) {
+    pub(crate) async fn forced(&self) {
         self.times(2).await;
     }
 

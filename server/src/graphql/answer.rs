@@ -8,8 +8,11 @@ use gom_engine::error::{ApiError, ErrorKind};
 /// What became of an operation.
 #[derive(Debug)]
 pub struct Answer {
+    /// What was executed.
     pub data: Data,
+    /// In the order in which they were found; none if all went well.
     pub errors: Vec<ApiError>,
+    /// The position of what was read or written, where the request asked for it.
     pub cursor: AnswerCursor,
 }
 
@@ -25,6 +28,7 @@ pub enum AnswerCursor {
     At(String),
 }
 
+/// The `data` of an execution result.
 #[derive(Debug)]
 pub enum Data {
     /// Nothing was executed; the errors say why.
@@ -40,7 +44,9 @@ pub enum Data {
 /// JSON text, ready to be copied into the answer.
 #[derive(Debug)]
 pub enum Fragment {
+    /// The field is null.
     Null,
+    /// Made by the server itself.
     Text(String),
     /// Kept for others who ask the same.
     Shared(Arc<str>),
@@ -49,6 +55,7 @@ pub enum Fragment {
 }
 
 impl Fragment {
+    /// The JSON text, in UTF-8.
     pub fn as_bytes(&self) -> &[u8] {
         match self {
             Fragment::Null => b"null",
@@ -61,7 +68,7 @@ impl Fragment {
 
 impl Answer {
     /// The operation was not executed.
-    pub fn refused(errors: Vec<ApiError>) -> Self {
+    pub(crate) fn refused(errors: Vec<ApiError>) -> Self {
         Answer {
             data: Data::Refused,
             errors,
@@ -70,12 +77,12 @@ impl Answer {
     }
 
     /// The operation panicked. The panic's own message has been logged where it happened.
-    pub fn panicked() -> Self {
+    pub(crate) fn panicked() -> Self {
         Answer::refused(vec![ApiError::new(ErrorKind::Internal, "a panic")])
     }
 
     /// Bytes of its data.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         match &self.data {
             Data::Refused | Data::Null | Data::NullAfterWrite => 0,
             Data::Fields(fields) => fields
@@ -85,12 +92,12 @@ impl Answer {
         }
     }
 
-    pub fn is_refused(&self) -> bool {
+    pub(crate) fn is_refused(&self) -> bool {
         matches!(self.data, Data::Refused)
     }
 
     /// Nothing was done, because the database was unavailable, the deadline passed or no turn came: the request may be retried.
-    pub fn may_be_repeated(&self) -> bool {
+    pub(crate) fn may_be_repeated(&self) -> bool {
         let nothing = match &self.data {
             Data::Refused | Data::Null => true,
             Data::NullAfterWrite => false,
@@ -108,7 +115,7 @@ impl Answer {
     }
 
     /// Nothing was done, because the idempotency key is another request's.
-    pub fn reuses_key(&self) -> bool {
+    pub(crate) fn reuses_key(&self) -> bool {
         self.is_refused()
             && self
                 .errors
@@ -117,7 +124,7 @@ impl Answer {
     }
 
     /// Nothing was done because of all else that the caller has in flight.
-    pub fn has_to_wait(&self) -> bool {
+    pub(crate) fn has_to_wait(&self) -> bool {
         self.errors
             .iter()
             .any(|error| error.kind == ErrorKind::TooManyRequests)

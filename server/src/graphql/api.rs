@@ -46,12 +46,17 @@ pub const SUBJECT: &str = "subject";
 /// One worker's API.
 #[derive(Clone)]
 pub struct Api {
+    /// Compiles operations on the served datamodel.
     pub engine: Arc<Engine>,
+    /// Where statements run: the worker's own connections.
     pub database: LocalDatabase,
+    /// What subscriptions and live queries are registered with.
     pub live: LocalLive,
     /// Woken after writes that may leave jobs.
     pub push: Option<Push>,
+    /// Until this is done, every operation is refused.
     pub deployed: Deployed,
+    /// Refuses operations of viewers for whom too much waits.
     pub admission: Admission,
 }
 
@@ -63,13 +68,13 @@ pub struct Admission(Arc<Check>);
 type Check = dyn Fn(&Viewer) -> Result<(), ApiError> + Send + Sync;
 
 impl Admission {
-    pub fn by(check: impl Fn(&Viewer) -> Result<(), ApiError> + Send + Sync + 'static) -> Self {
+    pub(crate) fn by(check: impl Fn(&Viewer) -> Result<(), ApiError> + Send + Sync + 'static) -> Self {
         Admission(Arc::new(check))
     }
 
     /// # Errors
     /// If too much waits. Nothing has been done then.
-    pub fn check(&self, viewer: &Viewer) -> Result<(), ApiError> {
+    pub(crate) fn check(&self, viewer: &Viewer) -> Result<(), ApiError> {
         (self.0)(viewer)
     }
 }
@@ -83,8 +88,11 @@ impl Default for Admission {
 
 /// A datamodel, ready to be served.
 pub struct Engine {
+    /// What the datamodel became.
     pub schema: Arc<Schema>,
+    /// Makes statements of operations.
     pub planner: Planner,
+    /// Makes operations of documents and variables.
     pub requests: Requests,
     served: Arc<Served>,
     /// For everyone but the service role, which is always answered.
@@ -94,6 +102,7 @@ pub struct Engine {
     user_limits: CallerLimits,
     turns: Turns,
     pub(super) key_turns: KeyTurns,
+    /// Threads for requests that would block a worker.
     pub offload: Offload,
     /// Answers of live queries, kept for the next difference.
     pub(super) kept: Waiting,
@@ -103,7 +112,7 @@ pub struct Engine {
     policy: Option<Arc<Policy>>,
     write_rules: Option<Box<dyn WriteRules>>,
     /// How clients get cursors of events.
-    pub cursors: Cursors,
+    pub(crate) cursors: Cursors,
     /// Without, mutations take no idempotency keys.
     pub(super) keys: Option<KeyOptions>,
 }
@@ -111,19 +120,21 @@ pub struct Engine {
 /// What an engine is built with, beside the datamodel.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
-    pub physical: PhysicalOptions,
-    pub execute_raw: bool,
-    pub introspection: bool,
-    pub cache_bytes: u64,
-    pub service_limits: settings::Limits,
+    pub(crate) physical: PhysicalOptions,
+    pub(crate) execute_raw: bool,
+    pub(crate) introspection: bool,
+    pub(crate) cache_bytes: u64,
+    pub(crate) service_limits: settings::Limits,
+    /// What a user may ask for.
     pub user_limits: settings::Limits,
     /// Of each user.
-    pub turns: TurnLimits,
+    pub(crate) turns: TurnLimits,
     /// How idempotency keys are kept, if they are.
-    pub keys: Option<KeyOptions>,
+    pub(crate) keys: Option<KeyOptions>,
 }
 
 impl EngineOptions {
+    /// Those of the settings.
     pub fn of(settings: &Settings) -> Self {
         EngineOptions {
             physical: PhysicalOptions::in_schema(&settings.database.schema),
@@ -142,11 +153,14 @@ impl EngineOptions {
     }
 }
 
-/// What one caller may ask for.
+/// What a caller may ask for, as the parts of an execution take it.
 #[derive(Debug, Clone)]
 pub struct CallerLimits {
+    /// Of a document and its variables.
     pub request: RequestLimits,
+    /// Of rows and bytes of an answer.
     pub page: PageLimits,
+    /// How long an operation may take, with its waits.
     pub deadline: Duration,
 }
 
@@ -228,7 +242,7 @@ impl Engine {
     }
 
     /// Seals cursors with keys that other nodes have as well; else with one of its own.
-    pub fn seal_cursors(&mut self, cursors: Cursors) {
+    pub(crate) fn seal_cursors(&mut self, cursors: Cursors) {
         self.cursors = cursors;
     }
 
@@ -252,6 +266,7 @@ impl Engine {
         self.classes.cost()
     }
 
+    /// The policy that gives users access; without one, only the service role has it.
     pub fn policy(&self) -> Option<&Policy> {
         self.policy.as_deref()
     }
@@ -264,7 +279,7 @@ impl Engine {
     ///
     /// # Errors
     /// If there is no policy, or it has no place for the user.
-    pub fn rights(&self, viewer: &Viewer) -> Result<Option<Arc<Rights>>, ApiError> {
+    pub(crate) fn rights(&self, viewer: &Viewer) -> Result<Option<Arc<Rights>>, ApiError> {
         let Viewer::User(user) = viewer else {
             return Ok(None);
         };
@@ -288,6 +303,7 @@ impl Engine {
         &self.user_limits
     }
 
+    /// The limits of the service role, or those of users.
     pub fn limits_of(&self, viewer: &Viewer) -> &CallerLimits {
         match viewer {
             Viewer::Service => &self.service_limits,

@@ -34,6 +34,7 @@ pub const IDEMPOTENCY_KEY: &str = "idempotencyKey";
 pub struct Extensions(Map<String, Value>);
 
 impl Extensions {
+    /// Of the entries of a request: those that the server knows, and that are not null.
     pub fn new(entries: impl IntoIterator<Item = (String, Value)>) -> Self {
         let known = entries
             .into_iter()
@@ -41,16 +42,16 @@ impl Extensions {
         Extensions(known.collect())
     }
 
-    pub fn get(&self, name: &str) -> Option<&Value> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
     }
 
     /// All entries, for what depends on each of them.
-    pub fn entries(&self) -> &Map<String, Value> {
+    pub(crate) fn entries(&self) -> &Map<String, Value> {
         &self.0
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
@@ -58,7 +59,7 @@ impl Extensions {
     ///
     /// # Errors
     /// If the entry is neither true nor a text.
-    pub fn cursor(&self) -> Result<CursorEntry<'_>, ApiError> {
+    pub(crate) fn cursor(&self) -> Result<CursorEntry<'_>, ApiError> {
         match self.get(CURSOR) {
             None | Some(Value::Bool(false)) => Ok(CursorEntry::Absent),
             Some(Value::Bool(true)) => Ok(CursorEntry::Wanted),
@@ -68,12 +69,12 @@ impl Extensions {
     }
 
     /// An entry that a client gives by a header instead.
-    pub fn set(&mut self, name: &str, value: Value) {
+    pub(crate) fn set(&mut self, name: &str, value: Value) {
         self.0.insert(name.to_owned(), value);
     }
 
     /// Takes an entry away, that has been obeyed.
-    pub fn remove(&mut self, name: &str) {
+    pub(crate) fn remove(&mut self, name: &str) {
         self.0.remove(name);
     }
 
@@ -81,7 +82,7 @@ impl Extensions {
     ///
     /// # Errors
     /// If it is something else.
-    pub fn text(&self, name: &str) -> Result<Option<&str>, ApiError> {
+    pub(crate) fn text(&self, name: &str) -> Result<Option<&str>, ApiError> {
         match self.get(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
@@ -93,7 +94,7 @@ impl Extensions {
     ///
     /// # Errors
     /// If it is something else.
-    pub fn flag(&self, name: &str) -> Result<bool, ApiError> {
+    pub(crate) fn flag(&self, name: &str) -> Result<bool, ApiError> {
         match self.get(name) {
             None => Ok(false),
             Some(Value::Bool(flag)) => Ok(*flag),

@@ -50,6 +50,8 @@ const NOTHING_WITH_KEY: &str = "this request has written nothing. An earlier one
 pub(super) const LATE_WITH_KEY: &str = "There was no answer before the deadline (limits.deadline). This request has written nothing; an earlier one with the same idempotency key, if it is still in flight, may still be carried out. Repeat the request with the same idempotency key.";
 const UNKNOWN_WITH_KEY: &str = "The write may have been carried out or not: the connection to the database was lost, or the deadline passed, during the commit. Repeat the request with the same idempotency key, which is safe: what was written is not written again.";
 
+/// The error that a client receives for a failure of the database. Without values of rows; a cause that only the operator can
+/// mend is logged here.
 pub fn api_error(planner: &Planner, error: RunError) -> ApiError {
     match error {
         RunError::Rejected(report) => planner.rejected(Rejection {

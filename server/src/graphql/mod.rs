@@ -21,17 +21,21 @@ mod wire;
 mod write_rules;
 
 pub use answer::{Answer, AnswerCursor, Data, Fragment};
-pub use api::{Admission, Api, Engine, EngineOptions, SUBJECT};
-pub use execute::{execute, serve};
-pub use extensions::{
-    AFTER, CURSOR, CursorEntry, Extensions, IDEMPOTENCY_KEY, LEAVES, PATCH, malformed,
+pub(crate) use api::SUBJECT;
+pub use api::{Admission, Api, CallerLimits, Engine, EngineOptions};
+pub use execute::execute;
+pub(crate) use execute::serve;
+pub use extensions::Extensions;
+pub(crate) use extensions::{
+    AFTER, CURSOR, CursorEntry, IDEMPOTENCY_KEY, LEAVES, PATCH, malformed,
 };
 pub use failure::api_error;
-pub use idempotency::{HeaderKey, KeyOptions};
+pub use idempotency::HeaderKey;
 pub use live::{LiveCost, Next, Outlet, Running, Started, start};
-pub use offload::{Offload, is_large};
-pub use sources::Sources;
-pub use wire::{write_answer, write_errors, write_event, write_refusal};
+pub use offload::Offload;
+pub(crate) use offload::is_large;
+pub(crate) use sources::Sources;
+pub(crate) use wire::{write_answer, write_errors, write_event, write_refusal};
 pub use write_rules::WriteRules;
 
 use serde_json::{Map, Value};
@@ -43,7 +47,9 @@ pub struct Request {
     pub text: String,
     /// Which of its operations; may be left out if there is only one.
     pub operation_name: Option<String>,
+    /// The values of the operation's variables, as they were sent.
     pub variables: Map<String, Value>,
+    /// The entries of `extensions` that the server knows.
     pub extensions: Extensions,
     /// By HTTP, beside the request itself.
     pub header_key: HeaderKey,

@@ -26,7 +26,7 @@ static THREADS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
     Arc::new(Semaphore::new(cores.saturating_sub(1).max(1)))
 });
 
-/// Shared by all workers.
+/// The queue of large work, shared by all workers. Cloning is cheap.
 #[derive(Debug, Clone)]
 pub struct Offload(Arc<Lines>);
 

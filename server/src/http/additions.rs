@@ -13,11 +13,11 @@ use super::rest_error::RestError;
 /// Everything that an application adds. The default adds nothing.
 pub struct Additions {
     /// Builds the endpoints of one worker: a route belongs to one thread.
-    pub endpoints: Box<dyn Fn() -> Vec<Endpoint> + Send + Sync>,
+    pub(crate) endpoints: Box<dyn Fn() -> Vec<Endpoint> + Send + Sync>,
     /// In the order in which they are described and listed.
-    pub logins: Vec<Box<dyn LoginProvider>>,
+    pub(crate) logins: Vec<Box<dyn LoginProvider>>,
     /// `extensions.code` of the application's own errors.
-    pub error_codes: Vec<&'static str>,
+    pub(crate) error_codes: Vec<&'static str>,
 }
 
 impl Default for Additions {
@@ -81,11 +81,13 @@ pub trait LoginProvider: Send + Sync {
 pub struct Credentials {
     /// Attempts are counted for each name and grant.
     pub name: String,
+    /// What proves the name; compared in [`LoginProvider::check`], and never logged.
     pub secret: SecretText,
 }
 
 /// Credentials that were right.
 pub struct AcceptedLogin {
+    /// The session that the server opens, with the token's signature.
     pub session: NewSession,
     /// The browser's half of the token.
     pub head: String,

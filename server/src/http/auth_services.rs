@@ -17,23 +17,30 @@ use crate::graphql::Engine;
 use crate::identity::{AppKeys, Identity, IdentityError, Roles, SecretError, TokenKind};
 use crate::settings::Settings;
 
+/// The services that logins use, shared by all workers. Cloning is cheap.
 #[derive(Clone)]
 pub struct AuthServices {
-    pub sessions: Sessions,
+    pub(crate) sessions: Sessions,
+    /// Counts attempts to log in.
     pub limiter: LoginLimiter,
+    /// Verifies access tokens, and issues those of the application's own logins.
     pub identity: Identity,
-    pub cookies: SiteCookies,
+    pub(crate) cookies: SiteCookies,
+    /// Finds the address that a request is counted against.
     pub proxies: TrustedProxies,
-    pub origins: Arc<Origins>,
+    pub(crate) origins: Arc<Origins>,
 }
 
 /// The services of logins cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthServicesError {
+    /// `app_key` is missing, or the file that holds it cannot be used.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// The settings of Redis cannot be used.
     #[error(transparent)]
     Redis(#[from] RedisOptionsError),
+    /// The settings of the issuer, or the kinds of tokens, cannot be used.
     #[error(transparent)]
     Identity(#[from] IdentityError),
 }
@@ -41,7 +48,7 @@ pub enum AuthServicesError {
 impl AuthServices {
     /// The same for one worker, whose sessions come over a connection of its own.
     #[must_use]
-    pub fn local(&self) -> Self {
+    pub(crate) fn local(&self) -> Self {
         AuthServices {
             sessions: self.sessions.local(),
             ..self.clone()
@@ -53,7 +60,7 @@ impl AuthServices {
     ///
     /// # Errors
     /// What only the operator can put right.
-    pub fn start(
+    pub(crate) fn start(
         settings: &Settings,
         database: &Database,
         engine: &Engine,

@@ -15,7 +15,7 @@ const FORWARDED_FOR: &str = "x-forwarded-for";
 pub struct TrustedProxies(Vec<IpNet>);
 
 impl TrustedProxies {
-    pub fn new(networks: Vec<IpNet>) -> Self {
+    pub(crate) fn new(networks: Vec<IpNet>) -> Self {
         TrustedProxies(networks)
     }
 
@@ -24,7 +24,7 @@ impl TrustedProxies {
     }
 
     /// Whether the request was handed on by a trusted proxy, so that its forwarding headers can be believed.
-    pub fn sent(&self, request: &HttpRequest) -> bool {
+    pub(crate) fn sent(&self, request: &HttpRequest) -> bool {
         self.holds(socket(request))
     }
 

@@ -66,6 +66,7 @@ impl Endpoint {
         endpoint
     }
 
+    /// POST.
     #[must_use]
     pub fn post<F, Args>(self, handler: F, operation: OperationObject) -> Self
     where
@@ -90,14 +91,14 @@ impl Endpoint {
 
     /// A route that is described by itself, or in another's words. The first that matches answers.
     #[must_use]
-    pub fn route(mut self, route: Route) -> Self {
+    pub(crate) fn route(mut self, route: Route) -> Self {
         self.routes.push(route);
         self
     }
 
     /// What a method does here that one of the routes answers.
     #[must_use]
-    pub fn described(mut self, method: Method, operation: OperationObject) -> Self {
+    pub(crate) fn described(mut self, method: Method, operation: OperationObject) -> Self {
         self.allow.push(method.clone());
         self.operations.push((method, operation));
         self
@@ -105,7 +106,7 @@ impl Endpoint {
 
     /// A route takes all methods, and refuses those that are not described in words of its own.
     #[must_use]
-    pub fn refuses_methods_itself(mut self) -> Self {
+    pub(crate) fn refuses_methods_itself(mut self) -> Self {
         self.refuses_methods = false;
         self
     }
@@ -119,19 +120,19 @@ impl Endpoint {
 
     /// Of what the path matches, only this is served.
     #[must_use]
-    pub fn only_where(mut self, holds: fn(&GuardContext<'_>) -> bool) -> Self {
+    pub(crate) fn only_where(mut self, holds: fn(&GuardContext<'_>) -> bool) -> Self {
         self.only_where = Some(holds);
         self
     }
 
     /// Its name in logs, metrics and traces.
     #[must_use]
-    pub fn labelled(mut self, label: Label) -> Self {
+    pub(crate) fn labelled(mut self, label: Label) -> Self {
         self.label = label;
         self
     }
 
-    pub fn path(&self) -> &'static str {
+    pub(crate) fn path(&self) -> &'static str {
         self.path
     }
 
@@ -140,7 +141,7 @@ impl Endpoint {
         std::iter::once(self.path).chain(self.also_at.iter().copied())
     }
 
-    pub fn operations(&self) -> &[(Method, OperationObject)] {
+    pub(crate) fn operations(&self) -> &[(Method, OperationObject)] {
         &self.operations
     }
 
@@ -149,7 +150,7 @@ impl Endpoint {
         clippy::disallowed_methods,
         reason = "the one place where a path is served"
     )]
-    pub fn serve(self, config: &mut ServiceConfig) {
+    pub(crate) fn serve(self, config: &mut ServiceConfig) {
         let mut resource = web::resource(self.paths().collect::<Vec<_>>());
         if let Some(holds) = self.only_where {
             resource = resource.guard(fn_guard(holds));

@@ -87,6 +87,7 @@ pub struct Fields {
 }
 
 impl Fields {
+    /// Begins with all fields of a body, and no problem.
     pub fn of(object: Map<String, Value>) -> Self {
         Fields {
             object,
@@ -137,12 +138,15 @@ impl Fields {
         text
     }
 
+    /// Adds what a check of the application's own found wrong.
     pub fn problem(&mut self, text: impl Into<String>) {
         self.problems.push(text.into());
     }
 
+    /// Ends the reading of the fields.
+    ///
     /// # Errors
-    /// All that was wrong with the fields.
+    /// 400 with all that was wrong with them.
     pub fn check(self) -> Result<(), RestError> {
         if self.problems.is_empty() {
             Ok(())
@@ -151,7 +155,7 @@ impl Fields {
         }
     }
 
-    /// All that was wrong with the fields.
+    /// All that was wrong with the fields, for an error of another shape.
     pub fn into_problems(self) -> Vec<String> {
         self.problems
     }

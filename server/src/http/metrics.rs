@@ -1,7 +1,7 @@
 //! `GET /metrics`, for Prometheus: behind a token on the server's port, or on a port of its own.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::Arc;
 
 use actix_web::dev::ServerHandle;
@@ -105,7 +105,6 @@ async fn only_get(request: HttpRequest) -> HttpResponse {
 
 /// A server that answers nothing else.
 pub struct MetricsServer {
-    pub address: SocketAddr,
     pub handle: ServerHandle,
 }
 
@@ -138,7 +137,7 @@ impl MetricsServer {
         let handle = server.handle();
         actix_web::rt::spawn(server);
         tracing::info!(%address, "metrics are served");
-        Ok(MetricsServer { address, handle })
+        Ok(MetricsServer { handle })
     }
 }
 

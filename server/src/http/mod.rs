@@ -26,7 +26,7 @@ mod media_type;
 mod metrics;
 pub mod openapi;
 mod origin;
-pub mod outgoing;
+mod outgoing;
 mod page;
 mod position_headers;
 mod prisma;
@@ -60,28 +60,29 @@ use gom_actors::push::Push;
 use gom_runtime::waiting::Waiting;
 use gom_telemetry::metrics::Route;
 
-pub use added_routes::{RouteError, register_routes};
+pub use added_routes::RouteError;
+pub(crate) use added_routes::register_routes;
 pub use additions::{AcceptedLogin, Additions, Credentials, LoginProvider};
 pub use auth_services::{AuthServices, AuthServicesError};
-pub use console::{ANY_EXAMPLES, Console};
-pub use cors::cors;
-pub use ended::forget_devices;
+pub use client_address::{ClientAddress, TrustedProxies};
+pub(crate) use console::{ANY_EXAMPLES, Console};
+pub(crate) use cors::cors;
+pub(crate) use ended::forget_devices;
 pub use endpoint::Endpoint;
 use endpoint::RouteLabels;
 pub use extract::{Authenticated, JsonBody};
-pub use health::HealthChecks;
+pub(crate) use health::HealthChecks;
 pub use json_body::{Fields, LIMIT as MAX_JSON_BODY_BYTES};
-pub use metrics::{InlineMetrics, Metrics, MetricsServer};
-pub use origin::Origins;
-pub use page::without_slash;
-pub use request_id::identify;
+pub(crate) use metrics::{InlineMetrics, Metrics, MetricsServer};
+pub(crate) use page::without_slash;
+pub(crate) use request_id::identify;
 pub use rest_error::RestError;
-pub use site_cookies::carry;
-pub use viewer::{check_page, check_site};
-pub use welcome::Welcome;
+pub(crate) use site_cookies::carry;
+pub use viewer::check_site;
+pub(crate) use welcome::Welcome;
 
 use openapi::Description;
-pub use webpush::Renewals;
+pub(crate) use webpush::Renewals;
 
 use crate::admission::{HeldRequests, limits_of};
 use crate::graphql::Api;
@@ -91,7 +92,7 @@ use crate::socket::{ConnectionLimiter, LocalSockets, SocketServices};
 
 /// How answers are sent.
 #[derive(Debug, Clone, Copy)]
-pub struct Sending {
+pub(crate) struct Sending {
     /// A client that takes nothing for so long is cut off.
     pub timeout: Duration,
     /// How much may wait for all clients.
@@ -100,37 +101,40 @@ pub struct Sending {
     pub request_bytes: usize,
 }
 
-/// What the handlers of one worker share.
+/// What the handlers of one worker share. Handlers take it as `web::Data<State>`.
 pub struct State {
+    /// What operations on the served datamodel run on.
     pub api: Api,
     /// The same over the ledger of push.
-    pub ledger: Api,
-    pub tokens: Arc<ServiceTokens>,
+    pub(crate) ledger: Api,
+    pub(crate) tokens: Arc<ServiceTokens>,
+    /// What users and the service role may ask for (`limits` in the settings).
     pub limits: Arc<AllLimits>,
+    /// Logins: tokens, the login limiter, and the addresses of clients.
     pub auth: Arc<AuthServices>,
-    pub push: Push,
+    pub(crate) push: Push,
     /// How often subscriptions are renewed, from where.
-    pub renewals: Arc<Renewals>,
+    pub(crate) renewals: Arc<Renewals>,
     /// What connections may take that outlive an answer.
-    pub bounds: Arc<Sockets>,
-    pub connections: ConnectionLimiter,
-    pub sockets: LocalSockets,
+    pub(crate) bounds: Arc<Sockets>,
+    pub(crate) connections: ConnectionLimiter,
+    pub(crate) sockets: LocalSockets,
     /// What websockets use.
-    pub socket_services: Rc<SocketServices>,
+    pub(crate) socket_services: Rc<SocketServices>,
     /// What waits for clients.
-    pub waiting: Waiting,
+    pub(crate) waiting: Waiting,
     /// What requests make the process hold.
-    pub requests: HeldRequests,
+    pub(crate) requests: HeldRequests,
     /// How much may wait, and for how long.
-    pub sending: Sending,
+    pub(crate) sending: Sending,
     /// GraphiQL, if it is shown.
-    pub console: Option<Arc<Console>>,
+    pub(crate) console: Option<Arc<Console>>,
     /// How much the page at the root shows.
-    pub welcome: Welcome,
+    pub(crate) welcome: Welcome,
     /// What the application adds.
-    pub additions: Arc<Additions>,
+    pub(crate) additions: Arc<Additions>,
     /// The description of all endpoints, if it is served.
-    pub description: Option<Arc<Description>>,
+    pub(crate) description: Option<Arc<Description>>,
 }
 
 impl Sending {
@@ -216,13 +220,13 @@ fn endpoints(additions: &Additions) -> Vec<Endpoint> {
 }
 
 /// Every route. Paths come without a trailing slash (the server trims it).
-pub fn routes(additions: &Additions, config: &mut ServiceConfig) {
+pub(crate) fn routes(additions: &Additions, config: &mut ServiceConfig) {
     serve(endpoints(additions), config);
     config.default_service(web::to(not_found));
 }
 
 /// What a process serves that answers no requests of the API.
-pub fn worker_routes(config: &mut ServiceConfig) {
+pub(crate) fn worker_routes(config: &mut ServiceConfig) {
     serve(of_operation(), config);
     config.default_service(web::to(not_served_here));
 }

@@ -55,14 +55,14 @@ impl RestError {
     }
 
     /// There is no live session with a valid token: the client has to log in again.
-    pub fn logged_out(message: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn logged_out(message: impl Into<Cow<'static, str>>) -> Self {
         RestError {
             error: LOG_OUT,
             ..Self::new(StatusCode::FORBIDDEN, message)
         }
     }
 
-    pub fn csrf() -> Self {
+    pub(crate) fn csrf() -> Self {
         RestError {
             error: "EBADCSRFTOKEN",
             ..Self::new(StatusCode::FORBIDDEN, "invalid csrf token")
@@ -77,7 +77,7 @@ impl RestError {
         }
     }
 
-    pub fn too_many_requests(retry_after: Duration) -> Self {
+    pub(crate) fn too_many_requests(retry_after: Duration) -> Self {
         let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests");
         RestError {
             retry_after: Some(retry_after),
@@ -126,7 +126,7 @@ impl RestError {
     }
 
     /// Something is served at this path, by other methods.
-    pub fn method_not_allowed(request: &HttpRequest, allow: String) -> Self {
+    pub(crate) fn method_not_allowed(request: &HttpRequest, allow: String) -> Self {
         let error = Self::new(StatusCode::METHOD_NOT_ALLOWED, cannot(request));
         RestError {
             allow: Some(allow),

@@ -13,14 +13,23 @@ use crate::settings::{Provider, Settings};
 /// Why no account can have a role.
 #[derive(Debug, thiserror::Error)]
 pub enum RoleError {
+    /// There is no policy that could be read.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// Users have no access, since no policy belongs to this datamodel.
     #[error(
         "there is no policy for this datamodel, so an account could not do anything; name one with --policy (policy.file)"
     )]
     NoPolicy,
+    /// The policy does not have the role.
     #[error("the policy has no role '{role}'; its roles are {}", .known.join(", "))]
-    Unknown { role: String, known: Vec<String> },
+    Unknown {
+        /// The name that was given.
+        role: String,
+        /// The names of the policy's roles, sorted.
+        known: Vec<String>,
+    },
+    /// The role's own name is not among its permissions, so its tokens would not name it.
     #[error(
         "the tokens of the role '{0}' would not name it, so that its accounts could not do anything: add \"role:{0}\" to \
          roles.{0}.permissions of the policy"

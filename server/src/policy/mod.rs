@@ -21,23 +21,36 @@ use crate::settings::{Limits, Settings};
 /// Why there is no policy to work with.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
+    /// The file that the settings name cannot be read.
     #[error("the policy {path} cannot be read: {cause}; correct --policy (policy.file)")]
     File {
+        /// As the settings name it.
         path: PathBuf,
+        /// What the system reported.
         cause: std::io::Error,
     },
+    /// The text is no TOML, or no policy.
     #[error("the policy {name} is not of the right form: {cause}")]
     Form {
+        /// The file, for messages.
         name: String,
+        /// Where it is wrong, and how.
         cause: toml::de::Error,
     },
+    /// It names what the datamodel does not have, or an application's rules refuse it.
     #[error("the policy {name} does not fit the datamodel:{}", Listed(.problems))]
     Wrong {
+        /// The file, for messages.
         name: String,
+        /// All of them.
         problems: Vec<PolicyProblem>,
     },
+    /// Its rules alone exceed what `limits` permits of a filter.
     #[error("rules of the policy are beyond the limits of filters:{}", Listed(.problems))]
-    TooCostly { problems: Vec<PolicyProblem> },
+    TooCostly {
+        /// One for each limit that is exceeded.
+        problems: Vec<PolicyProblem>,
+    },
 }
 
 struct Listed<'a>(&'a [PolicyProblem]);

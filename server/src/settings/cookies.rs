@@ -80,10 +80,14 @@ impl CsrfCookie {
     }
 }
 
+/// The attribute `SameSite` of a cookie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SameSite {
+    /// Sent with requests from pages of the same site only.
     Strict,
+    /// Also when somebody follows a link from another site.
     Lax,
+    /// With requests from all sites; browsers demand `Secure` with it.
     None,
 }

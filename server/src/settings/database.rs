@@ -53,7 +53,7 @@ section! {
 
 impl Database {
     /// What a process with so many workers may demand of the database, which is reached as `reached` says.
-    pub fn options(&self, reached: DatabaseOptions, workers: usize) -> DatabaseOptions {
+    pub(crate) fn options(&self, reached: DatabaseOptions, workers: usize) -> DatabaseOptions {
         DatabaseOptions {
             workers,
             max_connections: self.max_connections,

@@ -23,7 +23,7 @@ section! {
 
 impl Idempotency {
     /// After which time keys are removed, whether or not new ones are taken.
-    pub fn retention(&self) -> Duration {
+    pub(crate) fn retention(&self) -> Duration {
         if self.keep_for.is_zero() {
             A_DAY
         } else {

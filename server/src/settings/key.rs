@@ -9,6 +9,7 @@ pub struct Key {
     /// Its place in the tree, snake_case, parts joined by dots. In the environment: `GOM__` and the parts in
     /// upper case, joined by two underscores.
     pub path: &'static str,
+    /// Which values it takes.
     pub kind: Kind,
     /// As text; `None` where the key may stay unset.
     pub default: Option<&'static str>,
@@ -22,6 +23,7 @@ pub struct Key {
     pub former: &'static [&'static str],
     /// Words of a choice that earlier versions had, with those that replace them: accepted, with a warning.
     pub former_words: &'static [(&'static str, &'static str)],
+    /// What the page of all keys says of it; CommonMark, in one line.
     pub description: &'static str,
 }
 
@@ -105,7 +107,7 @@ impl Key {
     }
 
     /// Every variable that sets this key, the one that wins last.
-    pub fn all_variables(&self) -> impl Iterator<Item = String> {
+    pub(crate) fn all_variables(&self) -> impl Iterator<Item = String> {
         std::iter::once(self.variable()).chain(self.variables.iter().map(|name| (*name).to_owned()))
     }
 
@@ -122,7 +124,7 @@ impl Key {
     }
 
     /// The variables of its former paths, each with the path.
-    pub fn former_variables(&self) -> impl Iterator<Item = (&'static str, String)> {
+    pub(crate) fn former_variables(&self) -> impl Iterator<Item = (&'static str, String)> {
         self.former.iter().map(|path| (*path, variable(path)))
     }
 }

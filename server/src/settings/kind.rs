@@ -58,7 +58,7 @@ pub struct Refusal {
 
 impl Kind {
     /// Reads a value that came as text (from the environment, a file of a secret, or the command line).
-    pub fn read_text(self, text: &str) -> Result<ValueKind, Refusal> {
+    pub(crate) fn read_text(self, text: &str) -> Result<ValueKind, Refusal> {
         let value = match self {
             Kind::Integer { .. }
             | Kind::Milliseconds { .. }
@@ -85,7 +85,7 @@ impl Kind {
     }
 
     /// Checks a value that came with a type (from a TOML file).
-    pub fn check(self, value: ValueKind) -> Result<ValueKind, Refusal> {
+    pub(crate) fn check(self, value: ValueKind) -> Result<ValueKind, Refusal> {
         if let (ValueKind::Array(elements), Kind::Networks | Kind::Origins | Kind::Hosts) =
             (&value, self)
         {
@@ -146,12 +146,12 @@ impl Kind {
     }
 
     /// The value of a key that was set nowhere, where its field takes one.
-    pub fn unset(self) -> Option<ValueKind> {
+    pub(crate) fn unset(self) -> Option<ValueKind> {
         matches!(self, Kind::Networks | Kind::Origins | Kind::Hosts).then(|| list([]))
     }
 
     /// A value as the settings' structs read it: durations carry their unit.
-    pub fn as_field(self, value: ValueKind) -> ValueKind {
+    pub(crate) fn as_field(self, value: ValueKind) -> ValueKind {
         let duration = match (self, &value) {
             (Kind::Milliseconds { .. }, ValueKind::I64(n)) => {
                 u64::try_from(*n).map(Duration::from_millis)
@@ -172,12 +172,12 @@ impl Kind {
     }
 
     /// Whether values must not be shown as they are.
-    pub fn is_secret(self) -> bool {
+    pub(crate) fn is_secret(self) -> bool {
         matches!(self, Kind::Secret | Kind::DatabaseUrl)
     }
 
     /// What is accepted, as the end of "expected …".
-    pub fn expectation(self) -> String {
+    pub(crate) fn expectation(self) -> String {
         match self {
             Kind::Text => "a text".into(),
             Kind::Path => "a path".into(),

@@ -40,7 +40,7 @@ section! {
 impl Live {
     /// The options of the hub that follows the change log in `schema`; `redis` wakes it for writes of other nodes.
     /// `keep_keys_for`: idempotency keys, which are removed together with old changes.
-    pub fn options(
+    pub(crate) fn options(
         &self,
         schema: &str,
         redis: Option<RedisOptions>,

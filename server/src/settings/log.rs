@@ -20,6 +20,8 @@ section! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
+    /// For people: coloured on a terminal.
     Pretty,
+    /// One JSON object for each line.
     Json,
 }

@@ -31,8 +31,11 @@ section! {
 /// One limit; the lists of keys below say what it is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct LoginLimit {
+    /// Attempts that may be made before it blocks.
     pub points: u32,
+    /// How long they are counted, from the first on.
     pub duration: Duration,
+    /// How long it then blocks; zero: for the rest of the time that is counted.
     pub block_duration: Duration,
 }
 
@@ -113,7 +116,7 @@ impl From<LoginLimit> for Limit {
 
 impl Settings {
     /// The limits of logins, and where attempts are counted.
-    pub fn limiter_options(&self) -> LimiterOptions {
+    pub(crate) fn limiter_options(&self) -> LimiterOptions {
         let limits = &self.login_limiter;
         LimiterOptions {
             consecutive: limits.consecutive_fails.into(),

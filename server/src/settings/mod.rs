@@ -56,7 +56,8 @@ pub use self::login_limiter::{LoginLimit, LoginLimiter};
 pub use self::metrics::Metrics;
 pub use self::problem::{Problem, SettingsError};
 pub use self::push::{Push, Vapid};
-pub use self::redis::{Backend, Redis, StoreBackend, Stores};
+pub(crate) use self::redis::Stores;
+pub use self::redis::{Redis, StoreBackend};
 pub use self::report::{Effective, documentation, secret_files};
 pub use self::server::{Server, ServerRole};
 pub use self::sessions::Sessions;
@@ -144,16 +145,20 @@ fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D:
 /// What the settings are read for: serving needs secrets that a tool can do without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
+    /// A server that is about to start.
     Serve,
+    /// A command that reads settings and serves nothing.
     Tool,
 }
 
 /// Everything that settings are read from.
 #[derive(Debug, Clone)]
 pub struct Inputs {
+    /// Decides which secrets have to be there.
     pub purpose: Purpose,
     /// The keys that the application declares.
     pub keys: &'static [Key],
+    /// The process's environment.
     pub variables: BTreeMap<OsString, OsString>,
     /// `--config`; unset: `./config`, and the files that are built in where one is not there.
     pub directory: Option<PathBuf>,
@@ -164,10 +169,13 @@ pub struct Inputs {
 /// Settings, and for `gom config` each key with its value and source.
 #[derive(Debug)]
 pub struct Loaded {
+    /// Merged from all places, and checked.
     pub settings: Settings,
     /// Former names that were accepted, with those that replace them: to be logged once.
     pub warnings: Vec<String>,
+    /// `GOM_ENV`: `development`, `staging` or `production`.
     pub environment: String,
+    /// Every key, in the order of the page of all keys.
     pub effective: Vec<Effective>,
 }
 

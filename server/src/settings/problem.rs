@@ -20,6 +20,7 @@ pub struct Problem {
 /// The settings cannot be used. Shows every problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingsError {
+    /// All of them; never empty.
     pub problems: Vec<Problem>,
 }
 

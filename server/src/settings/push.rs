@@ -78,7 +78,7 @@ section! {
 impl Push {
     /// The options of the dispatcher for the role of this process. `schema`: of the models' tables. `is_woken`: jobs that others
     /// write are reported to it.
-    pub fn options(&self, role: ServerRole, schema: &str, is_woken: bool) -> PushOptions {
+    pub(crate) fn options(&self, role: ServerRole, schema: &str, is_woken: bool) -> PushOptions {
         PushOptions {
             dispatches: role.dispatches(),
             schema: schema.to_owned(),

@@ -28,7 +28,8 @@ section! {
 }
 
 impl Redis {
-    pub fn is_configured(&self) -> bool {
+    /// Whether `redis.host` is set.
+    pub(crate) fn is_configured(&self) -> bool {
         self.host.is_some()
     }
 
@@ -50,7 +51,9 @@ impl Redis {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StoreBackend {
+    /// Tables of Gom's own in the served database.
     Postgres,
+    /// The Redis that `redis` names.
     Redis,
 }
 
@@ -67,12 +70,15 @@ impl StoreBackend {
 /// A backend, and how it is reached.
 #[derive(Debug, Clone)]
 pub enum Backend {
+    /// The served database.
     Postgres,
+    /// Redis, with these options.
     Redis(RedisOptions),
 }
 
 impl Backend {
-    pub fn kind(&self) -> StoreBackend {
+    /// The same, without how it is reached.
+    pub(crate) fn kind(&self) -> StoreBackend {
         match self {
             Backend::Postgres => StoreBackend::Postgres,
             Backend::Redis(_) => StoreBackend::Redis,
@@ -83,15 +89,18 @@ impl Backend {
 /// The backend of each store.
 #[derive(Debug, Clone)]
 pub struct Stores {
+    /// Of sessions.
     pub sessions: Backend,
+    /// Of the counts of login attempts.
     pub login_limiter: Backend,
+    /// Of the subscriptions of devices.
     pub devices: Backend,
 }
 
 impl Settings {
     /// The chosen backends; by default Redis if there is one, else PostgreSQL. Redis is there wherever it was chosen: that has
     /// been checked when the settings were read.
-    pub fn stores(&self) -> Stores {
+    pub(crate) fn stores(&self) -> Stores {
         let backend = |chosen| match (chosen, self.redis.options()) {
             (None | Some(StoreBackend::Redis), Some(options)) => Backend::Redis(options),
             _ => Backend::Postgres,

@@ -11,9 +11,11 @@ use super::table::{Key, KeyTable};
 /// A key's value in use, with secrets masked, and where it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Effective {
+    /// The key's path.
     pub key: &'static str,
     /// `None`: unset.
     pub value: Option<String>,
+    /// For people: a file with its line, a variable, a flag, `default`, or `unset`.
     pub source: String,
 }
 

@@ -58,6 +58,7 @@ section! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ServerRole {
+    /// Both of the following.
     #[default]
     All,
     /// Answers requests and holds sockets; what is to be sent waits for a worker.

@@ -3,5 +3,6 @@
 mod observe;
 mod traces;
 
-pub use observe::{kind_of, observe_operation, outcome_of, plain_name};
-pub use traces::{Traces, TracesError, parent_of};
+pub(crate) use observe::{kind_of, observe_operation, outcome_of, plain_name};
+pub(crate) use traces::parent_of;
+pub use traces::{Traces, TracesError};

@@ -20,15 +20,20 @@ pub struct Traces(SdkTracerProvider);
 /// The variables cannot be followed.
 #[derive(Debug, thiserror::Error)]
 pub enum TracesError {
+    /// `OTEL_TRACES_EXPORTER` has this value, which names no exporter of this server.
     #[error("OTEL_TRACES_EXPORTER is {0:?}; this server knows otlp and none")]
     Exporter(String),
+    /// Another protocol than `http/protobuf` is demanded.
     #[error(
         "{variable} is {value:?}; this server sends by http/protobuf, for which collectors listen at port 4318"
     )]
     Protocol {
+        /// The variable that demands it.
         variable: &'static str,
+        /// Its value.
         value: String,
     },
+    /// The exporter cannot be built, for this reason.
     #[error("spans cannot be sent: {0}")]
     Start(String),
 }

@@ -14,7 +14,8 @@ use gom_telemetry::metrics::Route;
 use serde_json::{Map, Value, json};
 
 pub use operation::{Answer, Caller, OperationObject, Tag};
-pub use schemas::{ALLOW, GOM_CURSOR, SET_COOKIE, reference, text};
+pub(crate) use schemas::{ALLOW, GOM_CURSOR, SET_COOKIE};
+pub use schemas::{reference, text};
 
 use super::State;
 use super::additions::Additions;
@@ -27,7 +28,7 @@ use super::rest_error::RestError;
 const ONLY_STYLE: &str = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The description of a server's endpoints, made when it is first requested.
-pub struct Description {
+pub(crate) struct Description {
     additions: Arc<Additions>,
     document: OnceLock<File>,
     page: OnceLock<File>,
@@ -66,7 +67,7 @@ static STYLE: LazyLock<File> = LazyLock::new(|| {
     )
 });
 
-pub fn endpoints() -> Vec<Endpoint> {
+pub(super) fn endpoints() -> Vec<Endpoint> {
     let file = |id, summary, text, media_type, schema| {
         OperationObject::new(Tag::Server, id, summary)
             .answer(
@@ -141,7 +142,7 @@ fn shown(
     }
 }
 
-/// The document as a text.
+/// The OpenAPI document, JSON of the server's endpoints and those of an application, as `/openapi.json` serves it.
 pub fn document_text(additions: &Additions) -> String {
     format!("{:#}\n", document(additions))
 }

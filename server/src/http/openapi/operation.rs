@@ -9,16 +9,20 @@ use super::schemas;
 /// The groups in which operations are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tag {
+    /// `/graphql`, in its transports.
     Graphql,
+    /// Log in, log out, and what browsers need before they can.
     Sessions,
+    /// Subscriptions of browsers to push messages.
     Push,
+    /// Health, version, descriptions, and what fits in no other group.
     Server,
 }
 
 impl Tag {
-    pub const ALL: [Tag; 4] = [Tag::Graphql, Tag::Sessions, Tag::Push, Tag::Server];
+    pub(crate) const ALL: [Tag; 4] = [Tag::Graphql, Tag::Sessions, Tag::Push, Tag::Server];
 
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Tag::Graphql => "GraphQL",
             Tag::Sessions => "Sessions",
@@ -27,7 +31,7 @@ impl Tag {
         }
     }
 
-    pub fn text(self) -> &'static str {
+    pub(crate) fn text(self) -> &'static str {
         match self {
             Tag::Graphql => {
                 "The data. `gom schema`, or introspection, describes what can be asked."
@@ -42,6 +46,7 @@ impl Tag {
 /// Who may call. Of several, one is enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Caller {
+    /// Everybody: nothing is checked.
     Anyone,
     /// A browser that is logged in, for what changes nothing.
     Session,
@@ -116,6 +121,7 @@ impl Answer {
         Self::new(status, text).json(schema)
     }
 
+    /// A JSON body. `schema`: JSON Schema, in which [`reference`](super::reference) names a shared one.
     #[must_use]
     pub fn json(self, schema: Value) -> Self {
         self.content("application/json", schema)
@@ -147,7 +153,7 @@ impl Answer {
 
     /// One of the headers in `schemas`.
     #[must_use]
-    pub fn header(mut self, name: &'static str) -> Self {
+    pub(crate) fn header(mut self, name: &'static str) -> Self {
         if !self.headers.contains(&name) {
             self.headers.push(name);
         }
@@ -172,6 +178,8 @@ impl Answer {
 }
 
 impl OperationObject {
+    /// An operation that anyone may call, without parameters, body or answers, until they are added. `id` is its `operationId`,
+    /// unique in the document.
     pub fn new(tag: Tag, id: &'static str, summary: &'static str) -> Self {
         OperationObject {
             tag,
@@ -192,6 +200,7 @@ impl OperationObject {
         self
     }
 
+    /// Who may call, in place of anyone: the handler has to check it.
     #[must_use]
     pub fn by(mut self, callers: &[Caller]) -> Self {
         self.callers = callers.to_vec();
@@ -301,7 +310,7 @@ impl OperationObject {
     }
 
     /// The Operation Object.
-    pub fn to_value(&self) -> Value {
+    pub(crate) fn to_value(&self) -> Value {
         let mut value = json!({
             "tags": [self.tag.name()],
             "operationId": self.id,

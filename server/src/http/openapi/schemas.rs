@@ -13,7 +13,7 @@ pub const ALLOW: &str = "Allow";
 pub const SET_COOKIE: &str = "Set-Cookie";
 pub const GOM_CURSOR: &str = "Gom-Cursor";
 
-/// One of `all`.
+/// A reference to a schema that operations share, such as `Error`.
 pub fn reference(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }
@@ -23,7 +23,7 @@ pub fn header_reference(name: &str) -> Value {
     json!({ "$ref": format!("#/components/headers/{name}") })
 }
 
-/// A text that is not empty, has at most `limit` characters, and no zero byte, which PostgreSQL cannot hold.
+/// The schema of a text that is not empty, has at most `limit` characters, and no zero byte, which PostgreSQL cannot hold.
 pub fn text(limit: usize) -> Value {
     json!({ "type": "string", "minLength": 1, "maxLength": limit, "pattern": "^[^\\u0000]*$" })
 }
