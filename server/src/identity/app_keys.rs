@@ -101,6 +101,7 @@ impl AppKeys {
         Ok(AppKeys::new(&secret, settings.app_key_previous.as_ref()))
     }
 
+    /// Derives the keys of all uses from the secret in use, and from the one before it.
     pub fn new(current: &Secret, previous: Option<&Secret>) -> Self {
         AppKeys {
             current: Derived::from_secret(current),
@@ -109,12 +110,12 @@ impl AppKeys {
     }
 
     /// The signature of a message.
-    pub fn sign(&self, key_use: KeyUse, message: &[u8]) -> [u8; SIGNATURE_BYTES] {
+    pub(crate) fn sign(&self, key_use: KeyUse, message: &[u8]) -> [u8; SIGNATURE_BYTES] {
         signature(&self.current.keys[key_use as usize], message)
     }
 
     /// The signatures of a message with the key in use and, where there is one, the previous key.
-    pub fn signatures(
+    pub(crate) fn signatures(
         &self,
         key_use: KeyUse,
         message: &[u8],
@@ -128,7 +129,7 @@ impl AppKeys {
 
     /// Whether the message was signed for this use, with the key in use or the one before. Takes as long for a
     /// wrong signature whatever is wrong with it.
-    pub fn verify(&self, key_use: KeyUse, message: &[u8], signature: &[u8]) -> bool {
+    pub(crate) fn verify(&self, key_use: KeyUse, message: &[u8], signature: &[u8]) -> bool {
         self.key(key_use).verify(message, signature)
     }
 
@@ -141,7 +142,7 @@ impl AppKeys {
     }
 
     /// The key of a label, which must be none of the server's own ([`super::check_kinds`]).
-    pub fn labelled(&self, label: &str) -> LabelledKey {
+    pub(crate) fn labelled(&self, label: &str) -> LabelledKey {
         LabelledKey {
             current: expand(&self.current.extracted, label.as_bytes()),
             previous: self

@@ -28,6 +28,7 @@ pub struct Cursors {
 }
 
 impl Cursors {
+    /// With these keys.
     pub fn new(keys: AppKeys) -> Self {
         Cursors {
             keys: Arc::new(keys),
@@ -35,7 +36,7 @@ impl Cursors {
     }
 
     /// With keys that nobody else has.
-    pub fn alone() -> Self {
+    pub(crate) fn alone() -> Self {
         Cursors::new(AppKeys::new(
             &Secret::new(uuid::Uuid::new_v4().to_string()),
             None,
@@ -50,6 +51,7 @@ impl Cursors {
         AppKeys::obtain(settings).map(Cursors::new)
     }
 
+    /// The text that a client receives.
     pub fn seal(&self, cursor: Cursor) -> String {
         let mut plain = [0; PLAIN_BYTES];
         let first = match cursor.nonce {

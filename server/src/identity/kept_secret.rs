@@ -12,20 +12,27 @@ use crate::settings::Secret;
 /// A secret cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
+    /// No service secret is set, and there is no private database to keep one beside.
     #[error(
         "there is no service secret: set PRISMA_SECRET, or PRISMA_SECRET_FILE to a file that holds it, as the \
          server that is to accept the token does"
     )]
     Missing,
+    /// The file beside the private database, in which a secret is kept, cannot be used.
     #[error(
         "the secret in {path} cannot be {action}: {cause}; correct who may use the folder, or set {variable}"
     )]
     File {
+        /// The file.
         path: PathBuf,
+        /// What could not be done with it: `read` or `written`.
         action: &'static str,
+        /// What the system reported.
         cause: io::Error,
+        /// The environment variable that sets the secret instead.
         variable: &'static str,
     },
+    /// The VAPID keys, as settings or the file have them.
     #[error("the keys of Web Push cannot be used: {0}")]
     Vapid(#[from] VapidError),
 }

@@ -13,7 +13,9 @@ pub struct Login {
     /// Who checked it: `auth0` or `accounts`. [`super::Identity::verify`] and [`super::Identity::refresher`]
     /// want to be notified.
     pub provider: &'static str,
+    /// The first access token of the session.
     pub token: AccessToken,
+    /// What the provider renews the token for; none if it issues none.
     pub refresh_token: Option<SecretText>,
     /// The token's `sub`.
     pub subject: String,

@@ -28,11 +28,10 @@ use gom_actors::sessions::{RefreshFailure, Refresher, Renewed};
 use serde_json::{Map, Value};
 
 use accounts::Accounts;
-pub use accounts::{
-    Account, AccountError, AccountTable, Hasher, MAX_NAME_CHARACTERS, MAX_PASSWORD_CHARACTERS,
-    NewAccount, PasswordError, fold_username,
-};
-pub use app_keys::{AppKeys, KeyUse, LabelledKey};
+pub use accounts::{Account, AccountError, AccountTable, Hasher, NewAccount, PasswordError};
+pub(crate) use accounts::{MAX_NAME_CHARACTERS, MAX_PASSWORD_CHARACTERS, fold_username};
+pub use app_keys::AppKeys;
+pub(crate) use app_keys::KeyUse;
 pub use cursors::Cursors;
 use issuer_keys::IssuerKeys;
 pub use issuer_keys::KeyPace;
@@ -40,11 +39,14 @@ pub use issuer_keys::usable_keys;
 pub use kept_secret::SecretError;
 pub use login::{Login, LoginError};
 pub use service_secret::obtain_service_secret;
-pub use service_token::{InvalidToken, ServiceTokens};
+pub(crate) use service_token::InvalidToken;
+pub use service_token::ServiceTokens;
 use token::with_times;
-pub use token::{ACCOUNT_CLAIMS, AccessToken, TokenError, TokenTooLarge};
+pub(crate) use token::ACCOUNT_CLAIMS;
+pub use token::{AccessToken, TokenError, TokenTooLarge};
 use token_endpoint::TokenEndpoint;
-pub use token_kind::{TokenKind, TokenKindError, check_kinds};
+pub(crate) use token_kind::check_kinds;
+pub use token_kind::{TokenKind, TokenKindError};
 pub use upstream_client::UpstreamClient;
 pub use vapid_keys::{obtain_vapid_keys, sender_options};
 use verifier::{Foreign, Verifier};
@@ -65,8 +67,14 @@ pub type Roles = HashMap<String, Vec<String>>;
 /// Identity cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
+    /// An address of the issuer is no URL, or the system's certificates cannot be read.
     #[error("the client for {key} cannot be set up: {cause}")]
-    Client { key: &'static str, cause: String },
+    Client {
+        /// The setting that names the address.
+        key: &'static str,
+        /// What is wrong.
+        cause: String,
+    },
 }
 
 /// Checks passwords, and issues and verifies access tokens. One of the process; cloning is cheap.

@@ -121,6 +121,7 @@ pub struct ServiceTokens {
 }
 
 impl ServiceTokens {
+    /// Signs and checks with HS256.
     pub fn new(secret: &Secret) -> Self {
         // The algorithm is ours to say, never the token's.
         let mut validation = Validation::new(Algorithm::HS256);

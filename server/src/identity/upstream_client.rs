@@ -48,11 +48,15 @@ impl UpstreamClient {
         })
     }
 
+    /// GET.
+    ///
+    /// # Errors
+    /// If there is no answer in time, or it is too large; in words, without anything of the request.
     pub async fn get(&self) -> Result<Answer, String> {
         self.send(self.client.get(self.url.clone())).await
     }
 
-    pub async fn post_form(&self, form: &[(&str, &str)]) -> Result<Answer, String> {
+    pub(crate) async fn post_form(&self, form: &[(&str, &str)]) -> Result<Answer, String> {
         self.send(self.client.post(self.url.clone()).form(form))
             .await
     }

@@ -17,7 +17,7 @@ pub enum Viewer {
 }
 
 impl Viewer {
-    pub fn is_service(&self) -> bool {
+    pub(crate) fn is_service(&self) -> bool {
         matches!(self, Viewer::Service)
     }
 
@@ -59,6 +59,7 @@ impl PartialEq for User {
 }
 
 impl User {
+    /// The holder of a token with these claims. Nothing is verified here.
     pub fn new(
         subject: String,
         permissions: Vec<String>,
@@ -78,7 +79,7 @@ impl User {
     ///
     /// # Errors
     /// What `bind` refuses, whenever it is asked for.
-    pub fn rights(
+    pub(crate) fn rights(
         &self,
         bind: impl FnOnce(&User) -> Result<Rights, ApiError>,
     ) -> Result<&Arc<Rights>, ApiError> {
@@ -89,7 +90,7 @@ impl User {
     }
 
     /// Whether another token of the user allows the same: all but its times is alike.
-    pub fn may_the_same(&self, other: &User) -> bool {
+    pub(crate) fn may_the_same(&self, other: &User) -> bool {
         let of_its_own = |claim: &str| matches!(claim, "iat" | "exp" | "nbf" | "jti");
         let lasting = |user: &User| -> Map<String, Value> {
             user.claims
@@ -103,6 +104,7 @@ impl User {
             && lasting(self) == lasting(other)
     }
 
+    /// Whether the token has exactly this permission.
     pub fn has_permission(&self, permission: &str) -> bool {
         self.permissions.iter().any(|held| held == permission)
     }

@@ -25,14 +25,19 @@ pub const MAX_PASSWORD_CHARACTERS: usize = 256;
 /// A password cannot be hashed or checked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordError {
+    /// It is shorter than 8 characters.
     #[error("the password is shorter than {SHORTEST} characters")]
     TooShort,
+    /// It is longer than a login takes.
     #[error("the password is longer than {MAX_PASSWORD_CHARACTERS} characters")]
     TooLong,
+    /// It holds a zero byte.
     #[error("the password holds a zero byte, which no login takes")]
     HasNul,
+    /// Nothing was hashed: the same may be retried.
     #[error("too many passwords wait to be checked")]
     Busy,
+    /// The library refused, for this reason.
     #[error("the password cannot be hashed: {0}")]
     Failed(String),
 }
@@ -52,6 +57,7 @@ pub struct Hasher {
 }
 
 impl Hasher {
+    /// Hashes with the memory and the passes of the settings; half the processor's cores work at once.
     pub fn new(settings: &Accounts) -> Self {
         let (memory, passes) = (settings.hash_memory, settings.hash_passes);
         // The settings' bounds are within argon2's own.
@@ -93,7 +99,7 @@ impl Hasher {
     ///
     /// # Errors
     /// If too many wait.
-    pub async fn verify(
+    pub(crate) async fn verify(
         &self,
         hash: Option<String>,
         password: &SecretText,
@@ -116,7 +122,7 @@ impl Hasher {
     }
 
     /// Whether a hash was made with other settings than today's.
-    pub fn is_outdated(&self, hash: &str) -> bool {
+    pub(crate) fn is_outdated(&self, hash: &str) -> bool {
         let params = PasswordHash::new(hash)
             .ok()
             .and_then(|hash| Params::try_from(&hash).ok());

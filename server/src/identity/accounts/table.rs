@@ -14,20 +14,26 @@ pub const MAX_NAME_CHARACTERS: usize = 256;
 /// The table cannot be read or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
+    /// Gom's own tables have not been made, or are of an earlier version.
     #[error(
         "the table gom.account is not there: run `gom migrate apply`, or start the server with --deploy"
     )]
     NoTable,
+    /// The name is taken.
     #[error("there is an account {0:?} already; `gom account passwd` changes its password")]
     Exists(String),
+    /// Nobody has the name.
     #[error("there is no account {0:?}; `gom account list` shows all")]
     Missing(String),
+    /// This is no name.
     #[error(
         "{0:?} is no user name: give 1 to {MAX_NAME_CHARACTERS} characters, none of them a control character"
     )]
     Name(String),
+    /// No connection was available, for this reason.
     #[error("the database gives no answer: {0}")]
     Unavailable(String),
+    /// A statement failed.
     #[error("the database refused: {0}")]
     Database(tokio_postgres::Error),
 }
@@ -179,7 +185,9 @@ const REPLACE_HASH: &str =
 pub struct NewAccount {
     /// Folded when it is written.
     pub username: String,
+    /// `sub` of its tokens.
     pub subject: String,
+    /// The role of the policy whose permissions its tokens get.
     pub role: String,
     /// From [`super::Hasher::hash`].
     pub password_hash: String,
@@ -190,9 +198,13 @@ pub struct NewAccount {
 /// An account as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
+    /// Folded, as it is stored.
     pub username: String,
+    /// `sub` of its tokens.
     pub subject: String,
+    /// The role of the policy whose permissions its tokens get.
     pub role: String,
+    /// Whether logins and refreshes are refused.
     pub disabled: bool,
     /// UTC, to a second.
     pub created_at: String,
@@ -204,12 +216,15 @@ pub struct AccountTable<'a> {
 }
 
 impl<'a> AccountTable<'a> {
+    /// Over a connection to the served database.
     pub fn new(client: &'a Client) -> Self {
         AccountTable { client }
     }
 
+    /// Adds an account, which can log in at once.
+    ///
     /// # Errors
-    /// If there is an account of this name, or the table cannot be changed.
+    /// If the name is none, there is an account of this name, or the table cannot be changed.
     pub async fn add(&self, account: &NewAccount) -> Result<(), AccountError> {
         let username = fold_username(&account.username);
         if !is_name(&username) {
