@@ -18,7 +18,7 @@ use gom_engine::schema::{InputMeaning, OutputMeaning, Schema};
 use gom_server::application::Application;
 use gom_server::datamodel::BuiltIn;
 use gom_server::graphql::{self, Engine, Request, WriteRules};
-use gom_server::http::openapi::{Answer, Caller, OperationObject, Tag};
+use gom_server::http::openapi::{Caller, OperationObject, ResponseObject, Tag};
 use gom_server::http::{
     Authenticated, Endpoint, Fields, JsonBody, MAX_JSON_BODY_BYTES, RestError, State,
 };
@@ -136,8 +136,12 @@ impl WriteRules for LongNames {
 fn describe() -> OperationObject {
     let body = json!({ "type": "object", "properties": { "members": { "type": "integer" } } });
     OperationObject::new(Tag::Server, "clubSize", "How many members the club has")
-        .answer(Answer::new(200, "The number.").json(body))
-        .answer(Answer::error(404, &["Not Found"], "There is no club."))
+        .answer(ResponseObject::new(200, "The number.").json(body))
+        .answer(ResponseObject::error(
+            404,
+            &["Not Found"],
+            "There is no club.",
+        ))
 }
 
 /// Answers by way of the API, on behalf of the service: no SQL, and the limits of any request.
@@ -169,19 +173,19 @@ fn describe_let_in() -> OperationObject {
     OperationObject::new(Tag::Server, "letIn", "Makes a guest a member")
         .by(&[Caller::SessionWithCsrf, Caller::Bearer])
         .body("The guest.", body)
-        .answer(Answer::new(201, "The guest is a member."))
+        .answer(ResponseObject::new(201, "The guest is a member."))
         .small_body_errors(MAX_JSON_BODY_BYTES)
-        .answer(Answer::error(
+        .answer(ResponseObject::error(
             403,
             &["jwt_error", "Forbidden"],
             "Nobody is logged in, or not as a host.",
         ))
-        .answer(Answer::error(
+        .answer(ResponseObject::error(
             429,
             &["Too Many Requests"],
             "The user has too much in flight.",
         ))
-        .answer(Answer::error(
+        .answer(ResponseObject::error(
             503,
             &["Service Unavailable"],
             "Nothing was done; it may be repeated.",

@@ -11,7 +11,7 @@ use super::Failure;
 use super::password::{self, Asked};
 use super::place::{DatabaseArguments, Place, work_in};
 use gom_server::application::Application;
-use gom_server::identity::{Account, AccountTable, Hasher, NewAccount};
+use gom_server::identity::{AccountTable, Hasher, ListedAccount, NewAccount};
 use gom_server::policy;
 use gom_server::settings::{Provider, Settings};
 
@@ -237,7 +237,7 @@ async fn close_sessions(place: &Place, settings: &Settings, subject: &str) -> Re
     Ok(())
 }
 
-fn table(accounts: &[Account]) -> String {
+fn table(accounts: &[ListedAccount]) -> String {
     let head = ["USERNAME", "SUBJECT", "ROLE", "STATE", "SINCE (UTC)"].map(str::to_owned);
     let rows = accounts.iter().map(|account| {
         let state = if account.disabled {

@@ -9,7 +9,7 @@ use clap::builder::OsStringValueParser;
 
 use super::Failure;
 use gom_server::application::Application;
-use gom_server::settings::{self, Inputs, Purpose, Server};
+use gom_server::settings::{self, Inputs, Purpose};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -67,7 +67,7 @@ pub(super) fn run(
 }
 
 /// Where the server of these settings is asked on its own machine.
-pub(super) fn own(server: &Server, path: &str) -> Result<reqwest::Url, Failure> {
+pub(super) fn own(server: &settings::Server, path: &str) -> Result<reqwest::Url, Failure> {
     if server.port == 0 {
         let text =
             "server.port is 0, so the server has taken any port: give the URL that it has printed";

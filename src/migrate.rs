@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
-use gom_actors::migrations::{self, Deployment, Plan, Status};
+use gom_actors::migrations::{self, Deployment, DeploymentPlan, Status};
 use gom_engine::migrate::{LeftAlone, MigrationStep, Rename, in_comment, sql_text};
 use tokio_postgres::Client;
 
@@ -219,7 +219,7 @@ fn deployment_done<'a>(deployment: &Deployment<'a>) -> Deployment<'a> {
     }
 }
 
-fn describe_plan(plan: &Plan, datamodel: &str, drops_unknown: bool) -> String {
+fn describe_plan(plan: &DeploymentPlan, datamodel: &str, drops_unknown: bool) -> String {
     let steps = &plan.steps;
     let mut text = String::new();
     if steps.is_empty() && plan.misfits.is_empty() {

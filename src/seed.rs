@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 use super::Failure;
 use super::place::{DatabaseArguments, Place, work_in};
 use gom_server::application::Application;
-use gom_server::deployment::{Deployed, Deployment};
+use gom_server::deployment::{Deployed, Deployer};
 use gom_server::logging;
 use gom_server::seed::{SeedData, SeedError};
 use gom_server::settings::Settings;
@@ -71,7 +71,7 @@ async fn write(
             .map_err(|error| Failure::because("", &error))?;
         // A database that the rows do not fit stays as it is.
         data.check(&datamodel.model).map_err(failed)?;
-        let deployment = Deployment {
+        let deployer = Deployer {
             database: place.database.clone(),
             datamodel,
             schema: settings.database.schema.clone(),
@@ -83,7 +83,7 @@ async fn write(
         };
         let undeployed =
             |error| Failure::because("the database cannot be brought to the datamodel", &error);
-        if !deployment.try_now().await.map_err(undeployed)? {
+        if !deployer.try_now().await.map_err(undeployed)? {
             return Err(Failure::Other("the database does not answer".into()));
         }
     }

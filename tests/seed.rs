@@ -8,7 +8,7 @@ use gom_actors::migrations::{self, Deployment};
 use gom_engine::datamodel;
 use gom_server::identity::AccountTable;
 use gom_server::settings::{self, Inputs, Purpose};
-use gom_shop::seed::{self, DemoShop, SeedError};
+use gom_shop::seed::{self, DemoShop, ShopSeedError};
 use gom_test_support::TestDatabase;
 use gom_test_support::process::{environment, run};
 
@@ -217,7 +217,7 @@ async fn seeding_a_database_without_tables_is_refused() {
     let error = seed::demo(&mut database.connect().await, SCHEMA)
         .await
         .unwrap_err();
-    assert!(matches!(error, SeedError::NoTables { .. }), "{error}");
+    assert!(matches!(error, ShopSeedError::NoTables { .. }), "{error}");
     assert!(error.to_string().contains("gom migrate apply"), "{error}");
 }
 

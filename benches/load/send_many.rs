@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
 use gom_actors::push::{
-    Contact, Device, DeviceKeys, Endpoint, Message, Outcome, Sender, SenderOptions, Urgency,
+    Contact, Device, DeviceKeys, Message, Outcome, PushEndpoint, Sender, SenderOptions, Urgency,
     VapidKeys,
 };
 use rustix::time::{ClockId, clock_gettime};
@@ -44,7 +44,7 @@ async fn main() {
         topic: None,
     };
     let send = async |number: usize| {
-        let endpoint = Endpoint::parse(&format!("{base}/push/alone-{number}")).unwrap();
+        let endpoint = PushEndpoint::parse(&format!("{base}/push/alone-{number}")).unwrap();
         let device = Device {
             endpoint,
             keys: keys.clone(),

@@ -86,8 +86,8 @@ impl Deployed {
     }
 }
 
-/// What is to be deployed, and where.
-pub struct Deployment {
+/// Deploys a datamodel: what is to be deployed, and where.
+pub struct Deployer {
     /// Where the tables are.
     pub database: Database,
     /// What the tables are compared with.
@@ -128,7 +128,7 @@ fn longer(pause: Duration) -> Duration {
     (pause * 2).min(MAX_PAUSE)
 }
 
-impl Deployment {
+impl Deployer {
     /// Deploys if the database is available within two seconds. False: it was not, and nothing was deployed.
     ///
     /// # Errors
@@ -140,7 +140,7 @@ impl Deployment {
         Ok(matches!(self.attempt().await?, Attempt::Done))
     }
 
-    /// Deploys, as [`Deployment::try_now`], but for `patience` at most. What is left to do then goes on when it is polled.
+    /// Deploys, as [`Deployer::try_now`], but for `patience` at most. What is left to do then goes on when it is polled.
     ///
     /// # Errors
     /// What trying again would not change.

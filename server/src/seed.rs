@@ -11,7 +11,7 @@ use tokio_postgres::Client;
 pub type SeedError = Box<dyn Error + Send + Sync>;
 
 /// Called after each portion, with its name and the number of rows that are done.
-pub type Progress<'a> = &'a mut (dyn FnMut(&'static str, u64) + Send);
+pub type SeedProgress<'a> = &'a mut (dyn FnMut(&'static str, u64) + Send);
 
 /// An application's rows.
 pub trait SeedData: Send + Sync {
@@ -57,6 +57,6 @@ pub trait SeedData: Send + Sync {
         &'a self,
         client: &'a mut Client,
         schema: &'a str,
-        progress: Progress<'a>,
+        progress: SeedProgress<'a>,
     ) -> BoxFuture<'a, Result<(), SeedError>>;
 }

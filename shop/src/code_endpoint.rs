@@ -7,7 +7,7 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Data, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use gom_actors::limiter::{LoginAttempt, Verdict};
-use gom_server::http::openapi::{self, Answer, OperationObject, Tag};
+use gom_server::http::openapi::{self, OperationObject, ResponseObject, Tag};
 use gom_server::http::{Endpoint, Fields, RestError, State, check_site};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
@@ -49,33 +49,33 @@ fn operation() -> OperationObject {
         "The code that the seller gave.",
         openapi::text(CODE_CHARACTERS),
     )
-    .answer(Answer::new(200, "There is such a customer, who can log in.").json(body))
-    .answer(Answer::error(
+    .answer(ResponseObject::new(200, "There is such a customer, who can log in.").json(body))
+    .answer(ResponseObject::error(
         400,
         &["Bad Request"],
         "No code, or nobody's who could log in (`BP not found`).",
     ))
-    .answer(Answer::error(
+    .answer(ResponseObject::error(
         403,
         &["EBADCSRFTOKEN"],
         "The page is another site's.",
     ))
-    .answer(Answer::error(
+    .answer(ResponseObject::error(
         404,
         &["Not Found"],
         "The datamodel has no customers.",
     ))
-    .answer(Answer::error(
+    .answer(ResponseObject::error(
         429,
         &["Too Many Requests"],
         "Too many wrong attempts.",
     ))
-    .answer(Answer::error(
+    .answer(ResponseObject::error(
         500,
         &["Internal Server Error"],
         "A fault of the server.",
     ))
-    .answer(Answer::error(
+    .answer(ResponseObject::error(
         503,
         &["Service Unavailable"],
         "The database does not answer.",

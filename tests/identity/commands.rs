@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
-use gom_actors::push::{Device, DeviceKeys, Devices, Endpoint, Subscriber};
+use gom_actors::push::{Device, DeviceKeys, Devices, PushEndpoint, Subscriber};
 use gom_actors::sessions::{NewSession, Sessions};
 use gom_server::identity::ACCOUNTS;
 use gom_server::push::devices_options;
@@ -315,7 +315,8 @@ async fn a_disabled_accounts_sessions_are_closed_and_its_devices_forgotten_at_on
 }
 
 async fn subscribe(devices: &Devices, user: &str, session: Option<&str>, name: &str) -> Device {
-    let endpoint = Endpoint::parse(&format!("https://push.example/send/{name}-secret")).unwrap();
+    let endpoint =
+        PushEndpoint::parse(&format!("https://push.example/send/{name}-secret")).unwrap();
     // The receiver of RFC 8291's example.
     let p256dh =
         "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4";

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures::{SinkExt, StreamExt};
-use gom_telemetry::metrics::{DEFINITIONS, Kind};
+use gom_telemetry::metrics::{DEFINITIONS, MetricKind};
 use gom_test_support::{PushService, PushServiceOptions};
 use reqwest::StatusCode;
 use reqwest::header::{ACCEPT, AUTHORIZATION};
@@ -141,7 +141,7 @@ async fn every_metric_is_exposed() {
     .await;
     for definition in DEFINITIONS {
         let name = definition.name;
-        let suffix = if definition.kind == Kind::Counter {
+        let suffix = if definition.kind == MetricKind::Counter {
             "_total"
         } else {
             ""

@@ -12,7 +12,7 @@ use gom_engine::events::Cursor;
 use gom_engine::policy::{OneOrMany, Policy, PolicySource};
 use gom_engine::schema::{ObjectId, Schema};
 use gom_server::application::Application;
-use gom_server::deployment::{Deployed, Deployment};
+use gom_server::deployment::{Deployed, Deployer};
 use gom_server::graphql::{
     Admission, Answer, Api, Data, Engine, EngineOptions, Extensions, Outlet, Request, Running,
     Started, execute, start,
@@ -135,7 +135,7 @@ impl Server {
         let mut options = DatabaseOptions::new(test.config());
         options.workers = if files.is_empty() { 1 } else { 4 };
         let database = Database::start(options).unwrap();
-        let deployment = Deployment {
+        let deployer = Deployer {
             database: database.clone(),
             datamodel,
             schema: settings.database.schema.clone(),
@@ -145,8 +145,8 @@ impl Server {
             demo: None,
             stop: Stop::never(),
         };
-        let deployed = deployment.deployed.clone();
-        assert!(deployment.try_now().await.unwrap());
+        let deployed = deployer.deployed.clone();
+        assert!(deployer.try_now().await.unwrap());
         let live = gom_server::server::live(&settings, &database, &engine)
             .await
             .unwrap()

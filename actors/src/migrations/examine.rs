@@ -37,7 +37,7 @@ impl Before {
 
 /// What a deployment would do, or has done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Plan {
+pub struct DeploymentPlan {
     /// What is done, in this order.
     pub steps: Vec<MigrationStep>,
     /// Rows that the datamodel does not allow.
@@ -50,7 +50,7 @@ pub struct Plan {
     pub before: Before,
 }
 
-impl Plan {
+impl DeploymentPlan {
     /// Whether applying it is refused, whatever is allowed.
     pub fn is_refused(&self) -> bool {
         self.misfits

@@ -19,7 +19,7 @@ use crate::database::SqlErrorKind;
 pub use self::catalog::introspect;
 pub use self::error::MigrateError;
 use self::examine::Outline;
-pub use self::examine::{Before, Plan};
+pub use self::examine::{Before, DeploymentPlan};
 pub use self::system::SYSTEM_SCHEMA;
 
 /// Ours alone in the database, whatever the schema: the first bytes of "gom migrate" as a number.
@@ -94,12 +94,12 @@ pub struct Applied {
 pub async fn plan<C: GenericClient>(
     client: &C,
     deployment: &Deployment<'_>,
-) -> Result<Plan, MigrateError> {
+) -> Result<DeploymentPlan, MigrateError> {
     let outline = Outline::make(client, deployment).await?;
     let steps = outline.look(client).await?.steps;
     let misfits = outline.misfits(client).await?;
     let swapped = outline.planned.swapped_tables();
-    Ok(Plan {
+    Ok(DeploymentPlan {
         steps,
         misfits,
         swapped,
@@ -283,7 +283,7 @@ pub async fn apply(
     client: &mut Client,
     deployment: &Deployment<'_>,
     begin: &(dyn Fn(&MigrationStep) + Sync),
-) -> Result<Plan, MigrateError> {
+) -> Result<DeploymentPlan, MigrateError> {
     check_schema(deployment.schema)?;
     lock(client).await?;
     let result = apply_locked(client, deployment, begin).await;
@@ -295,16 +295,16 @@ async fn apply_locked(
     client: &mut Client,
     deployment: &Deployment<'_>,
     begin: &(dyn Fn(&MigrationStep) + Sync),
-) -> Result<Plan, MigrateError> {
+) -> Result<DeploymentPlan, MigrateError> {
     system::run(client).await?;
     let transaction = client.transaction().await?;
     let limits =
         format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; SET LOCAL statement_timeout = 0");
     transaction.batch_execute(&limits).await?;
     let outline = Outline::make(&transaction, deployment).await?;
-    let mut plan = Plan {
+    let mut plan = DeploymentPlan {
         before: outline.before,
-        ..Plan::default()
+        ..DeploymentPlan::default()
     };
     let look = outline.look(&transaction).await?;
     plan.steps = look.steps.clone();
@@ -346,7 +346,7 @@ async fn lock_tables(transaction: &Transaction<'_>, tables: &[String]) -> Result
     transaction.batch_execute(&statement).await.map_err(failed)
 }
 
-fn permit(plan: &Plan, deployment: &Deployment<'_>) -> Result<(), MigrateError> {
+fn permit(plan: &DeploymentPlan, deployment: &Deployment<'_>) -> Result<(), MigrateError> {
     let losses = plan.losses();
     match losses.is_empty() || deployment.allow_data_loss {
         true => Ok(()),

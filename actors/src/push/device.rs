@@ -24,7 +24,7 @@ const FINGERPRINT_BYTES: usize = 16;
 
 /// Where a push service takes messages for one device. Anyone who has it can send there: it is never shown.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Endpoint {
+pub struct PushEndpoint {
     text: String,
     origin: String,
     host: String,
@@ -50,7 +50,7 @@ pub enum EndpointError {
     Fragment,
 }
 
-impl Endpoint {
+impl PushEndpoint {
     /// Checks a URL as the browser wrote it. Whether its host may be connected to is another question.
     ///
     /// # Errors
@@ -85,7 +85,7 @@ impl Endpoint {
             .filter(|host| !host.is_empty())
             .ok_or(EndpointError::Malformed)?
             .to_owned();
-        Ok(Endpoint {
+        Ok(PushEndpoint {
             origin: url.origin().ascii_serialization(),
             host,
             text: text.to_owned(),
@@ -114,9 +114,9 @@ impl Endpoint {
     }
 }
 
-impl fmt::Debug for Endpoint {
+impl fmt::Debug for PushEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Endpoint({}/…)", self.origin)
+        write!(f, "PushEndpoint({}/…)", self.origin)
     }
 }
 
@@ -212,7 +212,7 @@ fn decode(text: &str) -> Option<Vec<u8>> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
     /// Where the push service takes messages for it.
-    pub endpoint: Endpoint,
+    pub endpoint: PushEndpoint,
     /// What messages to it are encrypted with.
     pub keys: DeviceKeys,
     /// Milliseconds since 1970, if the push service has set an end (`expirationTime`).
@@ -279,16 +279,16 @@ mod tests {
             ("https://a:b@push.example/a", Err(EndpointError::UserInfo)),
             ("https://push.example/a#", Err(EndpointError::Fragment)),
         ] {
-            let endpoint = Endpoint::parse(text);
+            let endpoint = PushEndpoint::parse(text);
             let parts = endpoint
                 .as_ref()
                 .map(|endpoint| (endpoint.origin(), endpoint.host()));
             assert_eq!(parts.map_err(|error| *error), expected, "{text}");
         }
         let long = |length: usize| format!("https://push.example/{}", "a".repeat(length - 21));
-        assert!(Endpoint::parse(&long(MAX_ENDPOINT_BYTES)).is_ok());
+        assert!(PushEndpoint::parse(&long(MAX_ENDPOINT_BYTES)).is_ok());
         assert_eq!(
-            Endpoint::parse(&long(MAX_ENDPOINT_BYTES + 1)),
+            PushEndpoint::parse(&long(MAX_ENDPOINT_BYTES + 1)),
             Err(EndpointError::TooLong)
         );
     }
@@ -352,7 +352,7 @@ mod tests {
     #[test]
     fn nothing_of_a_device_is_shown_but_its_origin() {
         let device = Device {
-            endpoint: Endpoint::parse("https://push.example/a-secret").unwrap(),
+            endpoint: PushEndpoint::parse("https://push.example/a-secret").unwrap(),
             keys: DeviceKeys::parse(P256DH, AUTH).unwrap(),
             expires: None,
         };
@@ -366,7 +366,7 @@ mod tests {
         assert_eq!(fingerprint.len(), 22);
         assert_ne!(
             fingerprint,
-            Endpoint::parse("https://push.example/another")
+            PushEndpoint::parse("https://push.example/another")
                 .unwrap()
                 .fingerprint()
         );

@@ -16,19 +16,19 @@ mod sender;
 mod vapid;
 
 pub use device::{
-    AUTH_BYTES, Device, DeviceKeys, Endpoint, EndpointError, KeysError, MAX_ENDPOINT_BYTES,
-    P256DH_BYTES, Registered,
+    AUTH_BYTES, Device, DeviceKeys, EndpointError, KeysError, MAX_ENDPOINT_BYTES, P256DH_BYTES,
+    PushEndpoint, Registered,
 };
 pub use devices::{
     Change, DeviceStoreChoice, DeviceSummary, Devices, DevicesError, DevicesOptions, EarlierName,
-    OTHER_KEYS_KEPT, Renewed, Subscriber,
+    OTHER_KEYS_KEPT, Renewal, Subscriber,
 };
 pub use job::{ComposeError, Composed, Composer, Job, MAX_RECIPIENTS, Settled};
 pub use notice::{Notice, Urgency};
 pub use options::PushOptions;
 pub use push::{MakeComposer, MakeId, Push};
 pub use sender::{
-    Encode, EncodeError, Message, Outcome, Sender, SenderError, SenderOptions, SystemNames,
+    EncodeError, Message, Outcome, PushEncoder, Sender, SenderError, SenderOptions, SystemNames,
     Unreachable, WebPushEncoder,
 };
 pub use vapid::{Contact, ContactError, VapidError, VapidKeys};

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
-use super::device::{Device, Endpoint};
-use super::devices::{Change, Devices, DevicesError, Renewed, Subscriber};
+use super::device::{Device, PushEndpoint};
+use super::devices::{Change, Devices, DevicesError, Renewal, Subscriber};
 use super::dispatcher::{
     AskBacklog, ForgetSession, Parts, PushDispatcher, Renew, Shared, Subscribe, Unsubscribe,
 };
@@ -96,7 +96,7 @@ impl Push {
     ///
     /// # Errors
     /// Why not.
-    pub fn allows(&self, endpoint: &Endpoint) -> Result<(), Unreachable> {
+    pub fn allows(&self, endpoint: &PushEndpoint) -> Result<(), Unreachable> {
         self.sender
             .as_ref()
             .map_or(Ok(()), |sender| sender.allows(endpoint))
@@ -130,7 +130,7 @@ impl Push {
     ///
     /// # Errors
     /// As for [`Push::subscribe`].
-    pub async fn renew(&self, old: Device, new: Device) -> Result<Renewed, DevicesError> {
+    pub async fn renew(&self, old: Device, new: Device) -> Result<Renewal, DevicesError> {
         self.ask(Renew { old, new }).await
     }
 

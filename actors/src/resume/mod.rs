@@ -31,9 +31,9 @@ pub(crate) type RowId = i64;
 
 /// A digest of what makes subscriptions equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Key([u8; 32]);
+pub struct Digest([u8; 32]);
 
-impl Key {
+impl Digest {
     /// Different parts have different keys, also where one ends in what the next one begins with.
     pub fn of<const N: usize>(parts: [&[u8]; N]) -> Self {
         let mut context = Context::new(&SHA256);
@@ -43,7 +43,7 @@ impl Key {
         }
         let mut key = [0; 32];
         key.copy_from_slice(context.finish().as_ref());
-        Key(key)
+        Digest(key)
     }
 
     fn hex(self) -> String {
@@ -91,8 +91,8 @@ impl fmt::Debug for Positions {
 /// The request of a subscription for where it goes on.
 struct Beginning {
     id: RowId,
-    key: Key,
-    session: Key,
+    key: Digest,
+    session: Digest,
     answer: oneshot::Sender<Result<Option<Cursor>, ResumeError>>,
 }
 
@@ -117,7 +117,7 @@ impl Positions {
     }
 
     /// A subscription that is about to begin; `session` and `key`: whose it is, and which.
-    pub fn track(&self, session: Key, key: Key) -> Tracked {
+    pub fn track(&self, session: Digest, key: Digest) -> Tracked {
         let (high, _) = uuid::Uuid::new_v4().as_u64_pair();
         // All bits of it are random but those of the version.
         Tracked {
@@ -142,8 +142,8 @@ enum State {
 pub struct Tracked {
     positions: Positions,
     id: RowId,
-    key: Key,
-    session: Key,
+    key: Digest,
+    session: Digest,
     state: Cell<State>,
 }
 

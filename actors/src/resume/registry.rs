@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use gom_engine::events::Cursor;
 use serde_json::{Value, json};
 
-use super::{Key, RowId};
+use super::{Digest, RowId};
 
 /// Strays that are kept until they are written; others are forgotten when their server is.
 const MAX_STRAYS: usize = 256;
@@ -21,8 +21,8 @@ pub(super) enum End {
 }
 
 struct Row {
-    key: Key,
-    session: Key,
+    key: Digest,
+    session: Digest,
     /// All up to it has been received; nothing until the database has a row.
     received: Option<Cursor>,
     /// As the database has it.
@@ -50,7 +50,7 @@ pub(super) struct Registry {
 /// What is written at once.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Batch {
-    keep: Vec<(RowId, Key, Key, Cursor)>,
+    keep: Vec<(RowId, Digest, Digest, Cursor)>,
     back: Vec<RowId>,
     lost: Vec<RowId>,
     ended: Vec<RowId>,
@@ -86,7 +86,7 @@ impl Batch {
 
 impl Registry {
     /// A subscription is about to begin. Its row is written by the statement that reads where it goes on.
-    pub fn enter(&mut self, id: RowId, key: Key, session: Key) {
+    pub fn enter(&mut self, id: RowId, key: Digest, session: Digest) {
         let row = Row {
             key,
             session,
@@ -234,7 +234,7 @@ mod tests {
 
     fn registry() -> Registry {
         let mut registry = Registry::default();
-        registry.enter(ID, Key::of([b"key"]), Key::of([b"session"]));
+        registry.enter(ID, Digest::of([b"key"]), Digest::of([b"session"]));
         registry
     }
 
@@ -329,7 +329,7 @@ mod tests {
     fn a_batch_is_bounded_and_the_rest_follows() {
         let mut registry = Registry::default();
         for id in 0..25 {
-            registry.enter(id, Key::of([b"key"]), Key::of([b"session"]));
+            registry.enter(id, Digest::of([b"key"]), Digest::of([b"session"]));
             registry.begun(id, Cursor::after(1, 1));
             registry.received(id, Cursor::after(1, 2), false);
         }

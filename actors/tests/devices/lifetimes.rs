@@ -1,6 +1,6 @@
 //! How devices go on in another subscription, and end with a session or with their user.
 
-use gom_actors::push::{Change, Device, Renewed};
+use gom_actors::push::{Change, Device, Renewal};
 
 use crate::{Kind, Place, by, device, everywhere, keys, listed, within};
 
@@ -29,7 +29,7 @@ async fn a_renewed_subscription_is_of_the_same_user_and_session(kind: Kind) {
     devices.subscribe(&by("eva"), &other).await.unwrap();
     assert_eq!(
         devices.renew(&old, &new).await,
-        Ok(Renewed::Replaced(Change::Added))
+        Ok(Renewal::Replaced(Change::Added))
     );
     assert_eq!(
         listed(devices, &["ana", "eva"]).await,
@@ -48,11 +48,11 @@ async fn a_renewed_subscription_is_of_the_same_user_and_session(kind: Kind) {
     };
     assert_eq!(
         devices.renew(&new, &rekeyed).await,
-        Ok(Renewed::Replaced(Change::Renewed))
+        Ok(Renewal::Replaced(Change::Renewed))
     );
     assert_eq!(
         devices.renew(&rekeyed, &rekeyed).await,
-        Ok(Renewed::Replaced(Change::Unchanged))
+        Ok(Renewal::Replaced(Change::Unchanged))
     );
     let reused = Device {
         keys: keys(),
@@ -60,7 +60,7 @@ async fn a_renewed_subscription_is_of_the_same_user_and_session(kind: Kind) {
     };
     assert_eq!(
         devices.renew(&rekeyed, &reused).await,
-        Ok(Renewed::Replaced(Change::Moved))
+        Ok(Renewal::Replaced(Change::Moved))
     );
     assert_eq!(listed(devices, &["ana", "eva"]).await, ["ana other"]);
     assert_eq!(devices.forget_session("ana", "s1").await, Ok(1));
@@ -85,7 +85,7 @@ async fn a_renewal_needs_the_old_keys(kind: Kind) {
     ] {
         assert_eq!(
             place.devices.renew(&wrong, &new).await,
-            Ok(Renewed::Unknown)
+            Ok(Renewal::Unknown)
         );
     }
     assert_eq!(listed(&place.devices, &["ana"]).await, ["ana old"]);
@@ -95,7 +95,7 @@ async fn renewing_again_after_a_lost_answer_changes_nothing(kind: Kind) {
     let place = Place::of(kind).await;
     let (old, new) = (device("old"), device("new"));
     place.devices.subscribe(&by("ana"), &old).await.unwrap();
-    for expected in [Renewed::Replaced(Change::Added), Renewed::Known] {
+    for expected in [Renewal::Replaced(Change::Added), Renewal::Known] {
         assert_eq!(place.devices.renew(&old, &new).await, Ok(expected));
     }
     // The endpoint alone does not authorize a renewal.
@@ -105,7 +105,7 @@ async fn renewing_again_after_a_lost_answer_changes_nothing(kind: Kind) {
     };
     assert_eq!(
         place.devices.renew(&old, &guessed).await,
-        Ok(Renewed::Unknown)
+        Ok(Renewal::Unknown)
     );
     assert_eq!(listed(&place.devices, &["ana"]).await, ["ana new"]);
 }
@@ -117,7 +117,7 @@ async fn a_late_renewal_leaves_a_device_to_the_user_who_has_logged_in_since(kind
     devices.subscribe(&within("ana", "s1"), &old).await.unwrap();
     devices.subscribe(&within("eva", "s2"), &new).await.unwrap();
     for _ in 0..2 {
-        assert_eq!(devices.renew(&old, &new).await, Ok(Renewed::Known));
+        assert_eq!(devices.renew(&old, &new).await, Ok(Renewal::Known));
         assert_eq!(
             listed(devices, &["ana", "eva"]).await,
             ["eva new"],
@@ -151,8 +151,8 @@ async fn a_renewal_and_a_login_at_the_same_time_leave_the_device_to_the_login(ki
         // Whichever was the first, the other one meets it.
         let met = (renewed.unwrap(), subscribed.unwrap());
         let expected = [
-            (Renewed::Known, Change::Added),
-            (Renewed::Replaced(Change::Added), Change::Moved),
+            (Renewal::Known, Change::Added),
+            (Renewal::Replaced(Change::Added), Change::Moved),
         ];
         assert!(expected.contains(&met), "round {round}: {met:?}");
         let found = place
@@ -177,7 +177,7 @@ async fn a_renewed_device_takes_the_room_of_the_old_one(kind: Kind) {
     }
     assert_eq!(
         place.devices.renew(&old, &new).await,
-        Ok(Renewed::Replaced(Change::Added))
+        Ok(Renewal::Replaced(Change::Added))
     );
     assert_eq!(
         listed(&place.devices, &["ana"]).await,

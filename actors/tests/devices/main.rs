@@ -14,7 +14,7 @@ use gom_actors::database::{Database, DatabaseOptions};
 use std::time::Duration;
 
 use gom_actors::push::{
-    Device, DeviceKeys, DeviceStoreChoice, Devices, DevicesOptions, Endpoint, OTHER_KEYS_KEPT,
+    Device, DeviceKeys, DeviceStoreChoice, Devices, DevicesOptions, OTHER_KEYS_KEPT, PushEndpoint,
     Subscriber,
 };
 use gom_test_support::{TestDatabase, TestRedis, eventually};
@@ -141,7 +141,7 @@ pub fn keys() -> DeviceKeys {
 
 /// A new device, with the name in its endpoint.
 pub fn device(name: &str) -> Device {
-    let endpoint = Endpoint::parse(&format!("https://push.example/send/{name}")).unwrap();
+    let endpoint = PushEndpoint::parse(&format!("https://push.example/send/{name}")).unwrap();
     Device {
         endpoint,
         keys: keys(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gom_actors::push::{Change, Device, OTHER_KEYS_KEPT, Renewed};
+use gom_actors::push::{Change, Device, OTHER_KEYS_KEPT, Renewal};
 
 use crate::{Kind, Place, by, device, everywhere, keys, listed};
 
@@ -63,7 +63,7 @@ async fn a_subscription_for_another_key_stays_what_it_is_until_the_browser_makes
     );
     let current = device("current");
     changed.subscribe(&by("ana"), &current).await.unwrap();
-    assert_eq!(changed.renew(&current, &old).await, Ok(Renewed::Refused));
+    assert_eq!(changed.renew(&current, &old).await, Ok(Renewal::Refused));
     assert_eq!(listed(&changed, &["ana"]).await, ["ana current"]);
     // The push service gave the same endpoint to another subscription.
     let again = Device {
@@ -72,7 +72,7 @@ async fn a_subscription_for_another_key_stays_what_it_is_until_the_browser_makes
     };
     assert_eq!(
         changed.renew(&old, &again).await,
-        Ok(Renewed::Replaced(Change::Renewed))
+        Ok(Renewal::Replaced(Change::Renewed))
     );
     assert_eq!(listed(&changed, &["ana"]).await, ["ana current", "ana old"]);
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use gom_actors::push::{Change, Device, Endpoint, MAX_ENDPOINT_BYTES, Registered};
+use gom_actors::push::{Change, Device, MAX_ENDPOINT_BYTES, PushEndpoint, Registered};
 
 use crate::{Kind, Place, by, device, everywhere, keys, listed};
 
@@ -289,7 +289,7 @@ async fn the_longest_endpoint_and_unusual_users_are_stored(kind: Kind) {
     }
     text.truncate(MAX_ENDPOINT_BYTES);
     let long = Device {
-        endpoint: Endpoint::parse(&text).unwrap(),
+        endpoint: PushEndpoint::parse(&text).unwrap(),
         ..device("")
     };
     assert_eq!(

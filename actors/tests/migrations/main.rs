@@ -12,7 +12,8 @@ mod misfits;
 mod models;
 
 use gom_actors::migrations::{
-    Deployment, MigrateError, Plan, apply, introspect, migrate_system, plan, status, verify,
+    Deployment, DeploymentPlan, MigrateError, apply, introspect, migrate_system, plan, status,
+    verify,
 };
 use gom_engine::datamodel::{DataModel, parse};
 use gom_engine::migrate::{MigrationStep, Rename, links_with_required_id, sql_text};
@@ -78,7 +79,7 @@ async fn deploy(
 }
 
 /// What `gom migrate plan` reports.
-async fn planned(client: &Client, text: &str) -> Plan {
+async fn planned(client: &Client, text: &str) -> DeploymentPlan {
     let model = model(text);
     let deployment = Deployment::new(&model, text, SCHEMA);
     plan(client, &deployment).await.unwrap()

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use gom_actors::push::{Device, DeviceKeys, Endpoint, Outcome};
+use gom_actors::push::{Device, DeviceKeys, Outcome, PushEndpoint};
 use gom_test_support::Received;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -74,7 +74,7 @@ fn authorization(received: &Received) -> &str {
 async fn the_message_of_the_rfc_and_one_of_gom_are_decrypted() {
     let world = World::new();
     let device = Device {
-        endpoint: Endpoint::parse(&world.service.endpoint("/push/rfc")).unwrap(),
+        endpoint: PushEndpoint::parse(&world.service.endpoint("/push/rfc")).unwrap(),
         keys: DeviceKeys::parse(RFC_PUBLIC, RFC_AUTH).unwrap(),
         expires: None,
     };

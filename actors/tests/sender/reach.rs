@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use gom_actors::push::{Endpoint, Outcome, Unreachable};
+use gom_actors::push::{Outcome, PushEndpoint, Unreachable};
 use gom_test_support::Behaviour;
 
 use crate::world::{Everywhere, Receiver, World, message};
@@ -155,7 +155,7 @@ async fn only_allowed_hosts_are_sent_to() {
         Outcome::Delivered { status: 201 }
     );
     for host in ["push.test", "localhost", "127.0.0.1"] {
-        let endpoint = Endpoint::parse(&format!("https://{host}:{port}/push/one")).unwrap();
+        let endpoint = PushEndpoint::parse(&format!("https://{host}:{port}/push/one")).unwrap();
         assert_eq!(world.sender.allows(&endpoint), Err(Unreachable::NotAllowed));
         assert!(matches!(
             send(host).await,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gom_actors::push::{
-    Contact, Device, DeviceKeys, Endpoint, Message, Sender, SenderOptions, Urgency, VapidKeys,
+    Contact, Device, DeviceKeys, Message, PushEndpoint, Sender, SenderOptions, Urgency, VapidKeys,
 };
 use gom_test_support::{PushService, PushServiceOptions};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -72,7 +72,7 @@ impl Receiver {
 
     pub fn device(&self, endpoint: &str) -> Device {
         Device {
-            endpoint: Endpoint::parse(endpoint).unwrap(),
+            endpoint: PushEndpoint::parse(endpoint).unwrap(),
             keys: DeviceKeys::parse(self.pair.public_base64url(), self.auth).unwrap(),
             expires: None,
         }

@@ -19,7 +19,7 @@ use rustix::process::Signal;
 
 use super::EmbeddedOptions;
 use crate::error::EmbeddedError;
-use crate::identity::{self, Identity};
+use crate::identity::{self, ProcessUser};
 use crate::initdb;
 use crate::programs::{self, Places, Programs};
 
@@ -44,7 +44,7 @@ pub struct Cluster {
     /// PostgreSQL's programs.
     pub programs: Programs,
     /// The user that they run as.
-    pub identity: Identity,
+    pub identity: ProcessUser,
     settings: Vec<(String, String)>,
     lock: File,
 }
@@ -441,7 +441,7 @@ fn version_of(folder: &Path, data: &Path) -> Result<Option<String>, EmbeddedErro
 
 /// A folder for the socket that only PostgreSQL's user may enter: in the data folder, or, where the path would be too long
 /// for a socket's address, a short one that belongs to this data folder.
-fn make_socket_folder(folder: &Path, identity: &Identity) -> Result<PathBuf, EmbeddedError> {
+fn make_socket_folder(folder: &Path, identity: &ProcessUser) -> Result<PathBuf, EmbeddedError> {
     let near = folder.join("socket");
     let fits = |path: &Path| path.join(SOCKET).as_os_str().len() <= MAX_SOCKET_PATH_BYTES;
     let name = format!(

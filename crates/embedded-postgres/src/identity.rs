@@ -16,7 +16,7 @@ use crate::programs::Programs;
 
 /// An entry in the list of users.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Account {
+pub struct SystemUser {
     /// Its name.
     pub name: String,
     /// Its user id.
@@ -27,14 +27,14 @@ pub struct Account {
 
 /// The user that PostgreSQL's programs run as.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Identity {
+pub enum ProcessUser {
     /// The user that we are.
     Ourselves,
     /// A user namespace in which our own uid is called by the account's: the files stay ours, nothing is chowned,
     /// and it works below folders that only we may enter.
-    Mapped(Account),
+    Mapped(SystemUser),
     /// The account itself: its files are its own, and it must be able to reach them.
-    Switched(Account),
+    Switched(SystemUser),
 }
 
 /// The identity to run `programs` with, for data that belong to `owner` (none: yet to be made). An existing data folder
@@ -44,7 +44,7 @@ pub fn choose(
     folder: &Path,
     cluster: &Path,
     owner: Option<u32>,
-) -> Result<Identity, EmbeddedError> {
+) -> Result<ProcessUser, EmbeddedError> {
     let accounts = std::fs::read_to_string("/etc/passwd")
         .map(|text| parse_accounts(&text))
         .unwrap_or_default();
@@ -58,14 +58,14 @@ pub fn choose(
             });
         }
         if accounts.iter().any(|account| account.uid == ourselves) {
-            return Ok(Identity::Ourselves);
+            return Ok(ProcessUser::Ourselves);
         }
         // A container that was started with a number for a user. Without a namespace, initdb has the last word:
         // users may be listed elsewhere than in the file.
         let mapped = namesake(&accounts)
-            .map(Identity::Mapped)
+            .map(ProcessUser::Mapped)
             .filter(|identity| probe(programs, identity, None).is_ok());
-        return Ok(mapped.unwrap_or(Identity::Ourselves));
+        return Ok(mapped.unwrap_or(ProcessUser::Ourselves));
     }
 
     let Some(account) = namesake(&accounts) else {
@@ -75,15 +75,15 @@ pub fn choose(
     };
     match owner {
         None => {
-            let mapped = Identity::Mapped(account.clone());
+            let mapped = ProcessUser::Mapped(account.clone());
             Ok(if probe(programs, &mapped, None).is_ok() {
                 mapped
             } else {
-                Identity::Switched(account)
+                ProcessUser::Switched(account)
             })
         }
         Some(0) => {
-            let mapped = Identity::Mapped(account.clone());
+            let mapped = ProcessUser::Mapped(account.clone());
             match probe(programs, &mapped, None) {
                 Ok(()) => Ok(mapped),
                 Err(reason) => Err(EmbeddedError::NamespaceGone {
@@ -95,7 +95,7 @@ pub fn choose(
             }
         }
         Some(owner) => match accounts.into_iter().find(|account| account.uid == owner) {
-            Some(account) => Ok(Identity::Switched(account)),
+            Some(account) => Ok(ProcessUser::Switched(account)),
             None => Err(EmbeddedError::NotOurs {
                 path: folder.to_owned(),
                 owner,
@@ -106,7 +106,7 @@ pub fn choose(
 }
 
 /// Whether the programs can be run under the identity, and, where a folder is given, whether it can be entered.
-pub fn probe(programs: &Programs, identity: &Identity, folder: Option<&Path>) -> io::Result<()> {
+pub fn probe(programs: &Programs, identity: &ProcessUser, folder: Option<&Path>) -> io::Result<()> {
     let mut command = Command::new(programs.postgres());
     command
         .arg("--version")
@@ -124,12 +124,12 @@ pub fn probe(programs: &Programs, identity: &Identity, folder: Option<&Path>) ->
     }
 }
 
-impl Identity {
+impl ProcessUser {
     /// The account whose property the data must be, where that is not us.
-    pub fn owner(&self) -> Option<&Account> {
+    pub fn owner(&self) -> Option<&SystemUser> {
         match self {
-            Identity::Switched(account) => Some(account),
-            Identity::Ourselves | Identity::Mapped(_) => None,
+            ProcessUser::Switched(account) => Some(account),
+            ProcessUser::Ourselves | ProcessUser::Mapped(_) => None,
         }
     }
 
@@ -216,18 +216,18 @@ enum Switch {
 
 impl Switch {
     #[cfg(target_os = "linux")]
-    fn to(identity: &Identity) -> Switch {
+    fn to(identity: &ProcessUser) -> Switch {
         let (uid, gid) = (
             rustix::process::geteuid().as_raw(),
             rustix::process::getegid().as_raw(),
         );
         match identity {
-            Identity::Ourselves => Switch::Stay,
-            Identity::Mapped(account) => Switch::Map {
+            ProcessUser::Ourselves => Switch::Stay,
+            ProcessUser::Mapped(account) => Switch::Map {
                 uid_map: format!("{} {uid} 1", account.uid).into_bytes(),
                 gid_map: format!("{} {gid} 1", account.gid).into_bytes(),
             },
-            Identity::Switched(account) => Switch::Become {
+            ProcessUser::Switched(account) => Switch::Become {
                 uid: account.uid,
                 gid: account.gid,
             },
@@ -235,8 +235,8 @@ impl Switch {
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn to(identity: &Identity) -> Switch {
-        if *identity == Identity::Ourselves {
+    fn to(identity: &ProcessUser) -> Switch {
+        if *identity == ProcessUser::Ourselves {
             Switch::Stay
         } else {
             Switch::Impossible
@@ -292,19 +292,19 @@ fn write_to(path: &std::ffi::CStr, text: &[u8]) -> io::Result<()> {
 }
 
 /// The account under which PostgreSQL runs for somebody who cannot run it.
-fn namesake(accounts: &[Account]) -> Option<Account> {
+fn namesake(accounts: &[SystemUser]) -> Option<SystemUser> {
     ["postgres", "nobody"]
         .iter()
         .find_map(|name| accounts.iter().find(|account| account.name == *name))
         .cloned()
 }
 
-fn parse_accounts(text: &str) -> Vec<Account> {
+fn parse_accounts(text: &str) -> Vec<SystemUser> {
     let account = |line: &str| {
         let mut fields = line.split(':');
         let (name, _password) = (fields.next()?, fields.next()?);
         let (uid, gid) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-        Some(Account {
+        Some(SystemUser {
             name: name.to_owned(),
             uid,
             gid,
@@ -314,7 +314,7 @@ fn parse_accounts(text: &str) -> Vec<Account> {
 }
 
 /// The first folder on the way to `path` that the identity may not enter, if there is one.
-pub fn first_closed(programs: &Programs, identity: &Identity, path: &Path) -> Option<PathBuf> {
+pub fn first_closed(programs: &Programs, identity: &ProcessUser, path: &Path) -> Option<PathBuf> {
     if probe(programs, identity, Some(path)).is_ok() {
         return None;
     }
@@ -334,7 +334,7 @@ mod tests {
         assert_eq!(accounts.len(), 2);
         assert_eq!(
             accounts[1],
-            Account {
+            SystemUser {
                 name: "postgres".into(),
                 uid: 101,
                 gid: 104

@@ -10,10 +10,15 @@ use super::{Param, Statement};
 use crate::datamodel::{FieldId, ModelId, RelationRef};
 
 /// A column that names the writer of a row, and its value.
-pub type Stamp = (FieldId, String);
+pub type WriterStamp = (FieldId, String);
 
 /// Makes a node the parent's partner. Returns the partner's id; null or no row: it does not exist.
-pub fn link(physical: &Physical, linked: Linked<'_>, child: &Node, stamps: &[Stamp]) -> Statement {
+pub fn link(
+    physical: &Physical,
+    linked: Linked<'_>,
+    child: &Node,
+    stamps: &[WriterStamp],
+) -> Statement {
     let mut sql = Sql::new();
     let Linked {
         relation,
@@ -104,7 +109,7 @@ pub fn cut_from_parent(
     physical: &Physical,
     linked: Linked<'_>,
     among: &Filter,
-    stamps: &[Stamp],
+    stamps: &[WriterStamp],
 ) -> Statement {
     let mut sql = Sql::new();
     let target = linked.relation.target;
@@ -134,7 +139,7 @@ pub fn cut_from_child(
     physical: &Physical,
     relation: RelationRef,
     child: &Node,
-    stamps: &[Stamp],
+    stamps: &[WriterStamp],
 ) -> Statement {
     let mut sql = Sql::new();
     let link = physical.link_row(relation);
@@ -149,7 +154,7 @@ pub fn cut_pair(
     physical: &Physical,
     linked: Linked<'_>,
     child: &Node,
-    stamps: &[Stamp],
+    stamps: &[WriterStamp],
 ) -> Statement {
     let mut sql = Sql::new();
     let Linked {
@@ -250,7 +255,7 @@ pub fn stamp_partners(
     model: ModelId,
     column: &str,
     going: &Param,
-    stamps: &[Stamp],
+    stamps: &[WriterStamp],
 ) -> Statement {
     let mut sql = Sql::new();
     sql.push("update ")
@@ -277,7 +282,7 @@ impl Sql {
         physical: &Physical,
         link: &LinkRow<'_>,
         row: Option<&str>,
-        stamps: &[Stamp],
+        stamps: &[WriterStamp],
     ) -> &mut Self {
         let nullable = link.nullable();
         self.push(match nullable {
@@ -349,7 +354,7 @@ impl Sql {
         }
     }
 
-    fn stamps(&mut self, physical: &Physical, model: ModelId, stamps: &[Stamp]) -> &mut Self {
+    fn stamps(&mut self, physical: &Physical, model: ModelId, stamps: &[WriterStamp]) -> &mut Self {
         for (field, text) in stamps {
             self.push(", ")
                 .push(physical.column(model, *field))

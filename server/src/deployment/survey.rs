@@ -8,7 +8,7 @@ use gom_actors::database::{Database, RunError};
 use gom_actors::migrations::{self, MigrateError};
 use tokio::time::{sleep, timeout};
 
-use super::{Deployed, Deployment};
+use super::{Deployed, Deployer};
 use crate::datamodel::LoadedDatamodel;
 
 /// How long one table may take.
@@ -21,7 +21,7 @@ const SURVEY_TIMEOUT: Duration = Duration::from_secs(600);
 const TRIGGERS_INTERVAL: Duration = Duration::from_secs(3);
 const MAX_INTERVAL: Duration = Duration::from_secs(60);
 
-impl Deployment {
+impl Deployer {
     /// Begins to look.
     pub(super) fn survey(&self) {
         let deployed = self.deployed.clone();

@@ -68,7 +68,9 @@ pub struct Admission(Arc<Check>);
 type Check = dyn Fn(&Viewer) -> Result<(), ApiError> + Send + Sync;
 
 impl Admission {
-    pub(crate) fn by(check: impl Fn(&Viewer) -> Result<(), ApiError> + Send + Sync + 'static) -> Self {
+    pub(crate) fn by(
+        check: impl Fn(&Viewer) -> Result<(), ApiError> + Send + Sync + 'static,
+    ) -> Self {
         Admission(Arc::new(check))
     }
 

@@ -18,7 +18,7 @@ use super::access::RequestContext;
 use super::call::Call;
 use super::media_type::{self, MediaType};
 use super::openapi::{
-    ALLOW, Answer as Described, Caller, GOM_CURSOR, OperationObject, SET_COOKIE, Tag, reference,
+    ALLOW, Caller, GOM_CURSOR, OperationObject, ResponseObject, SET_COOKIE, Tag, reference,
 };
 use super::outgoing;
 use super::position_headers;
@@ -57,7 +57,7 @@ pub fn by_get(id: &'static str) -> OperationObject {
         .query("operationName", false, "Which of the document's operations; needed if there are several.", text)
         .json_query("variables", "The variables.", json!({ "type": ["object", "null"] }))
         .json_query("extensions", "As by POST.", json!({ "type": ["object", "null"] }))
-        .answer(answered(Described::new(200, "Answered, errors or not: they are in the body."), &reference("GraphqlAnswer")).header(GOM_CURSOR))
+        .answer(answered(ResponseObject::new(200, "Answered, errors or not: they are in the body."), &reference("GraphqlAnswer")).header(GOM_CURSOR))
         .answer(live())
         .answer(
             refused(405, "The operation is no query, and a GET must change nothing.").header(ALLOW),
@@ -75,7 +75,7 @@ pub fn described(operation: OperationObject) -> OperationObject {
             several("GraphqlRequest"),
         )
         .answer(answered(
-            Described::new(200, "Answered, errors or not: they are in the body."),
+            ResponseObject::new(200, "Answered, errors or not: they are in the body."),
             &several("GraphqlAnswer"),
         ).header(GOM_CURSOR))
         .answer(refused(408, "The body did not arrive before the deadline."))
@@ -95,7 +95,7 @@ fn asked(operation: OperationObject) -> OperationObject {
         ))
         .answer(refused(401, "A bearer token was sent, which is not valid."))
         .answer(
-            Described::error(
+            ResponseObject::error(
                 403,
                 &["jwt_error", "EBADCSRFTOKEN"],
                 "Nobody is logged in (`jwt_error`); or the CSRF token is missing or another session's, or the page is \
@@ -104,11 +104,11 @@ fn asked(operation: OperationObject) -> OperationObject {
             .header(SET_COOKIE),
         )
         .answer(impatient())
-        .answer(Described::error(503, &["Service Unavailable"], "Sessions do not answer."))
-        .answer(answered(Described::new(503, "Nothing was done, because the database, time, a thread for large requests, or room for what waits was lacking (`server.waiting_bytes`, `server.request_bytes`)."), &several))
+        .answer(ResponseObject::error(503, &["Service Unavailable"], "Sessions do not answer."))
+        .answer(answered(ResponseObject::new(503, "Nothing was done, because the database, time, a thread for large requests, or room for what waits was lacking (`server.waiting_bytes`, `server.request_bytes`)."), &several))
 }
 
-fn answered(answer: Described, schema: &Value) -> Described {
+fn answered(answer: ResponseObject, schema: &Value) -> ResponseObject {
     let newer = "application/graphql-response+json";
     answer
         .json(schema.clone())
@@ -117,27 +117,30 @@ fn answered(answer: Described, schema: &Value) -> Described {
 }
 
 /// A refusal in GraphQL's shape.
-pub fn refused(status: u16, text: &str) -> Described {
-    answered(Described::new(status, text), &reference("GraphqlRefusal"))
+pub fn refused(status: u16, text: &str) -> ResponseObject {
+    answered(
+        ResponseObject::new(status, text),
+        &reference("GraphqlRefusal"),
+    )
 }
 
-fn live() -> Described {
-    Described::new(
+fn live() -> ResponseObject {
+    ResponseObject::new(
         200,
         "Or, as events: `next` with an answer for each, then `complete`.",
     )
     .content("text/event-stream", json!({ "type": "string" }))
 }
 
-fn crowded() -> Described {
-    Described::error(
+fn crowded() -> ResponseObject {
+    ResponseObject::error(
         429,
         &["Too Many Requests"],
         "There is no room for one more event stream.",
     )
 }
 
-fn impatient() -> Described {
+fn impatient() -> ResponseObject {
     refused(
         429,
         "As many operations of this user are in flight, and wait, as may (`limits.in_flight_per_user`), a large request was not read \

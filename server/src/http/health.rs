@@ -16,7 +16,7 @@ use gom_telemetry::health::{Condition, HealthStatus};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use super::openapi::{Answer, OperationObject, Tag};
+use super::openapi::{OperationObject, ResponseObject, Tag};
 use crate::deployment::Deployed;
 use crate::settings::{ServerRole, StoreBackend, Stores};
 use crate::stop::Stop;
@@ -50,9 +50,9 @@ pub fn describe_healthz() -> OperationObject {
             "Given, with any value: whether it has been able to serve.",
             json!({ "type": "string" }),
         )
-        .answer(Answer::new(200, "It does.").json(body("ok")))
+        .answer(ResponseObject::new(200, "It does.").json(body("ok")))
         .answer(
-            Answer::new(503, "Asked with `started`: it has not served yet.")
+            ResponseObject::new(503, "Asked with `started`: it has not served yet.")
                 .json(body("starting"))
                 .header("Retry-After"),
         )
@@ -120,9 +120,9 @@ pub fn describe_readyz() -> OperationObject {
         "readiness",
         "Whether the server can do its work",
     )
-    .answer(Answer::new(200, "It can.").json(body(json!({ "const": "ready" }))))
+    .answer(ResponseObject::new(200, "It can.").json(body(json!({ "const": "ready" }))))
     .answer(
-        Answer::new(503, "It cannot: the body says what is in the way.")
+        ResponseObject::new(503, "It cannot: the body says what is in the way.")
             .json(body(json!({ "enum": ["not ready", "stopping"] }))),
     )
 }

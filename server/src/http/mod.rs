@@ -92,7 +92,7 @@ use crate::socket::{ConnectionLimiter, LocalSockets, SocketServices};
 
 /// How answers are sent.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Sending {
+pub(crate) struct SendingLimits {
     /// A client that takes nothing for so long is cut off.
     pub timeout: Duration,
     /// How much may wait for all clients.
@@ -126,7 +126,7 @@ pub struct State {
     /// What requests make the process hold.
     pub(crate) requests: HeldRequests,
     /// How much may wait, and for how long.
-    pub(crate) sending: Sending,
+    pub(crate) sending: SendingLimits,
     /// GraphiQL, if it is shown.
     pub(crate) console: Option<Arc<Console>>,
     /// How much the page at the root shows.
@@ -137,9 +137,9 @@ pub struct State {
     pub(crate) description: Option<Arc<Description>>,
 }
 
-impl Sending {
+impl SendingLimits {
     pub fn of(server: &settings::Server) -> Self {
-        Sending {
+        SendingLimits {
             timeout: server.send_timeout,
             waiting_bytes: server.waiting_bytes,
             request_bytes: server.request_bytes,

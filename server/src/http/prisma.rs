@@ -17,7 +17,7 @@ use std::rc::Rc;
 
 use super::access::RequestContext;
 use super::endpoint::Endpoint;
-use super::openapi::{Answer, OperationObject, Tag};
+use super::openapi::{OperationObject, ResponseObject, Tag};
 use super::{asks_for_socket, graphql, socket, vary_by_accept};
 
 /// No service has such a name: these are paths of our own, or Prisma's for other purposes.
@@ -48,7 +48,7 @@ pub fn service() -> Endpoint {
                 "Any name that begins with a letter: the server has one service.",
             )
             .path("stage", "Any such name.")
-            .answer(Answer::error(
+            .answer(ResponseObject::error(
                 404,
                 &["Not Found"],
                 "That is no name, or another path's (`auth`).",
@@ -79,7 +79,7 @@ pub fn status() -> Endpoint {
         "status",
         "Whether the process answers, as Prisma 1 said it",
     )
-    .answer(Answer::new(200, "It does.").content("text/plain", json!({ "const": "OK" })));
+    .answer(ResponseObject::new(200, "It does.").content("text/plain", json!({ "const": "OK" })));
     Endpoint::at("/status").get(
         async || {
             HttpResponse::Ok()

@@ -7,7 +7,7 @@ use gom_actors::migrations;
 use serde_json::json;
 
 use super::health::HealthChecks;
-use super::openapi::{Answer, OperationObject, Tag};
+use super::openapi::{OperationObject, ResponseObject, Tag};
 use crate::build_info;
 
 pub fn describe() -> OperationObject {
@@ -30,7 +30,7 @@ pub fn describe() -> OperationObject {
         "version",
         "Which program this is, and what it was built and started for",
     )
-    .answer(Answer::new(200, "Null: the build was not given it.").json(body))
+    .answer(ResponseObject::new(200, "Null: the build was not given it.").json(body))
 }
 
 /// Answers always. `datamodel` is a digest of its text: nodes that serve different ones can be distinguished.

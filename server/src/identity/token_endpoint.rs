@@ -15,7 +15,7 @@ use super::AUTH0;
 use super::claims::is_for;
 use super::login::{Login, LoginError};
 use super::token::{AccessToken, TokenError};
-use super::upstream_client::{Answer, UpstreamClient};
+use super::upstream_client::{UpstreamAnswer, UpstreamClient};
 use super::verifier::Verifier;
 use crate::settings::{OAuth2, Secret};
 
@@ -232,7 +232,7 @@ fn unavailable(reason: &str, retry: Duration) -> NotGranted {
     NotGranted::Unavailable { retry }
 }
 
-fn read(answer: &Answer) -> Result<Granted, NotGranted> {
+fn read(answer: &UpstreamAnswer) -> Result<Granted, NotGranted> {
     let status = answer.status;
     if status == reqwest::StatusCode::OK {
         return serde_json::from_slice(&answer.body)

@@ -18,9 +18,12 @@ pub struct UpstreamClient {
 }
 
 /// An answer, read to its end.
-pub struct Answer {
+pub struct UpstreamAnswer {
+    /// Any status: a redirection is not followed.
     pub status: StatusCode,
+    /// As they came.
     pub headers: HeaderMap,
+    /// No larger than the client takes.
     pub body: Vec<u8>,
 }
 
@@ -52,18 +55,18 @@ impl UpstreamClient {
     ///
     /// # Errors
     /// If there is no answer in time, or it is too large; in words, without anything of the request.
-    pub async fn get(&self) -> Result<Answer, String> {
+    pub async fn get(&self) -> Result<UpstreamAnswer, String> {
         self.send(self.client.get(self.url.clone())).await
     }
 
-    pub(crate) async fn post_form(&self, form: &[(&str, &str)]) -> Result<Answer, String> {
+    pub(crate) async fn post_form(&self, form: &[(&str, &str)]) -> Result<UpstreamAnswer, String> {
         self.send(self.client.post(self.url.clone()).form(form))
             .await
     }
 
     /// # Errors
     /// In words, without anything of the request.
-    async fn send(&self, request: RequestBuilder) -> Result<Answer, String> {
+    async fn send(&self, request: RequestBuilder) -> Result<UpstreamAnswer, String> {
         let request = request.header(reqwest::header::ACCEPT, "application/json");
         let mut response = request
             .send()
@@ -83,7 +86,7 @@ impl UpstreamClient {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer {
+        Ok(UpstreamAnswer {
             status: response.status(),
             headers: response.headers().clone(),
             body,

@@ -20,12 +20,12 @@ use super::{Server, StartError};
 use crate::admission::{self, HeldRequests};
 use crate::application::Application;
 use crate::datamodel;
-use crate::deployment::{Deployed, Deployment};
+use crate::deployment::{Deployed, Deployer};
 use crate::graphql::{Api, Engine, EngineOptions, write_event};
 use crate::http::openapi::Description;
 use crate::http::{
     self, AuthServices, Console, HealthChecks, InlineMetrics, Metrics, MetricsServer, Renewals,
-    Sending, State, Welcome,
+    SendingLimits, State, Welcome,
 };
 use crate::identity::{Cursors, ServiceTokens, check_kinds, obtain_service_secret};
 use crate::ledger;
@@ -98,7 +98,7 @@ impl Server {
         let description = settings.server.openapi.then(|| Arc::new(description));
         let own_demo =
             embedded.is_some() && settings.datamodel.file.is_none() && settings.embedded.demo;
-        let deployment = Deployment {
+        let deployer = Deployer {
             database: database.clone(),
             datamodel,
             schema: settings.database.schema.clone(),
@@ -108,8 +108,8 @@ impl Server {
             demo: own_demo.then(|| application.seed_data(&settings)).flatten(),
             stop: stop.clone(),
         };
-        let deployed = deployment.deployed.clone();
-        let deployment = deployment.begin(FOR_DEPLOYMENT).await?;
+        let deployed = deployer.deployed.clone();
+        let deployment = deployer.begin(FOR_DEPLOYMENT).await?;
         // After the tables that it needs, where they could be made.
         let auth = role
             .answers()
@@ -162,7 +162,7 @@ impl Server {
             .answers()
             .then(|| positions(&settings, &database))
             .flatten();
-        let sending = Sending::of(&settings.server);
+        let sending = SendingLimits::of(&settings.server);
         let waiting = admission::waiting(&limits, sending.waiting_bytes);
         let requests = HeldRequests::new(&limits, sending.request_bytes);
         let renewals = Arc::new(Renewals::new(settings.push.renewals_per_minute));

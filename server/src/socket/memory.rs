@@ -3,7 +3,7 @@
 use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
 
-use gom_actors::resume::{Key, Positions, ResumeError, Tracked};
+use gom_actors::resume::{Digest, Positions, ResumeError, Tracked};
 use gom_actors::sessions::SessionId;
 use gom_engine::events::Cursor;
 
@@ -59,8 +59,8 @@ impl Memory {
             if extensions.flag(LEAVES).unwrap_or_default() {
                 canonical.push_str("leaves");
             }
-            let key = Key::of([session, name, text.as_bytes(), canonical.as_bytes()]);
-            self.positions.track(Key::of([session]), key)
+            let key = Digest::of([session, name, text.as_bytes(), canonical.as_bytes()]);
+            self.positions.track(Digest::of([session]), key)
         });
         let from = tracked.resume().await?;
         self.resumed.set(from.is_some());

@@ -3,7 +3,7 @@
 use gom_actors::secret::SecretText;
 use tokio_postgres::Client;
 
-use super::{DEMO, IS_EMPTY, SeedError, USE_SCHEMA, check, search_path};
+use super::{DEMO, IS_EMPTY, ShopSeedError, USE_SCHEMA, check, search_path};
 use gom_server::identity::{AccountTable, Hasher, NewAccount};
 use gom_server::settings::Settings;
 
@@ -35,7 +35,7 @@ impl DemoShop {
     ///
     /// # Errors
     /// If the tables are missing, or the database fails.
-    pub async fn open(&self, client: &mut Client, schema: &str) -> Result<(), SeedError> {
+    pub async fn open(&self, client: &mut Client, schema: &str) -> Result<(), ShopSeedError> {
         check(client, schema).await?;
         let transaction = client.transaction().await?;
         transaction
@@ -55,7 +55,11 @@ impl DemoShop {
     ///
     /// # Errors
     /// If the tables are missing, or the database fails.
-    pub async fn add_accounts(&self, client: &mut Client, schema: &str) -> Result<bool, SeedError> {
+    pub async fn add_accounts(
+        &self,
+        client: &mut Client,
+        schema: &str,
+    ) -> Result<bool, ShopSeedError> {
         let transaction = client.transaction().await?;
         transaction
             .execute(USE_SCHEMA, &[&search_path(schema), &true])
@@ -88,7 +92,7 @@ impl DemoShop {
 ///
 /// # Errors
 /// If the database fails.
-pub async fn demo_logins(client: &Client) -> Result<Vec<String>, SeedError> {
+pub async fn demo_logins(client: &Client) -> Result<Vec<String>, ShopSeedError> {
     let names = SELLERS.map(|(username, _, _)| username);
     let sql = "SELECT username FROM gom.account
                WHERE username = ANY($1) AND version = 1 AND NOT disabled ORDER BY username";

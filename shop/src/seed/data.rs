@@ -3,7 +3,7 @@
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use gom_engine::datamodel::DataModel;
-use gom_server::seed::{Progress, SeedData, SeedError};
+use gom_server::seed::{SeedData, SeedError, SeedProgress};
 use tokio_postgres::Client;
 
 use super::{DEMO_PASSWORD, DemoShop, check_datamodel, demo, demo_logins, scale, scale_rows};
@@ -66,7 +66,7 @@ impl SeedData for DemoShop {
         &'a self,
         client: &'a mut Client,
         schema: &'a str,
-        progress: Progress<'a>,
+        progress: SeedProgress<'a>,
     ) -> BoxFuture<'a, Result<(), SeedError>> {
         async move { Ok(scale(client, schema, progress).await?) }.boxed()
     }

@@ -16,7 +16,7 @@ const DEMO: &str = include_str!("demo.sql");
 
 /// Nothing was written, or a portion of the data set is missing: the same again goes on from there.
 #[derive(Debug, thiserror::Error)]
-pub enum SeedError {
+pub enum ShopSeedError {
     /// The schema lacks a table of the shop's datamodel.
     #[error(
         "the demo shop and the benchmark's rows are of Gom's own datamodel, whose table {missing} is not in the schema \
@@ -54,15 +54,15 @@ pub enum SeedError {
 ///
 /// # Errors
 /// If it lacks one.
-pub fn check_datamodel(model: &DataModel) -> Result<(), SeedError> {
+pub fn check_datamodel(model: &DataModel) -> Result<(), ShopSeedError> {
     for (table, columns) in written() {
         let Some(there) = columns_of(model, table) else {
             let missing = format!("table {table}");
-            return Err(SeedError::AnotherDatamodel { missing });
+            return Err(ShopSeedError::AnotherDatamodel { missing });
         };
         if let Some(column) = columns.iter().find(|column| !there.contains(column)) {
             let missing = format!("column {column} in the table {table}");
-            return Err(SeedError::AnotherDatamodel { missing });
+            return Err(ShopSeedError::AnotherDatamodel { missing });
         }
     }
     Ok(())
@@ -122,7 +122,7 @@ fn columns_of<'a>(model: &'a DataModel, table: &str) -> Option<Vec<&'a str>> {
 ///
 /// # Errors
 /// If the tables are missing, or the database fails.
-pub async fn demo(client: &mut Client, schema: &str) -> Result<i64, SeedError> {
+pub async fn demo(client: &mut Client, schema: &str) -> Result<i64, ShopSeedError> {
     check(client, schema).await?;
     let transaction = client.transaction().await?;
     transaction
@@ -143,7 +143,7 @@ pub async fn scale(
     client: &mut Client,
     schema: &str,
     mut progress: impl FnMut(&'static str, u64),
-) -> Result<(), SeedError> {
+) -> Result<(), ShopSeedError> {
     check(client, schema).await?;
     client
         .execute(USE_SCHEMA, &[&search_path(schema), &false])
@@ -194,13 +194,13 @@ fn search_path(schema: &str) -> String {
     format!("\"{}\"", schema.replace('"', "\"\""))
 }
 
-async fn check(client: &Client, schema: &str) -> Result<(), SeedError> {
+async fn check(client: &Client, schema: &str) -> Result<(), ShopSeedError> {
     let query = "SELECT name FROM unnest($1::text[]) AS name WHERE NOT EXISTS
                  (SELECT FROM pg_catalog.pg_tables WHERE schemaname = $2 AND tablename = name) LIMIT 1";
     let tables = scale::TABLES.as_slice();
     match client.query_opt(query, &[&tables, &schema]).await? {
         None => Ok(()),
-        Some(row) => Err(SeedError::NoTables {
+        Some(row) => Err(ShopSeedError::NoTables {
             schema: schema.to_owned(),
             missing: row.get(0),
         }),

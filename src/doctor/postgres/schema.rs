@@ -1,6 +1,6 @@
 //! The tables: Gom's own, the datamodel's, and the triggers of the change log.
 
-use gom_actors::migrations::{self, Deployment, Plan};
+use gom_actors::migrations::{self, Deployment, DeploymentPlan};
 use gom_engine::migrate::MigrationStep;
 use tokio_postgres::{Client, Error};
 
@@ -113,7 +113,7 @@ fn report_steps(steps: &[MigrationStep], datamodel: &str, found: &mut Subject<'_
     );
 }
 
-fn report_rows(plan: &Plan, found: &mut Subject<'_>) {
+fn report_rows(plan: &DeploymentPlan, found: &mut Subject<'_>) {
     for misfit in &plan.misfits {
         found.problem(
             "rows",

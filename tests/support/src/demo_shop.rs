@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use gom_actors::database::{Database, DatabaseOptions};
 use gom_engine::error::ApiError;
 use gom_server::application::Application;
-use gom_server::deployment::{Deployed, Deployment};
+use gom_server::deployment::{Deployed, Deployer};
 use gom_server::graphql::{self, Admission, Answer, Api, Data, Engine, EngineOptions, Request};
 use gom_server::identity::{User, Viewer};
 use gom_server::policy;
@@ -103,7 +103,7 @@ impl Shop {
         let engine = Arc::new(engine.with_policy(policy, write_rules));
         let database =
             Database::start(DatabaseOptions::from_url(&test_database.url()).unwrap()).unwrap();
-        let deployment = Deployment {
+        let deployer = Deployer {
             database: database.clone(),
             datamodel: read,
             schema: settings.database.schema.clone(),
@@ -113,8 +113,8 @@ impl Shop {
             demo: demo.then(|| application.seed_data(&settings)).flatten(),
             stop: Stop::never(),
         };
-        let deployed = deployment.deployed.clone();
-        assert!(deployment.try_now().await.unwrap());
+        let deployed = deployer.deployed.clone();
+        assert!(deployer.try_now().await.unwrap());
         let tables = test_database.connect().await;
         tables
             .batch_execute(&format!(

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use self::postgres_store::PostgresDevices;
 use self::redis_store::RedisDevices;
 use self::store::{DeviceStore, Listed, Which};
-use super::device::{Device, Endpoint, Registered};
+use super::device::{Device, PushEndpoint, Registered};
 use crate::database::Database;
 use crate::redis::{RedisOptions, RedisOptionsError};
 use gom_runtime::permits::Permits;
@@ -100,7 +100,7 @@ pub enum Change {
 
 /// What renewing has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Renewed {
+pub enum Renewal {
     /// The new device has taken the place of the old one; what that changed for the new one.
     Replaced(Change),
     /// The new one was known, and stays as it is: from an earlier try, or another user has subscribed it since.
@@ -191,10 +191,10 @@ impl Devices {
     ///
     /// # Errors
     /// As for [`Devices::subscribe`].
-    pub async fn renew(&self, old: &Device, new: &Device) -> Result<Renewed, DevicesError> {
+    pub async fn renew(&self, old: &Device, new: &Device) -> Result<Renewal, DevicesError> {
         let renewed = self.ask(self.store.renew(old, new)).await?;
-        let again = renewed == Renewed::Unknown && self.ask(self.store.holds(new)).await?;
-        Ok(if again { Renewed::Known } else { renewed })
+        let again = renewed == Renewal::Unknown && self.ask(self.store.holds(new)).await?;
+        Ok(if again { Renewal::Known } else { renewed })
     }
 
     /// Forgets a device of any user, if its keys are these: only the device, and what it has given them to, has them. Whether
@@ -213,13 +213,13 @@ impl Devices {
     pub async fn of_users(
         &self,
         users: &[String],
-    ) -> Result<Vec<(String, Endpoint)>, DevicesError> {
+    ) -> Result<Vec<(String, PushEndpoint)>, DevicesError> {
         let (mut found, mut others) = (Vec::new(), Vec::new());
         for users in users.chunks(CHUNK) {
             for device in self.ask(self.store.of_users(users)).await? {
                 if device.other_key {
                     others.push(device.endpoint);
-                } else if let Ok(endpoint) = Endpoint::parse(&device.endpoint) {
+                } else if let Ok(endpoint) = PushEndpoint::parse(&device.endpoint) {
                     // What others have written may be no endpoint for us.
                     found.push((device.user, endpoint));
                 }
@@ -303,7 +303,7 @@ impl Devices {
     pub async fn forget_one(&self, user: &str, fingerprint: &str) -> Result<bool, DevicesError> {
         let listed = self.ask(self.store.list(user)).await?;
         let named = |listed: &Listed| {
-            Endpoint::parse(&listed.endpoint)
+            PushEndpoint::parse(&listed.endpoint)
                 .is_ok_and(|endpoint| endpoint.fingerprint() == fingerprint)
         };
         let Some(device) = listed.into_iter().find(named) else {
@@ -355,7 +355,7 @@ fn summary(listed: Listed) -> Option<DeviceSummary> {
     let time = |milliseconds: i64| {
         UNIX_EPOCH.checked_add(Duration::from_millis(u64::try_from(milliseconds).ok()?))
     };
-    let endpoint = Endpoint::parse(&listed.endpoint).ok()?;
+    let endpoint = PushEndpoint::parse(&listed.endpoint).ok()?;
     Some(DeviceSummary {
         fingerprint: endpoint.fingerprint(),
         origin: endpoint.origin().to_owned(),

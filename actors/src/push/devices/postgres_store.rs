@@ -5,10 +5,10 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::store::{Answer, DeviceStore, Found, Listed, Which, change, renewed};
-use super::{Change, Renewed, Subscriber};
+use super::{Change, Renewal, Subscriber};
 use crate::database::Database;
 use crate::postgres_store_client::{Durability, PostgresStoreClient};
-use crate::push::device::{Device, DeviceKeys, Endpoint, Registered};
+use crate::push::device::{Device, DeviceKeys, PushEndpoint, Registered};
 use gom_telemetry::health::HealthReporter;
 
 const SUBSCRIBE: usize = 0;
@@ -97,7 +97,7 @@ fn registered(row: &Row) -> Result<Option<Registered>, String> {
     let Some(user) = row.try_get(1).map_err(said)? else {
         return Ok(None);
     };
-    let endpoint = Endpoint::parse(row.try_get(0).map_err(said)?).ok();
+    let endpoint = PushEndpoint::parse(row.try_get(0).map_err(said)?).ok();
     let (keys, expires) = (keys(row, 2)?, row.try_get(4).map_err(said)?);
     let device = endpoint.zip(keys).map(|(endpoint, keys)| Device {
         endpoint,
@@ -135,10 +135,10 @@ impl DeviceStore for PostgresDevices {
         .boxed()
     }
 
-    fn renew<'a>(&'a self, old: &'a Device, new: &'a Device) -> Answer<'a, Renewed> {
+    fn renew<'a>(&'a self, old: &'a Device, new: &'a Device) -> Answer<'a, Renewal> {
         async move {
             if !self.holds(old).await? {
-                return Ok(Renewed::Unknown);
+                return Ok(Renewal::Unknown);
             }
             let keys = |device: &'a Device| {
                 (

@@ -16,8 +16,8 @@ use tokio::sync::OnceCell;
 
 use super::adoption::adopt;
 use super::store::{self, Answer, DeviceStore, Found, Listed, Which};
-use super::{Change, EarlierName, Renewed, Subscriber};
-use crate::push::device::{Device, DeviceKeys, Endpoint, Registered};
+use super::{Change, EarlierName, Renewal, Subscriber};
+use crate::push::device::{Device, DeviceKeys, PushEndpoint, Registered};
 use crate::redis::{Redis, RedisOptions, RedisOptionsError};
 use gom_telemetry::health::HealthReporter;
 
@@ -168,7 +168,7 @@ impl Record {
         let expires = self
             .field("expirationTime")
             .and_then(|text| text.parse().ok());
-        let endpoint = Endpoint::parse(endpoint).ok()?;
+        let endpoint = PushEndpoint::parse(endpoint).ok()?;
         Some(Registered {
             device: Device {
                 endpoint,
@@ -181,7 +181,7 @@ impl Record {
 }
 
 impl RedisDevices {
-    async fn record(&self, endpoint: &Endpoint) -> Result<Record, String> {
+    async fn record(&self, endpoint: &PushEndpoint) -> Result<Record, String> {
         let mut reading = cmd("HGETALL");
         Ok(Record(
             self.redis
@@ -217,11 +217,11 @@ impl DeviceStore for RedisDevices {
         .boxed()
     }
 
-    fn renew<'a>(&'a self, old: &'a Device, new: &'a Device) -> Answer<'a, Renewed> {
+    fn renew<'a>(&'a self, old: &'a Device, new: &'a Device) -> Answer<'a, Renewal> {
         async move {
             let record = self.record(&old.endpoint).await?;
             let Some(KeyFields([first, second])) = record.proved(&old.keys) else {
-                return Ok(Renewed::Unknown);
+                return Ok(Renewal::Unknown);
             };
             let (old, endpoint) = (old.endpoint.as_str(), new.endpoint.as_str());
             let mut invocation = self.renew.key(device_key(old));

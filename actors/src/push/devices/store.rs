@@ -3,7 +3,7 @@
 
 use futures::future::BoxFuture;
 
-use super::{Change, Renewed, Subscriber};
+use super::{Change, Renewal, Subscriber};
 use crate::push::device::{Device, Registered};
 use gom_telemetry::health::HealthReporter;
 
@@ -19,7 +19,7 @@ pub(super) trait DeviceStore: Send + Sync {
 
     /// The new device takes the place of the old one, whose keys have to be the same: of its user, and its session. If
     /// another user has the new one by now, with these keys, it stays that user's, and the old one is forgotten.
-    fn renew<'a>(&'a self, old: &'a Device, new: &'a Device) -> Answer<'a, Renewed>;
+    fn renew<'a>(&'a self, old: &'a Device, new: &'a Device) -> Answer<'a, Renewal>;
 
     /// Whether there is this device, with the same keys.
     fn holds<'a>(&'a self, device: &'a Device) -> Answer<'a, bool>;
@@ -84,12 +84,12 @@ impl<'a> Which<'a> {
 }
 
 /// What both stores answer to `renew`.
-pub(super) fn renewed(code: i64) -> Result<Renewed, String> {
+pub(super) fn renewed(code: i64) -> Result<Renewal, String> {
     match code {
-        -1 => Ok(Renewed::Unknown),
-        4 => Ok(Renewed::Refused),
-        5 => Ok(Renewed::Known),
-        code => change(code).map(Renewed::Replaced),
+        -1 => Ok(Renewal::Unknown),
+        4 => Ok(Renewal::Refused),
+        5 => Ok(Renewal::Known),
+        code => change(code).map(Renewal::Replaced),
     }
 }
 

@@ -7,8 +7,8 @@ use actix::{Handler, Message, ResponseFuture};
 use tokio::time::timeout;
 
 use super::PushDispatcher;
-use crate::push::device::{Device, Endpoint};
-use crate::push::devices::{Change, DevicesError, Renewed, Subscriber};
+use crate::push::device::{Device, PushEndpoint};
+use crate::push::devices::{Change, DevicesError, Renewal, Subscriber};
 use crate::push::ledger::Ledger;
 
 /// How long the answer to a renewal waits for what is queued for the old device.
@@ -24,7 +24,7 @@ pub(in crate::push) struct Subscribe {
 
 /// One subscription of a browser's was replaced by another.
 #[derive(Message)]
-#[rtype(result = "Result<Renewed, DevicesError>")]
+#[rtype(result = "Result<Renewal, DevicesError>")]
 pub(in crate::push) struct Renew {
     pub old: Device,
     pub new: Device,
@@ -59,13 +59,13 @@ impl Handler<Subscribe> for PushDispatcher {
 }
 
 impl Handler<Renew> for PushDispatcher {
-    type Result = ResponseFuture<Result<Renewed, DevicesError>>;
+    type Result = ResponseFuture<Result<Renewal, DevicesError>>;
 
     fn handle(&mut self, Renew { old, new }: Renew, _: &mut Self::Context) -> Self::Result {
         let (devices, ledger) = (self.parts.devices.clone(), Rc::clone(&self.observer));
         Box::pin(async move {
             let renewed = devices.renew(&old, &new).await?;
-            if let Renewed::Replaced(_) = renewed
+            if let Renewal::Replaced(_) = renewed
                 && old.endpoint != new.endpoint
             {
                 readdress(&ledger, &old.endpoint, &new.endpoint).await;
@@ -99,11 +99,11 @@ impl Handler<ForgetSession> for PushDispatcher {
 
 /// What waits for the old device goes to the new one. Should this not come about (the database is away, the process dies),
 /// it ends as `GONE`: the renewal itself is done, and is not undone.
-async fn readdress(ledger: &Ledger, old: &Endpoint, new: &Endpoint) {
+async fn readdress(ledger: &Ledger, old: &PushEndpoint, new: &PushEndpoint) {
     let reason = match timeout(READDRESS_TIMEOUT, ledger.readdress(old, new)).await {
         Ok(Ok(0)) => return,
         Ok(Ok(deliveries)) => {
-            let [old, new] = [old, new].map(Endpoint::fingerprint);
+            let [old, new] = [old, new].map(PushEndpoint::fingerprint);
             return tracing::debug!(
                 old,
                 new,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::jobs::away;
 use super::work::Work;
 use crate::database::StatementError;
-use crate::push::device::Endpoint;
+use crate::push::device::PushEndpoint;
 use crate::push::devices::DevicesError;
 use crate::push::ledger::{ClaimedJob, Expanded, NewDelivery};
 use crate::push::notice::Notice;
@@ -93,7 +93,7 @@ async fn deliveries_to(
     Ok(deliveries)
 }
 
-fn delivery(work: &Work, recipient: String, endpoint: &Endpoint) -> NewDelivery {
+fn delivery(work: &Work, recipient: String, endpoint: &PushEndpoint) -> NewDelivery {
     NewDelivery {
         id: (work.ids)(),
         recipient,

@@ -1,7 +1,7 @@
 //! What is queued for a subscription that its browser has replaced.
 
 use super::{Kept, Ledger};
-use crate::push::device::Endpoint;
+use crate::push::device::PushEndpoint;
 
 /// Open notifications that are looked through for deliveries to the old device, the newest first: one look by the index for
 /// each. There are more only while a push service has been away for long; what waits of older ones ends as `GONE`.
@@ -19,7 +19,7 @@ const READDRESS: &str = "with open as materialized (select id from gom.notificat
 
 impl Ledger {
     /// What waits to be sent to an old endpoint goes to the new one, with all that was said of it; how many deliveries.
-    pub async fn readdress(&self, old: &Endpoint, new: &Endpoint) -> Kept<usize> {
+    pub async fn readdress(&self, old: &PushEndpoint, new: &PushEndpoint) -> Kept<usize> {
         let (old, endpoint) = (old.as_str().to_owned(), new.as_str().to_owned());
         let (origin, device) = (new.origin().to_owned(), new.fingerprint());
         let params = [

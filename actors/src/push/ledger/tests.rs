@@ -7,7 +7,7 @@ use tokio_postgres::Client;
 
 use super::*;
 use crate::database::DatabaseOptions;
-use crate::push::device::Endpoint;
+use crate::push::device::PushEndpoint;
 
 const LEASE: Duration = Duration::from_secs(60);
 
@@ -42,7 +42,13 @@ impl Place {
     }
 
     /// A delivery that a server is sending, or that nobody is.
-    async fn delivery(&self, id: &str, notification: &str, endpoint: &Endpoint, who: Option<&str>) {
+    async fn delivery(
+        &self,
+        id: &str,
+        notification: &str,
+        endpoint: &PushEndpoint,
+        who: Option<&str>,
+    ) {
         let sql = "insert into gom.delivery (id, notification, recipient, endpoint, origin, device, state, leased_by, due_at) \
             values ($1, $2, 'ana', $3, $4, $5, case when $6::text is null then 'WAITING' else 'SENDING' end, $6, \
             now() + interval '1 minute')";
@@ -71,8 +77,8 @@ impl Place {
     }
 }
 
-fn endpoint(name: &str) -> Endpoint {
-    Endpoint::parse(&format!("https://{name}.example/send/{name}")).unwrap()
+fn endpoint(name: &str) -> PushEndpoint {
+    PushEndpoint::parse(&format!("https://{name}.example/send/{name}")).unwrap()
 }
 
 fn names(ids: &[&str]) -> Vec<String> {

@@ -14,7 +14,7 @@ const NOWHERE: &str = "https://push.invalid/";
 /// Why a message cannot be encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
-    /// The plaintext is over [`Encode::limit`].
+    /// The plaintext is over [`PushEncoder::limit`].
     #[error("the message is too long")]
     TooLong,
     /// The device's keys are no point of the curve.
@@ -23,7 +23,7 @@ pub enum EncodeError {
 }
 
 /// Encrypts messages for devices (RFC 8291).
-pub trait Encode {
+pub trait PushEncoder {
     /// Bytes of plaintext, at most.
     fn limit(&self) -> usize;
 
@@ -38,7 +38,7 @@ pub trait Encode {
 #[derive(Debug, Clone, Copy)]
 pub struct WebPushEncoder;
 
-impl Encode for WebPushEncoder {
+impl PushEncoder for WebPushEncoder {
     fn limit(&self) -> usize {
         LIMIT
     }

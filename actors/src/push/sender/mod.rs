@@ -16,12 +16,12 @@ use reqwest::{Certificate, Client, Response, Url};
 
 use self::authorization::Authorizations;
 use self::reach::{Guarded, Reach};
-use super::{Device, Endpoint, VapidKeys};
+use super::{Device, PushEndpoint, VapidKeys};
 use gom_runtime::clock::Clock;
 use gom_telemetry::causes::with_causes;
 use gom_telemetry::metrics::{PUSH_DURATION, Timer};
 
-pub use self::encoder::{Encode, EncodeError, WebPushEncoder};
+pub use self::encoder::{EncodeError, PushEncoder, WebPushEncoder};
 pub use self::message::Message;
 pub use self::options::{SenderError, SenderOptions, SystemNames};
 pub use self::outcome::Outcome;
@@ -46,7 +46,7 @@ pub struct Sender {
 
 struct Parts {
     client: Client,
-    encoder: Box<dyn Encode + Send + Sync>,
+    encoder: Box<dyn PushEncoder + Send + Sync>,
     authorizations: Authorizations,
     reach: Arc<Reach>,
     timeout: Duration,
@@ -124,11 +124,11 @@ impl Sender {
     ///
     /// # Errors
     /// Why not.
-    pub fn allows(&self, endpoint: &Endpoint) -> Result<(), Unreachable> {
+    pub fn allows(&self, endpoint: &PushEndpoint) -> Result<(), Unreachable> {
         self.target(endpoint).map(drop)
     }
 
-    fn target(&self, endpoint: &Endpoint) -> Result<Url, Unreachable> {
+    fn target(&self, endpoint: &PushEndpoint) -> Result<Url, Unreachable> {
         let url = Url::parse(endpoint.as_str()).map_err(|_| Unreachable::NoUrl)?;
         self.parts.reach.check(&url)?;
         Ok(url)

@@ -10,7 +10,7 @@ use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::{Registry, Unit as NamedUnit};
 
 use super::handles::HISTOGRAM;
-use super::metric::{BASES, BOUNDS, DEFINITIONS, Definition, Kind, Metric, Unit};
+use super::metric::{BASES, BOUNDS, DEFINITIONS, Definition, Metric, MetricKind, Unit};
 use super::slots;
 
 /// The two text formats that Prometheus reads.
@@ -71,9 +71,9 @@ impl Collector for AllMetrics {
                 Unit::Bytes => (Some(NamedUnit::Bytes), stem(definition.name, "_bytes")),
             };
             let kind = match definition.kind {
-                Kind::Counter => MetricType::Counter,
-                Kind::Gauge | Kind::Reading => MetricType::Gauge,
-                Kind::Histogram => MetricType::Histogram,
+                MetricKind::Counter => MetricType::Counter,
+                MetricKind::Gauge | MetricKind::Reading => MetricType::Gauge,
+                MetricKind::Histogram => MetricType::Histogram,
             };
             let encoder = encoder.encode_descriptor(name, definition.help, unit.as_ref(), kind)?;
             self.encode_series(definition, encoder)?;
@@ -107,7 +107,7 @@ impl AllMetrics {
                 }
             };
             match definition.kind {
-                Kind::Counter => {
+                MetricKind::Counter => {
                     let value = slots::sum(base + place);
                     if value == 0 && sparse {
                         continue;
@@ -118,11 +118,11 @@ impl AllMetrics {
                         encode(&|encoder| encoder.encode_counter(&value, NO_EXEMPLAR))?;
                     }
                 }
-                Kind::Gauge => {
+                MetricKind::Gauge => {
                     let value = slots::sum(base + place).cast_signed();
                     encode(&|encoder| encoder.encode_gauge(&value))?;
                 }
-                Kind::Reading => {
+                MetricKind::Reading => {
                     let Some(value) = slots::get(base + place).checked_sub(1) else {
                         continue;
                     };
@@ -132,7 +132,7 @@ impl AllMetrics {
                         encode(&|encoder| encoder.encode_gauge(&value))?;
                     }
                 }
-                Kind::Histogram => {
+                MetricKind::Histogram => {
                     let base = base + place * HISTOGRAM;
                     let bounds = BOUNDS
                         .iter()

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
 use super::labels::Labels;
-use super::metric::{BASES, BOUNDS, Kind, Metric};
+use super::metric::{BASES, BOUNDS, Metric, MetricKind};
 use super::slots;
 
 /// The slots of one series of a histogram: its buckets, the last one without a bound, and the sum.
@@ -12,7 +12,7 @@ pub(super) const HISTOGRAM: usize = BOUNDS.len() + 2;
 
 /// What a handle's type says of its metric.
 pub(super) trait Handle {
-    const KIND: Kind;
+    const KIND: MetricKind;
     type Labels: Labels;
 }
 
@@ -37,7 +37,7 @@ macro_rules! handles {
         }
 
         impl<L: Labels> Handle for $type<L> {
-            const KIND: Kind = Kind::$kind;
+            const KIND: MetricKind = MetricKind::$kind;
             type Labels = L;
         }
     )+ };

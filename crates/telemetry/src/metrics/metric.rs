@@ -5,7 +5,7 @@ use super::labels::*;
 
 /// How a metric's numbers behave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricKind {
     /// Only grows, from the start of the process on.
     Counter,
     /// Goes up and down.
@@ -35,7 +35,7 @@ pub struct Definition {
     /// The samples of counters have `_total` added to it.
     pub name: &'static str,
     /// How its numbers behave.
-    pub kind: Kind,
+    pub kind: MetricKind,
     /// The unit of its numbers.
     pub unit: Unit,
     /// The labels of its series.
@@ -57,7 +57,7 @@ impl Definition {
 
     const fn slots(&self) -> usize {
         match self.kind {
-            Kind::Histogram => self.series() * HISTOGRAM,
+            MetricKind::Histogram => self.series() * HISTOGRAM,
             _ => self.series(),
         }
     }
@@ -305,7 +305,7 @@ mod tests {
                 "{name}"
             );
             assert!(
-                definition.kind != Kind::Histogram || definition.unit == Unit::Seconds,
+                definition.kind != MetricKind::Histogram || definition.unit == Unit::Seconds,
                 "{name}"
             );
             assert!(

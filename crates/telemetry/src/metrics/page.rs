@@ -3,22 +3,22 @@
 use std::fmt::Write as _;
 
 use super::labels::REGISTERED;
-use super::metric::{BOUNDS, DEFINITIONS, Definition, Kind, Unit};
+use super::metric::{BOUNDS, DEFINITIONS, Definition, MetricKind, Unit};
 
 /// The page.
 fn documentation() -> String {
     let mut page = HEAD.to_owned();
     page.push_str("| metric | kind | labels | what it says |\n|---|---|---|---|\n");
     for definition in DEFINITIONS {
-        let suffix = if definition.kind == Kind::Counter {
+        let suffix = if definition.kind == MetricKind::Counter {
             "_total"
         } else {
             ""
         };
         let kind = match definition.kind {
-            Kind::Counter => "counter",
-            Kind::Gauge | Kind::Reading => "gauge",
-            Kind::Histogram => "histogram",
+            MetricKind::Counter => "counter",
+            MetricKind::Gauge | MetricKind::Reading => "gauge",
+            MetricKind::Histogram => "histogram",
         };
         let unit = match definition.unit {
             Unit::None => "",

@@ -7,7 +7,7 @@ use crate::error::ApiError;
 use crate::plan::filter::Unique;
 use crate::plan::program::Expect;
 use crate::plan::rule_inputs::LinkEffect;
-use crate::sql::links::{self, Stamp};
+use crate::sql::links::{self, WriterStamp};
 use crate::sql::write::{Linked, Node};
 use crate::sql::{Filter, LinkAt, Param, Register};
 
@@ -350,7 +350,7 @@ impl<'a> Writer<'a> {
     }
 
     /// The stamps of the row that holds the links of a parent.
-    fn stamps_of_links(&self, parent: &Parent) -> &'a [Stamp] {
+    fn stamps_of_links(&self, parent: &Parent) -> &'a [WriterStamp] {
         match self.planner.physical().link(parent.relation) {
             LinkAt::Own(_) => self.access.stamps_on_update(parent.model),
             LinkAt::Partner(_) => self.access.stamps_on_update(parent.relation.target),

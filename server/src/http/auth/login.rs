@@ -15,7 +15,7 @@ use crate::http::State;
 use crate::http::additions::{AcceptedLogin, Additions, Credentials, LoginProvider};
 use crate::http::auth_services::AuthServices;
 use crate::http::json_body::{self, Fields};
-use crate::http::openapi::{self, Answer, Caller, OperationObject, SET_COOKIE, Tag};
+use crate::http::openapi::{self, Caller, OperationObject, ResponseObject, SET_COOKIE, Tag};
 use crate::http::rest_error::RestError;
 use crate::http::session::{self, unanswered};
 use crate::http::viewer::{check_page, check_site};
@@ -40,14 +40,14 @@ pub fn operation() -> OperationObject {
         .by(&[Caller::CsrfOnly])
         .body("Who somebody claims to be.", openapi::reference("Login"))
         .answer(
-            Answer::new(200, "Logged in. The profile, for the page to show.")
+            ResponseObject::new(200, "Logged in. The profile, for the page to show.")
                 .json(openapi::reference("Profile"))
                 .header(SET_COOKIE),
         )
-        .answer(Answer::new(204, "The browser was logged in already.").header(SET_COOKIE))
+        .answer(ResponseObject::new(204, "The browser was logged in already.").header(SET_COOKIE))
         .small_body_errors(json_body::LIMIT)
         .answer(
-            Answer::error(
+            ResponseObject::error(
                 403,
                 &["EBADCSRFTOKEN", "invalid_grant"],
                 "The CSRF token is missing or another session's, or the page is another site's (`EBADCSRFTOKEN`). User, \
@@ -55,9 +55,9 @@ pub fn operation() -> OperationObject {
             )
             .header(SET_COOKIE),
         )
-        .answer(Answer::error(429, &["Too Many Requests"], "Too many wrong attempts."))
-        .answer(Answer::error(500, &["Internal Server Error"], "A fault of the server or its settings."))
-        .answer(Answer::error(
+        .answer(ResponseObject::error(429, &["Too Many Requests"], "Too many wrong attempts."))
+        .answer(ResponseObject::error(500, &["Internal Server Error"], "A fault of the server or its settings."))
+        .answer(ResponseObject::error(
             503,
             &["Service Unavailable"],
             "Sessions, the database or the authenticator do not answer.",

@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use gom_actors::sessions::SessionId;
 
 use crate::http::State;
-use crate::http::openapi::{Answer, Caller, OperationObject, SET_COOKIE, Tag};
+use crate::http::openapi::{Caller, OperationObject, ResponseObject, SET_COOKIE, Tag};
 use crate::http::rest_error::RestError;
 use crate::http::session::unanswered;
 use crate::http::viewer::{check_page, check_site};
@@ -38,9 +38,9 @@ fn described(operation: OperationObject) -> OperationObject {
             "Devices that were subscribed in the session receive nothing any more. Where there is no session, there is \
              nothing to do, and nothing to protect.",
         )
-        .answer(Answer::new(204, "Closed. The cookies expire.").header(SET_COOKIE))
+        .answer(ResponseObject::new(204, "Closed. The cookies expire.").header(SET_COOKIE))
         .answer(
-            Answer::error(
+            ResponseObject::error(
                 403,
                 &["EBADCSRFTOKEN"],
                 "The page is another site's; or, by POST, the CSRF token is missing or another session's.",
@@ -48,7 +48,7 @@ fn described(operation: OperationObject) -> OperationObject {
             .header(SET_COOKIE),
         )
         .answer(
-            Answer::error(
+            ResponseObject::error(
                 503,
                 &["Service Unavailable"],
                 "Sessions or devices do not answer. The browser's tokens expire all the same.",

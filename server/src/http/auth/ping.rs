@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
 
 use crate::http::State;
-use crate::http::openapi::{Answer, OperationObject, SET_COOKIE, Tag};
+use crate::http::openapi::{OperationObject, ResponseObject, SET_COOKIE, Tag};
 use crate::http::rest_error::RestError;
 use crate::http::viewer::check_site;
 
@@ -23,11 +23,11 @@ pub fn operation() -> OperationObject {
     )
     .text("For the session that the browser has, or for a new one. Nothing is stored.")
     .answer(
-        Answer::new(200, "The cookies hold what the next request needs.")
+        ResponseObject::new(200, "The cookies hold what the next request needs.")
             .json(body)
             .header(SET_COOKIE),
     )
-    .answer(Answer::error(
+    .answer(ResponseObject::error(
         403,
         &["EBADCSRFTOKEN"],
         "The page is another site's. No cookie is set.",

@@ -12,7 +12,7 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use serde_json::json;
 
 use super::built_in::File;
-use super::openapi::{Answer, OperationObject, Tag};
+use super::openapi::{OperationObject, ResponseObject, Tag};
 use super::page::{bind, wants_page};
 use super::rest_error::RestError;
 use super::{State, socket};
@@ -82,8 +82,8 @@ fn has_query(parameters: &str) -> bool {
 }
 
 /// The page, beside what the API answers at its address.
-pub fn described() -> Answer {
-    Answer::new(
+pub fn described() -> ResponseObject {
+    ResponseObject::new(
         200,
         "Or, to a browser, GraphiQL, if it is on (`graphql.console`).",
     )
@@ -92,22 +92,23 @@ pub fn described() -> Answer {
 }
 
 /// To a browser that has the page, or the file.
-pub fn unchanged() -> Answer {
-    Answer::new(304, "The browser has it.").may_be_kept()
+pub fn unchanged() -> ResponseObject {
+    ResponseObject::new(304, "The browser has it.").may_be_kept()
 }
 
 pub fn describe_file() -> OperationObject {
     let text = json!({ "type": "string" });
     let found = ["text/javascript", "text/css", "text/plain", "image/svg+xml"]
         .into_iter()
-        .fold(Answer::new(200, "The file."), |answer, media_type| {
-            answer.content(media_type, text.clone())
-        });
+        .fold(
+            ResponseObject::new(200, "The file."),
+            |answer, media_type| answer.content(media_type, text.clone()),
+        );
     OperationObject::new(Tag::Graphql, "consoleFile", "A file of GraphiQL")
         .path("file", "Its name, as the page has it.")
         .answer(found.may_be_kept())
         .answer(unchanged())
-        .answer(Answer::error(
+        .answer(ResponseObject::error(
             404,
             &["Not Found"],
             "There is no such file, or GraphiQL is off.",

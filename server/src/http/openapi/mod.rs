@@ -13,7 +13,7 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use gom_telemetry::metrics::Route;
 use serde_json::{Map, Value, json};
 
-pub use operation::{Answer, Caller, OperationObject, Tag};
+pub use operation::{Caller, OperationObject, ResponseObject, Tag};
 pub(crate) use schemas::{ALLOW, GOM_CURSOR, SET_COOKIE};
 pub use schemas::{reference, text};
 
@@ -71,11 +71,11 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     let file = |id, summary, text, media_type, schema| {
         OperationObject::new(Tag::Server, id, summary)
             .answer(
-                Answer::new(200, text)
+                ResponseObject::new(200, text)
                     .content(media_type, schema)
                     .may_be_kept(),
             )
-            .answer(Answer::new(304, "The browser has it.").may_be_kept())
+            .answer(ResponseObject::new(304, "The browser has it.").may_be_kept())
     };
     let (object, text) = (json!({ "type": "object" }), json!({ "type": "string" }));
     let document = file(

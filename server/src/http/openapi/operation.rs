@@ -80,19 +80,19 @@ pub struct OperationObject {
     callers: Vec<Caller>,
     parameters: Vec<Value>,
     body: Option<Value>,
-    answers: BTreeMap<u16, Answer>,
+    answers: BTreeMap<u16, ResponseObject>,
 }
 
 /// What may be answered with one status.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct ResponseObject {
     status: u16,
     text: String,
     headers: Vec<&'static str>,
     contents: Vec<(&'static str, Value)>,
 }
 
-impl Answer {
+impl ResponseObject {
     /// Without a body, until one is added. `Cache-Control: no-store` goes with it.
     pub fn new(status: u16, text: impl Into<String>) -> Self {
         let waits = matches!(status, 429 | 503).then_some(schemas::RETRY_AFTER);
@@ -102,7 +102,7 @@ impl Answer {
             .chain(waits)
             .chain(asks)
             .collect();
-        Answer {
+        ResponseObject {
             status,
             text: text.into(),
             headers,
@@ -258,7 +258,7 @@ impl OperationObject {
 
     /// One more answer. Of one status, the texts, headers and contents are joined.
     #[must_use]
-    pub fn answer(mut self, answer: Answer) -> Self {
+    pub fn answer(mut self, answer: ResponseObject) -> Self {
         match self.answers.get_mut(&answer.status) {
             None => {
                 self.answers.insert(answer.status, answer);
@@ -287,22 +287,22 @@ impl OperationObject {
     /// What is answered where a small JSON body cannot be read. `bytes`: how large it may be.
     #[must_use]
     pub fn small_body_errors(self, bytes: usize) -> Self {
-        self.answer(Answer::error(
+        self.answer(ResponseObject::error(
             400,
             &["Bad Request"],
             "The body is not as described: `message` says all that is wrong.",
         ))
-        .answer(Answer::error(
+        .answer(ResponseObject::error(
             408,
             &["Request Timeout"],
             "The body did not arrive before the deadline.",
         ))
-        .answer(Answer::error(
+        .answer(ResponseObject::error(
             413,
             &["Payload Too Large"],
             format!("The body is larger than {bytes} bytes."),
         ))
-        .answer(Answer::error(
+        .answer(ResponseObject::error(
             415,
             &["Unsupported Media Type"],
             "The body is not `application/json`, or is compressed.",

@@ -7,7 +7,7 @@ use actix_web::web::Data;
 use serde_json::json;
 
 use crate::http::State;
-use crate::http::openapi::{Answer, OperationObject, Tag};
+use crate::http::openapi::{OperationObject, ResponseObject, Tag};
 use crate::http::rest_error::RestError;
 
 pub fn operation() -> OperationObject {
@@ -18,8 +18,8 @@ pub fn operation() -> OperationObject {
         "pushKey",
         "The public key (VAPID) for which browsers subscribe",
     )
-    .answer(Answer::new(200, "The key, in base64url.").content("text/plain", key))
-    .answer(Answer::error(
+    .answer(ResponseObject::new(200, "The key, in base64url.").content("text/plain", key))
+    .answer(ResponseObject::error(
         404,
         &["Not Found"],
         "Push is off: there are no VAPID keys.",

@@ -8,13 +8,13 @@ use std::time::Instant;
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use gom_actors::push::Renewed;
+use gom_actors::push::Renewal;
 use serde_json::json;
 
 use super::{OTHER_KEY, admit, subscription, unanswered};
 use crate::http::State;
 use crate::http::json_body;
-use crate::http::openapi::{self, Answer, OperationObject, Tag};
+use crate::http::openapi::{self, OperationObject, ResponseObject, Tag};
 use crate::http::rest_error::RestError;
 
 pub fn operation() -> OperationObject {
@@ -22,7 +22,7 @@ pub fn operation() -> OperationObject {
         .text("A client that has both subscriptions whole may do it, without a session. Doing it again changes nothing.")
         .body("What `PushSubscription.toJSON()` gave before, and what it gives now.", openapi::reference("PushRenewal"))
         .answer(
-            Answer::new(
+            ResponseObject::new(
                 201,
                 "Whether the new one receives notifications now. If not, there was no such old one (one with other keys counts as none): \
                  subscribe when somebody is logged in.",
@@ -30,8 +30,8 @@ pub fn operation() -> OperationObject {
             .json(json!({ "type": "boolean" })),
         )
         .small_body_errors(json_body::LIMIT)
-        .answer(Answer::error(429, &["Too Many Requests"], "Too many renewals from this address within a minute."))
-        .answer(Answer::error(503, &["Service Unavailable"], "Devices do not answer."))
+        .answer(ResponseObject::error(429, &["Too Many Requests"], "Too many renewals from this address within a minute."))
+        .answer(ResponseObject::error(503, &["Service Unavailable"], "Devices do not answer."))
 }
 
 /// Answers whether the new subscription receives notifications now.
@@ -55,12 +55,12 @@ pub async fn handle(
         .await
         .map_err(|error| unanswered(&error))?;
     match renewed {
-        Renewed::Refused => return Err(RestError::invalid(vec![format!("new {OTHER_KEY}")])),
-        Renewed::Replaced(change) => {
+        Renewal::Refused => return Err(RestError::invalid(vec![format!("new {OTHER_KEY}")])),
+        Renewal::Replaced(change) => {
             let [old, new] = fingerprints;
             tracing::debug!(old, new, ?change, "a subscription was renewed");
         }
-        Renewed::Known | Renewed::Unknown => {}
+        Renewal::Known | Renewal::Unknown => {}
     }
-    Ok(HttpResponse::Created().json(renewed != Renewed::Unknown))
+    Ok(HttpResponse::Created().json(renewed != Renewal::Unknown))
 }

@@ -11,7 +11,7 @@ use super::{OTHER_KEY, admit, subscription, unanswered};
 use crate::http::State;
 use crate::http::graphql::refused;
 use crate::http::json_body;
-use crate::http::openapi::{self, Answer, Caller, OperationObject, SET_COOKIE, Tag};
+use crate::http::openapi::{self, Caller, OperationObject, ResponseObject, SET_COOKIE, Tag};
 use crate::http::refusal::Refusal;
 use crate::http::rest_error::RestError;
 use crate::http::session;
@@ -22,11 +22,11 @@ pub fn operation() -> OperationObject {
         .text("A device has one user: the one who subscribed it last. It is forgotten when the session is closed. Of a user's devices, the oldest is forgotten where there are too many.")
         .by(&[Caller::SessionWithCsrf])
         .body("What `PushSubscription.toJSON()` gives.", openapi::reference("PushSubscription"))
-        .answer(Answer::new(201, "Subscribed.").json(json!({ "const": true })).header(SET_COOKIE))
+        .answer(ResponseObject::new(201, "Subscribed.").json(json!({ "const": true })).header(SET_COOKIE))
         .small_body_errors(json_body::LIMIT)
         .answer(refused(401, "A bearer token was sent, which is not valid."))
         .answer(
-            Answer::error(
+            ResponseObject::error(
                 403,
                 &["jwt_error", "EBADCSRFTOKEN", "Forbidden"],
                 "Nobody is logged in (`jwt_error`); the CSRF token is missing or another session's, or the page is another \
@@ -34,7 +34,7 @@ pub fn operation() -> OperationObject {
             )
             .header(SET_COOKIE),
         )
-        .answer(Answer::error(503, &["Service Unavailable"], "Sessions or devices do not answer."))
+        .answer(ResponseObject::error(503, &["Service Unavailable"], "Sessions or devices do not answer."))
 }
 
 pub async fn handle(request: HttpRequest, state: Data<State>, body: Payload) -> HttpResponse {

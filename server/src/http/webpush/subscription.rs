@@ -1,7 +1,7 @@
 //! A browser's `PushSubscription` as JSON: `{ endpoint, expirationTime, keys: { p256dh, auth } }`.
 
 use gom_actors::push::{
-    AUTH_BYTES, Device, DeviceKeys, Endpoint, KeysError, MAX_ENDPOINT_BYTES, P256DH_BYTES,
+    AUTH_BYTES, Device, DeviceKeys, KeysError, MAX_ENDPOINT_BYTES, P256DH_BYTES, PushEndpoint,
 };
 use serde_json::{Map, Value, json};
 
@@ -98,7 +98,7 @@ fn read(mut body: Map<String, Value>) -> Result<Device, Vec<String>> {
     let keys = body.remove("keys");
     let mut fields = Fields::of(body);
     let endpoint = fields.text("endpoint", MAX_ENDPOINT_BYTES);
-    let endpoint = (!endpoint.is_empty()).then(|| Endpoint::parse(&endpoint));
+    let endpoint = (!endpoint.is_empty()).then(|| PushEndpoint::parse(&endpoint));
     let endpoint = endpoint.and_then(|endpoint| {
         endpoint
             .map_err(|e| fields.problem(format!("endpoint {e}")))

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{subscription, unanswered};
 use crate::http::State;
 use crate::http::json_body;
-use crate::http::openapi::{self, Answer, OperationObject, Tag};
+use crate::http::openapi::{self, OperationObject, ResponseObject, Tag};
 use crate::http::rest_error::RestError;
 
 pub fn operation() -> OperationObject {
@@ -18,12 +18,12 @@ pub fn operation() -> OperationObject {
         .text("A client that has the whole subscription, with the secret that only the browser and the server know, may end it.")
         .body("What `PushSubscription.toJSON()` gives.", openapi::reference("PushSubscription"))
         .answer(
-            Answer::new(201, "Whether there was such a subscription. One with other keys counts as none.")
+            ResponseObject::new(201, "Whether there was such a subscription. One with other keys counts as none.")
                 .json(json!({ "type": "boolean" }))
                 ,
         )
         .small_body_errors(json_body::LIMIT)
-        .answer(Answer::error(503, &["Service Unavailable"], "Devices do not answer."))
+        .answer(ResponseObject::error(503, &["Service Unavailable"], "Devices do not answer."))
 }
 
 /// Answers whether there was such a subscription. One with other keys counts as none.

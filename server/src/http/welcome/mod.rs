@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use super::State;
 use super::built_in::File;
 use super::health::HealthChecks;
-use super::openapi::{Answer, OperationObject, Tag};
+use super::openapi::{OperationObject, ResponseObject, Tag};
 use super::page::{bind, wants_page};
 
 const PAGE: &str = include_str!("page.html");
@@ -78,17 +78,17 @@ pub fn describe() -> OperationObject {
     });
     OperationObject::new(Tag::Server, "welcome", "What this is, how it is doing, and where to go on")
         .text("A page for browsers, JSON for others. Tells the name and the state only where `server.welcome` is off. With `query`, or as the handshake of a websocket, the address is that of `/graphql`.")
-        .answer(Answer::new(200, "In each state.").json(body).content("text/html", text))
+        .answer(ResponseObject::new(200, "In each state.").json(body).content("text/html", text))
 }
 
 pub fn describe_icon() -> OperationObject {
     OperationObject::new(Tag::Server, "icon", "The icon of the pages")
         .answer(
-            Answer::new(200, "It.")
+            ResponseObject::new(200, "It.")
                 .content("image/svg+xml", json!({ "type": "string" }))
                 .may_be_kept(),
         )
-        .answer(Answer::new(304, "The browser has it.").may_be_kept())
+        .answer(ResponseObject::new(304, "The browser has it.").may_be_kept())
 }
 
 pub async fn welcome(

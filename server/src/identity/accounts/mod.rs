@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 pub use hasher::{Hasher, MAX_PASSWORD_CHARACTERS, PasswordError};
 pub use table::{
-    Account, AccountError, AccountTable, MAX_NAME_CHARACTERS, NewAccount, fold_username,
+    AccountError, AccountTable, ListedAccount, MAX_NAME_CHARACTERS, NewAccount, fold_username,
 };
 
 use self::refresh_token::RefreshToken;

@@ -197,7 +197,7 @@ pub struct NewAccount {
 
 /// An account as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Account {
+pub struct ListedAccount {
     /// Folded, as it is stored.
     pub username: String,
     /// `sub` of its tokens.
@@ -293,11 +293,11 @@ impl<'a> AccountTable<'a> {
     ///
     /// # Errors
     /// If the table cannot be read.
-    pub async fn list(&self) -> Result<Vec<Account>, AccountError> {
+    pub async fn list(&self) -> Result<Vec<ListedAccount>, AccountError> {
         let sql = "SELECT username, subject, role, disabled,
                           to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') AS created_at
                    FROM gom.account ORDER BY username";
-        let account = |row: &Row| Account {
+        let account = |row: &Row| ListedAccount {
             username: row.get("username"),
             subject: row.get("subject"),
             role: row.get("role"),
