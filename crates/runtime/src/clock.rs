@@ -21,8 +21,6 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use tokio::time::Instant;
-
 /// The time as a component sees it. Cloning is cheap.
 #[derive(Clone)]
 pub struct Clock(Source);
@@ -30,42 +28,20 @@ pub struct Clock(Source);
 #[derive(Clone)]
 enum Source {
     System,
-    /// The calendar follows tokio's timer from this moment on.
-    Timer {
-        start: SystemTime,
-        started: Instant,
-    },
     Manual(ManualClock),
 }
 
 impl Clock {
-    /// The system's clock; its instants are those of tokio's timer.
+    /// The system's clock.
     pub fn system() -> Self {
         Clock(Source::System)
-    }
-
-    /// A clock for tests that shows `start` now and moves with tokio's timer alone: `tokio::time::advance` advances it.
-    pub fn of_timer(start: SystemTime) -> Self {
-        Clock(Source::Timer {
-            start,
-            started: Instant::now(),
-        })
     }
 
     /// The calendar's time, which may be set back.
     pub fn now(&self) -> SystemTime {
         match &self.0 {
             Source::System => SystemTime::now(),
-            Source::Timer { start, started } => *start + started.elapsed(),
             Source::Manual(manual) => manual.start + manual.advanced(),
-        }
-    }
-
-    /// A time that never goes back, for durations within this process.
-    pub fn instant(&self) -> Instant {
-        match &self.0 {
-            Source::System | Source::Timer { .. } => Instant::now(),
-            Source::Manual(manual) => manual.started + manual.advanced(),
         }
     }
 }
@@ -80,7 +56,6 @@ impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.0 {
             Source::System => "Clock(system)",
-            Source::Timer { .. } => "Clock(timer)",
             Source::Manual(_) => "Clock(manual)",
         })
     }
@@ -90,7 +65,6 @@ impl fmt::Debug for Clock {
 #[derive(Debug, Clone)]
 pub struct ManualClock {
     start: SystemTime,
-    started: Instant,
     advanced: Arc<Mutex<Duration>>,
 }
 
@@ -99,7 +73,6 @@ impl ManualClock {
     pub fn new(start: SystemTime) -> Self {
         ManualClock {
             start,
-            started: Instant::now(),
             advanced: Arc::default(),
         }
     }
@@ -109,7 +82,7 @@ impl ManualClock {
         Clock(Source::Manual(self.clone()))
     }
 
-    /// Moves the calendar and the instants forward.
+    /// Moves the calendar forward.
     pub fn advance(&self, by: Duration) {
         *self.advanced.lock().unwrap_or_else(PoisonError::into_inner) += by;
     }
@@ -135,21 +108,9 @@ mod tests {
     fn a_manual_clock_stands_still_until_it_is_advanced() {
         let time = ManualClock::default();
         let clock = time.clock();
-        let (now, instant) = (clock.now(), clock.instant());
-        assert_eq!((clock.now(), clock.instant()), (now, instant));
+        let now = clock.now();
+        assert_eq!(clock.now(), now);
         time.advance(MINUTE);
-        assert_eq!(
-            (clock.now(), clock.instant()),
-            (now + MINUTE, instant + MINUTE)
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_clock_of_the_timer_moves_with_it() {
-        let clock = Clock::of_timer(SystemTime::UNIX_EPOCH);
-        let instant = clock.instant();
-        tokio::time::sleep(MINUTE).await;
-        assert_eq!(clock.now(), SystemTime::UNIX_EPOCH + MINUTE);
-        assert_eq!(clock.instant(), instant + MINUTE);
+        assert_eq!(clock.now(), now + MINUTE);
     }
 }

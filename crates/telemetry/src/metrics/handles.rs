@@ -74,18 +74,6 @@ impl<L: Labels> Counter<L> {
 }
 
 impl<L: Labels> Gauge<L> {
-    /// One more.
-    #[inline]
-    pub fn up(self, labels: L) {
-        slots::add(self.base() + labels.place(), 1);
-    }
-
-    /// One less.
-    #[inline]
-    pub fn down(self, labels: L) {
-        slots::add(self.base() + labels.place(), 1_u64.wrapping_neg());
-    }
-
     /// One more until the guard is dropped.
     #[inline]
     pub fn guard(self, labels: L) -> GaugeGuard {
