@@ -20,7 +20,7 @@ use crate::settings::Settings;
 /// Push cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum PushError {
-    /// The VAPID keys are missing or cannot be used.
+    /// The VAPID keys cannot be read or used.
     #[error(transparent)]
     Secret(#[from] SecretError),
     /// The settings of Redis cannot be used.

@@ -136,7 +136,7 @@ pub struct EngineOptions {
 }
 
 impl EngineOptions {
-    /// Those of the settings.
+    /// The options that the settings give.
     pub fn of(settings: &Settings) -> Self {
         EngineOptions {
             physical: PhysicalOptions::in_schema(&settings.database.schema),
@@ -158,9 +158,9 @@ impl EngineOptions {
 /// What a caller may ask for, as the parts of an execution take it.
 #[derive(Debug, Clone)]
 pub struct CallerLimits {
-    /// Of a document and its variables.
+    /// Limits of a document and its variables.
     pub request: RequestLimits,
-    /// Of rows and bytes of an answer.
+    /// Limits of an answer's rows and bytes.
     pub page: PageLimits,
     /// How long an operation may take, with its waits.
     pub deadline: Duration,

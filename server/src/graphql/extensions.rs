@@ -34,7 +34,7 @@ pub const IDEMPOTENCY_KEY: &str = "idempotencyKey";
 pub struct Extensions(Map<String, Value>);
 
 impl Extensions {
-    /// Of the entries of a request: those that the server knows, and that are not null.
+    /// Keeps of a request's entries those that the server knows and that are not null.
     pub fn new(entries: impl IntoIterator<Item = (String, Value)>) -> Self {
         let known = entries
             .into_iter()

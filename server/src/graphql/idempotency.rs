@@ -27,10 +27,10 @@ const FORM: &str = "it must have 1 to 128 visible characters of ASCII";
 /// What HTTP's header `Idempotency-Key` says. It is read only where a mutation is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum HeaderKey {
-    /// There is none.
+    /// The request has no such header.
     #[default]
     Missing,
-    /// Its text, which may still be no key.
+    /// The header's text; a mutation checks whether it is a key.
     Given(String),
     /// It is no text, or there are several.
     Malformed,

@@ -34,13 +34,13 @@ pub struct AuthServices {
 /// The services of logins cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthServicesError {
-    /// `app_key` is missing, or the file that holds it cannot be used.
+    /// The secret from which keys are derived is missing, or the file that holds it cannot be used.
     #[error(transparent)]
     Secret(#[from] SecretError),
     /// The settings of Redis cannot be used.
     #[error(transparent)]
     Redis(#[from] RedisOptionsError),
-    /// The settings of the issuer, or the kinds of tokens, cannot be used.
+    /// The client for the issuer of tokens cannot be set up.
     #[error(transparent)]
     Identity(#[from] IdentityError),
 }

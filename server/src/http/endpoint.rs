@@ -66,7 +66,7 @@ impl Endpoint {
         endpoint
     }
 
-    /// POST.
+    /// POST, no other.
     #[must_use]
     pub fn post<F, Args>(self, handler: F, operation: OperationObject) -> Self
     where

@@ -28,7 +28,7 @@ pub struct Cursors {
 }
 
 impl Cursors {
-    /// With these keys.
+    /// With these keys; nodes with equal keys open each other's cursors.
     pub fn new(keys: AppKeys) -> Self {
         Cursors {
             keys: Arc::new(keys),

@@ -144,7 +144,7 @@ pub const ACCOUNT_CLAIMS: [&str; 8] = [
      {COOKIE_BYTES} with its name: give the user fewer permissions, or the token fewer claims"
 )]
 pub struct TokenTooLarge {
-    /// Of header and payload as the cookie's value.
+    /// Bytes of header and payload as the value of a cookie.
     pub bytes: usize,
 }
 

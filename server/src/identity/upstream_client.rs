@@ -51,7 +51,7 @@ impl UpstreamClient {
         })
     }
 
-    /// GET.
+    /// Sends a GET request and reads the answer to its end.
     ///
     /// # Errors
     /// If there is no answer in time, or it is too large; in words, without anything of the request.

@@ -31,7 +31,7 @@ pub enum StartError {
     /// Names of the datamodel clash in the API.
     #[error(transparent)]
     Schema(#[from] SchemaError),
-    /// `database.url` is no URL.
+    /// `database.url` is no connection string.
     #[error(transparent)]
     Url(#[from] UrlError),
     /// The certificates for connections to the database cannot be used.

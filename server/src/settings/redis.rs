@@ -89,11 +89,11 @@ impl Backend {
 /// The backend of each store.
 #[derive(Debug, Clone)]
 pub struct Stores {
-    /// Of sessions.
+    /// Where sessions are stored.
     pub sessions: Backend,
-    /// Of the counts of login attempts.
+    /// Where login attempts are counted.
     pub login_limiter: Backend,
-    /// Of the subscriptions of devices.
+    /// Where the subscriptions of devices are stored.
     pub devices: Backend,
 }
 

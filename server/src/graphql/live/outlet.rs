@@ -25,7 +25,7 @@ pub trait Outlet {
     }
     /// Everything up to the cursor has been handed over, whether or not any of it was for this operation.
     fn level(&self, _with: Cursor) {}
-    /// Takes one answer.
+    /// Takes the next answer of the operation.
     fn next(&self, next: Next);
     /// Ready when the client can take the next answer; `None`: now.
     fn room(&self) -> Option<Room>;

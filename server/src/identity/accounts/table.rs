@@ -22,10 +22,10 @@ pub enum AccountError {
     /// The name is taken.
     #[error("there is an account {0:?} already; `gom account passwd` changes its password")]
     Exists(String),
-    /// Nobody has the name.
+    /// No account has the name.
     #[error("there is no account {0:?}; `gom account list` shows all")]
     Missing(String),
-    /// This is no name.
+    /// The text is no user name.
     #[error(
         "{0:?} is no user name: give 1 to {MAX_NAME_CHARACTERS} characters, none of them a control character"
     )]
