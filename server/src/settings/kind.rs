@@ -146,7 +146,7 @@ impl Kind {
     }
 
     /// The value of a key that was set nowhere, where its field takes one.
-    pub(crate) fn unset(self) -> Option<ValueKind> {
+    pub fn unset(self) -> Option<ValueKind> {
         matches!(self, Kind::Networks | Kind::Origins | Kind::Hosts).then(|| list([]))
     }
 
