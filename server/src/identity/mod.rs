@@ -29,7 +29,7 @@ use serde_json::{Map, Value};
 
 use accounts::Accounts;
 pub use accounts::{AccountError, AccountTable, Hasher, ListedAccount, NewAccount, PasswordError};
-pub(crate) use accounts::{MAX_NAME_CHARACTERS, MAX_PASSWORD_CHARACTERS, fold_username};
+pub(crate) use accounts::{MAX_NAME_CHARACTERS, MAX_PASSWORD_CHARACTERS};
 pub use app_keys::AppKeys;
 pub(crate) use app_keys::KeyUse;
 pub use cursors::Cursors;
@@ -39,7 +39,6 @@ pub use issuer_keys::usable_keys;
 pub use kept_secret::SecretError;
 pub use login::{Login, LoginError};
 pub use service_secret::obtain_service_secret;
-pub(crate) use service_token::InvalidToken;
 pub use service_token::ServiceTokens;
 pub(crate) use token::ACCOUNT_CLAIMS;
 use token::with_times;

@@ -12,12 +12,10 @@ use gom_actors::sessions::{RefreshFailure, Renewed};
 use serde_json::{Map, Value};
 
 pub use hasher::{Hasher, MAX_PASSWORD_CHARACTERS, PasswordError};
-pub use table::{
-    AccountError, AccountTable, ListedAccount, MAX_NAME_CHARACTERS, NewAccount, fold_username,
-};
+pub use table::{AccountError, AccountTable, ListedAccount, MAX_NAME_CHARACTERS, NewAccount};
 
 use self::refresh_token::RefreshToken;
-use self::table::{KeptClient, Stored};
+use self::table::{KeptClient, Stored, fold_username};
 use super::app_keys::{AppKeys, KeyUse};
 use super::login::{Login, LoginError};
 use super::token::{AccessToken, TokenTooLarge, with_times};
