@@ -73,11 +73,6 @@ impl Extensions {
         self.0.insert(name.to_owned(), value);
     }
 
-    /// Takes an entry away, that has been obeyed.
-    pub(crate) fn remove(&mut self, name: &str) {
-        self.0.remove(name);
-    }
-
     /// An entry that is a text.
     ///
     /// # Errors

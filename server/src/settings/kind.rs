@@ -16,13 +16,33 @@ pub enum Kind {
     /// A file or folder, relative to the working directory.
     Path,
     /// A whole number within the bounds, both included.
-    Integer { min: i64, max: i64 },
+    Integer {
+        /// The least number.
+        min: i64,
+        /// The greatest number.
+        max: i64,
+    },
     /// A duration in whole milliseconds.
-    Milliseconds { min: i64, max: i64 },
+    Milliseconds {
+        /// The shortest duration.
+        min: i64,
+        /// The longest duration.
+        max: i64,
+    },
     /// A duration in whole seconds.
-    Seconds { min: i64, max: i64 },
+    Seconds {
+        /// The shortest duration.
+        min: i64,
+        /// The longest duration.
+        max: i64,
+    },
     /// A size in bytes.
-    Bytes { min: i64, max: i64 },
+    Bytes {
+        /// The smallest size.
+        min: i64,
+        /// The largest size.
+        max: i64,
+    },
     /// `true` or `false`.
     Flag,
     /// One of a few words.

@@ -57,6 +57,7 @@ section! {
         /// Take endpoints with other ports than 443: of a push service of one's own.
         pub any_port: bool = FLAG.default("false"),
     } with {
+        /// Whose messages they are, for push services.
         pub vapid: Vapid,
     }
 }

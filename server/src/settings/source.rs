@@ -9,11 +9,21 @@ pub enum Source {
     /// The table of keys in this program.
     Default,
     /// A settings file; `line` counts from 1.
-    File { path: PathBuf, line: Option<usize> },
+    File {
+        /// As it was opened.
+        path: PathBuf,
+        /// Unset where the whole file is meant.
+        line: Option<usize>,
+    },
     /// An environment variable.
     Variable(String),
     /// The file that an environment variable names.
-    FileOfVariable { variable: String, path: PathBuf },
+    FileOfVariable {
+        /// Its name, with `_FILE`.
+        variable: String,
+        /// The file.
+        path: PathBuf,
+    },
     /// A flag of the command line.
     Argument(&'static str),
 }
