@@ -129,7 +129,6 @@ pub struct EngineOptions {
     pub(crate) service_limits: settings::Limits,
     /// What a user may ask for.
     pub user_limits: settings::Limits,
-    /// Of each user.
     pub(crate) turns: TurnLimits,
     /// How idempotency keys are kept, if they are.
     pub(crate) keys: Option<KeyOptions>,
