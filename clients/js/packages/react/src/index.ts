@@ -1,0 +1,10 @@
+"use client";
+export { GomProvider, useGom } from "./context.js";
+export { useLive } from "./live.js";
+export type { LiveView, UseLive } from "./live.js";
+export { useMutate } from "./mutate.js";
+export type { UseMutate } from "./mutate.js";
+export { useSet } from "./set.js";
+export type { SetView, UseSet, UseSetOptions } from "./set.js";
+export { useSubscription } from "./subscription.js";
+export type { UseSubscription, UseSubscriptionOptions } from "./subscription.js";

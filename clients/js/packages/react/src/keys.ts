@@ -1,0 +1,25 @@
+import type { Operation } from "@gom/client";
+
+const numbers = new WeakMap<object, string>();
+let count = 0;
+
+/** A text that equal documents share; a document without a text of its own is equal to itself only. */
+function documentKey(document: Operation<unknown, never>): string {
+  if (typeof document === "string") return document;
+  const text = document.loc?.source.body ?? (document.kind ? undefined : document.toString());
+  if (text !== undefined) return text;
+  let number = numbers.get(document);
+  if (!number) numbers.set(document, (number = `#${(count += 1)}`));
+  return number;
+}
+
+/** Equal variables have equal texts, in whatever order their fields were written. */
+export const variablesKey = (variables: unknown): string =>
+  JSON.stringify(variables, (_, value: unknown) =>
+    typeof value === "object" && value !== null && !Array.isArray(value)
+      ? Object.fromEntries(Object.entries(value).sort(([left], [right]) => (left < right ? -1 : 1)))
+      : value,
+  ) ?? "";
+
+export const keyOf = (kind: string, documents: readonly Operation<unknown, never>[], ...rest: readonly unknown[]): string =>
+  JSON.stringify([kind, documents.map(documentKey), ...rest.map(variablesKey)]);

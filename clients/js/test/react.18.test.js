@@ -1,0 +1,3 @@
+// The hooks with the earlier major version of React.
+process.env.REACT = "18";
+await import("./react.hooks.test.js");
