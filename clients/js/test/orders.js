@@ -55,11 +55,11 @@ export async function survive({ server, direct, trim }, open) {
   const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 32));
   console.log(`SEED=${seed}`);
   const random = dice(seed);
-  const proxy = await startProxy(server.port, () => (random() < 0.7 ? 100 + Math.floor(random() * 6_000) : Infinity));
+  const proxy = await startProxy(server.port, () => (random() < 0.5 ? 100 + Math.floor(random() * 8_000) : Infinity));
   const { writer, reads, check, close } = await open(proxy.address);
   const prefix = `s${seed} `;
   const rows = new Map();
-  const count = Number(process.env.WRITES ?? 18);
+  const count = Number(process.env.WRITES ?? 12);
   for (let write = 0; write < count; write += 1) {
     const known = [...rows.keys()];
     const uid = known[Math.floor(random() * known.length)];

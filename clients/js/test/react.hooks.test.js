@@ -1,49 +1,19 @@
 // The hooks with a scripted server: what they open, share, show and end.
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
-import { createClient } from "@gom/client";
 import { createElement, flushSync, gom, hydrateRoot, mount, place, React, renderToString, unmountAll } from "./react.page.js";
 import { until } from "./place.js";
-import { answered, json, refused, scriptedSocket, turns, url } from "./scripts.js";
+import { answered, json, refused, turns } from "./scripts.js";
+import { LIST, event, scripted } from "./scripted.js";
 
 const { GomProvider, useGom, useLive, useMutate, useSet, useSubscription } = gom;
-const LIST = { query: "query($stage: String, $of: String) { rows { id } }", subscription: "subscription { row { mutation node { id } previousValues { id } } }" };
 after(unmountAll);
 
 test("the tests run with the version of React that they name", () => {
   assert.match(React.version, process.env.REACT === "18" ? /^18\./ : /^19\./);
 });
 
-/** A client whose queries `read` answers, and whose sockets acknowledge. */
-function scripted(read = async () => answered({ rows: [{ id: "a" }] }), more = {}) {
-  const { Socket, sockets } = scriptedSocket();
-  class Acknowledging extends Socket {
-    send(text) {
-      super.send(text);
-      if (JSON.parse(text).type === "connection_init") queueMicrotask(() => this.receive({ type: "connection_ack" }));
-    }
-  }
-  const requests = [];
-  const fetch = async (address, init) => {
-    const body = JSON.parse(init.body);
-    requests.push({ path: new URL(address).pathname, ...body });
-    return read(body, requests.length);
-  };
-  const client = createClient({ url, WebSocket: Acknowledging, fetch, token: () => "t", random: () => 0, retryFor: 0, ...more });
-  const started = () => sockets.flatMap((socket) => socket.started);
-  return {
-    client,
-    requests,
-    sockets,
-    started,
-    /** Sends `message` to the newest operation, or to that of `id`. */
-    receive: (message, id = started().at(-1).id) => sockets.at(-1).receive({ id, ...message }),
-    ended: () => sockets.flatMap((socket) => socket.sent.filter(({ type }) => type === "complete").map(({ id }) => id)),
-  };
-}
-
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
-const event = (mutation, id, cursor) => ({ type: "next", payload: { data: { row: { mutation, node: { id }, previousValues: null } }, extensions: { cursor, left: [] } } });
 const List = ({ options = LIST, onRender }) => {
   const view = useSet(options);
   onRender?.(view, options);

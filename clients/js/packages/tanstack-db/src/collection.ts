@@ -1,0 +1,164 @@
+import { GomError } from "@gom/client";
+import type { Client, Operation, Row, SetOptions } from "@gom/client";
+import type { CollectionConfig, PendingMutation } from "@tanstack/db";
+import { openTail } from "./tail.js";
+import type { Tail } from "./tail.js";
+
+/** A mutation document and its variables for a row. */
+export interface Writes<R extends Row, Changes extends readonly unknown[] = []> {
+  /** Its first field is the written row; it selects what the query selects. */
+  readonly mutation: Operation<unknown, never>;
+  variables(row: R, ...changes: Changes): unknown;
+}
+
+export interface GomCollectionOptions<R extends Row, Variables = unknown> extends Pick<SetOptions<R, Variables>, "query" | "subscription" | "variables"> {
+  readonly client: Client;
+  /** The collection's name; by default TanStack DB makes one. */
+  readonly id?: string;
+  /** The field with the row's id; `id` by default. */
+  readonly key?: string;
+  /** For `collection.insert`. */
+  readonly insert?: Writes<R>;
+  /** For `collection.update`: with the whole row, and the fields that were changed. */
+  readonly update?: Writes<R, [changes: Partial<R>]>;
+  /** For `collection.delete`. */
+  readonly delete?: Writes<R>;
+  readonly gcTime?: number;
+  readonly startSync?: boolean;
+  readonly compare?: (left: R, right: R) => number;
+}
+
+/** `collection.utils`. */
+export interface GomUtils {
+  /** Reads the query again; opens a set that has ended again. */
+  refresh(): void;
+  /** Why the collection has the status `error`. */
+  error(): Error | undefined;
+  // TanStack DB requires it of `utils`.
+  [name: string]: unknown;
+}
+
+type Config<R extends Row> = CollectionConfig<R, string, never, GomUtils> & { readonly utils: GomUtils; readonly schema?: never };
+
+const first = (data: unknown): Row | null | undefined => Object.values((data ?? {}) as Record<string, Row | null>)[0];
+
+/** Whether what both have is equal: an answer may select less or more than the query. */
+function agrees(left: unknown, right: unknown): boolean {
+  if (typeof left !== "object" || typeof right !== "object" || !left || !right) return left === right;
+  if (Array.isArray(left) !== Array.isArray(right)) return false;
+  if (Array.isArray(left) && left.length !== (right as unknown[]).length) return false;
+  return Object.keys(left).every((name) => !Object.hasOwn(right, name) || agrees((left as Row)[name], (right as Row)[name]));
+}
+
+/**
+ * Options for `createCollection`: the rows of a query, kept equal to it while the collection is used.
+ *
+ * Writes are sent in their order, each with its idempotency key. Their optimistic state is dropped when the collection has what the server
+ * has made of them, or has read its query after them.
+ */
+export function gomCollectionOptions<R extends Row, Variables = unknown>(options: GomCollectionOptions<R, Variables>): Config<R> {
+  const { client, query, subscription, variables, key = "id", insert, update, delete: remove, ...more } = options;
+  const idOf = (row: Row): string => String(row[key]);
+  const open = () => client.set<R, Variables>({ query, subscription, key, ...(variables !== undefined && { variables }) });
+  let tail: Tail<R> | undefined;
+  let error: Error | undefined;
+  /** The write before: a later one must not overtake it, since each may be repeated. */
+  let last: Promise<unknown> = Promise.resolve();
+
+  /** Sends the writes of a transaction, and waits until the collection shows them. */
+  const write = async <Mutation extends PendingMutation<R>>(
+    mutations: readonly Mutation[],
+    document: Operation<unknown, never>,
+    variablesOf: (mutation: Mutation) => unknown,
+    shown: (rows: ReadonlyMap<string, R>, mutation: Mutation, answer: Row) => boolean,
+  ): Promise<void> => {
+    const own = tail;
+    const era = own?.era;
+    const visible: Promise<void>[] = [];
+    const send = async (): Promise<void> => {
+      for (const mutation of mutations) {
+        // What waited for an earlier write must not go out as the next viewer.
+        if (own?.era !== era) throw new GomError("CLOSED", "The collection ended before the write was sent");
+        const { data } = await client.mutate<unknown, never>(document, variablesOf(mutation) as never, { idempotencyKey: mutation.mutationId });
+        if (own) visible.push(own.shows({ id: mutation.key, comes: mutation.type === "insert", done: () => shown(own.rows, mutation, first(data) ?? {}) }));
+      }
+    };
+    const sent = own ? last.then(send) : send();
+    last = sent.catch(() => undefined);
+    try {
+      await sent;
+    } finally {
+      // Also if a later one was refused.
+      await Promise.all(visible);
+    }
+  };
+
+  return {
+    ...more,
+    getKey: idOf,
+    sync: {
+      rowUpdateMode: "full",
+      sync({ begin, write: put, commit, truncate, markReady, markError }) {
+        const own = openTail(open, idOf, {
+          apply(changes, before) {
+            begin();
+            for (const row of changes.put) put({ type: before.has(idOf(row)) ? "update" : "insert", value: row });
+            for (const id of changes.removed) put({ type: "delete", key: id });
+            commit();
+          },
+          ready() {
+            error = undefined;
+            markReady();
+          },
+          end(reason) {
+            error = reason;
+            // At once, also while writes are in flight: the next viewer must not see the rows.
+            begin();
+            truncate({ markReady: false });
+            commit();
+            markError(reason);
+          },
+        });
+        tail = own;
+        return () => {
+          if (tail === own) tail = undefined;
+          own.close();
+        };
+      },
+    },
+    ...(insert && {
+      onInsert: ({ transaction }) =>
+        write(
+          transaction.mutations,
+          insert.mutation,
+          ({ modified }) => insert.variables(modified),
+          (rows, mutation, answer) => rows.has(key in answer ? idOf(answer) : mutation.key),
+        ),
+    }),
+    ...(update && {
+      onUpdate: ({ transaction }) =>
+        write(
+          transaction.mutations,
+          update.mutation,
+          ({ modified, changes }) => update.variables(modified, changes),
+          (rows, mutation, answer) => {
+            const row = rows.get(mutation.key);
+            return !row || agrees({ ...mutation.changes, ...answer }, row);
+          },
+        ),
+    }),
+    ...(remove && {
+      onDelete: ({ transaction }) =>
+        write(
+          transaction.mutations,
+          remove.mutation,
+          ({ original }) => remove.variables(original as R),
+          (rows, mutation) => !rows.has(mutation.key),
+        ),
+    }),
+    utils: {
+      refresh: () => tail?.refresh(),
+      error: () => error,
+    },
+  };
+}

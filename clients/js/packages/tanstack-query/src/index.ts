@@ -1,0 +1,2 @@
+export { gomLiveOptions, gomSetOptions } from "./options.js";
+export type { GomLiveOptions, GomQueryOptions, GomSetOptions } from "./options.js";

@@ -1,0 +1,176 @@
+// Collections of TanStack DB with a scripted server: what they show in each moment, what they send, and what they leave open.
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { createCollection } from "@tanstack/db";
+import { gomCollectionOptions } from "@gom/tanstack-db";
+import { answered, json, refused, turns } from "./scripts.js";
+import { LIST, event, scripted } from "./scripted.js";
+import { until } from "./place.js";
+
+const WRITES = {
+  insert: { mutation: "mutation insert { row { id name } }", variables: (row) => row },
+  update: { mutation: "mutation update { row { id name } }", variables: ({ id }, changes) => ({ id, ...changes }) },
+  delete: { mutation: "mutation remove { row { id } }", variables: ({ id }) => ({ id }) },
+};
+const rowsOf = (...rows) => answered({ rows: rows.map(([id, name]) => ({ id, name })) });
+const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+
+/** A collection whose reads and writes are answered by `read` and `write`. */
+async function open({ read = () => rowsOf(["a", "1"]), write, more = {}, options = {} } = {}) {
+  const server = scripted(async (body, count) => (body.query?.startsWith("mutation") ? write(body) : body.query ? read(count) : json({ success: true })), more);
+  const collection = createCollection(gomCollectionOptions({ client: server.client, ...LIST, ...WRITES, ...options }));
+  const changes = [];
+  const subscription = collection.subscribeChanges((batch) => changes.push(...batch.map(({ type, key, value }) => [type, key, value.name])), { includeInitialState: true });
+  await collection.preload();
+  await until(() => server.started().length === 1);
+  return {
+    ...server,
+    collection,
+    changes,
+    subscription,
+    writes: () => server.requests.filter(({ query }) => query?.startsWith("mutation")),
+    rows: () => collection.toArray.map(({ id, name }) => [id, name]).sort(),
+  };
+}
+
+describe("a collection", { concurrency: true }, () => {
+  test("has the snapshot and each event, and a new snapshot changes only what differs", async () => {
+    const place = await open({ read: (count) => (count === 1 ? rowsOf(["a", "1"], ["b", "2"]) : rowsOf(["b", "2"], ["c", "3"], ["d", "5"])) });
+    place.receive(event("CREATED", "c", "c2", { name: "3" }));
+    place.receive(event("UPDATED", "c", "c3", { name: "4" }));
+    place.receive({ type: "next", payload: { data: { row: null }, extensions: { cursor: "c4", left: [{ type: "Row", id: "a" }] } } });
+    assert.deepEqual(place.rows(), [["b", "2"], ["c", "4"]]);
+    place.receive({ type: "error", payload: [{ message: "no", extensions: { code: "RESYNC_REQUIRED" } }] });
+    await until(() => place.collection.has("d"));
+    assert.deepEqual(place.rows(), [["b", "2"], ["c", "3"], ["d", "5"]]);
+    place.receive(event("DELETED", "b", "c9"));
+    const seen = place.changes.map((each) => each.join(" "));
+    assert.deepEqual(seen, ["insert a 1", "insert b 2", "insert c 3", "update c 4", "delete a 1", "update c 3", "insert d 5", "delete b 2"]);
+    assert.equal(place.requests.length, 2);
+    await place.collection.cleanup();
+    await until(() => place.sockets.every(({ closed }) => closed));
+  });
+
+  test("shows an update until its event has come, and never the value before", async () => {
+    for (const order of ["answer first", "event first"]) {
+      const place = await open({
+        async write({ variables }) {
+          if (order === "event first") place.receive(event("UPDATED", "a", "c2", { name: variables.name }));
+          await pause(20);
+          return answered({ row: { id: "a", name: variables.name } });
+        },
+      });
+      const change = place.collection.update("a", (row) => void (row.name = "2"));
+      if (order === "answer first") {
+        await until(() => place.writes().length === 1);
+        await pause(100);
+        assert.equal(change.state, "persisting", "the answer alone is not enough");
+        place.receive(event("UPDATED", "a", "c2", { name: "2" }));
+      }
+      await change.isPersisted.promise;
+      place.receive(event("UPDATED", "a", "c3", { name: "3" }));
+      assert.deepEqual(place.changes.map(([, , name]) => name).filter((name, at, all) => name !== all[at - 1]), ["1", "2", "3"], order);
+      assert.equal(place.requests.length, 2, "nothing was read again");
+      await place.collection.cleanup();
+    }
+  });
+
+  test("shows an inserted row, and hides a deleted one, without a moment in between", async () => {
+    const place = await open({
+      write: async ({ query, variables }) => {
+        setTimeout(() => place.receive(event(query.includes("insert") ? "CREATED" : "DELETED", variables.id, "c2", { name: variables.name })), 30);
+        return answered({ row: { id: variables.id } });
+      },
+    });
+    await place.collection.insert({ id: "b", name: "2" }).isPersisted.promise;
+    await place.collection.delete("a").isPersisted.promise;
+    assert.deepEqual(place.changes.map((each) => each.slice(0, 2).join(" ")).filter((each) => !each.startsWith("update")), ["insert a", "insert b", "delete a"]);
+    assert.deepEqual(place.rows(), [["b", "2"]]);
+    await place.collection.cleanup();
+  });
+
+  test("does not show a row that was inserted and deleted before its events come", async () => {
+    const place = await open({ write: ({ variables }) => answered({ row: { id: variables.id } }) });
+    const writes = [place.collection.insert({ id: "b", name: "2" }), place.collection.delete("b")];
+    await until(() => place.writes().length === 2);
+    await pause(50);
+    place.receive(event("CREATED", "b", "c2", { name: "2" }));
+    place.receive(event("DELETED", "b", "c3"));
+    await Promise.all(writes.map(({ isPersisted }) => isPersisted.promise));
+    assert.deepEqual(place.changes.map((each) => each.slice(0, 2).join(" ")), ["insert a", "insert b", "delete b"]);
+    await place.collection.cleanup();
+  });
+
+  test("reads its query again for a write that leaves no trace in it, once for several", async () => {
+    const place = await open({ write: ({ variables }) => answered({ row: { id: variables.id } }), read: () => rowsOf(["a", "1"]) });
+    const inserted = ["x", "y"].map((id) => place.collection.insert({ id, name: "elsewhere" }));
+    await until(() => place.writes().length === 2);
+    assert.equal(place.rows().length, 3);
+    await Promise.all(inserted.map(({ isPersisted }) => isPersisted.promise));
+    assert.deepEqual(place.rows(), [["a", "1"]]);
+    const reads = place.requests.length - place.writes().length;
+    assert.ok(reads <= 3, `${reads} reads`);
+    await until(() => place.started().length === 2 && place.ended().length === 1);
+    assert.equal(place.sockets.length, 1);
+    place.receive(event("CREATED", "z", "c2", { name: "9" }));
+    assert.deepEqual(place.rows(), [["a", "1"], ["z", "9"]]);
+    await place.collection.cleanup();
+    await until(() => place.sockets.every(({ closed }) => closed));
+  });
+
+  test("sends writes in their order, each with its key, and takes back what was refused", async () => {
+    const outcomes = [new TypeError("reset"), () => answered({ row: { id: "a", name: "2" } }), () => refused("FORBIDDEN"), () => answered({ row: { id: "a", name: "4" } })];
+    const place = await open({
+      write: () => {
+        const outcome = outcomes.shift();
+        if (outcome instanceof Error) throw outcome;
+        return outcome();
+      },
+      more: { retryFor: 5_000 },
+      read: (count) => rowsOf(["a", count === 1 ? "1" : "read again"]),
+    });
+    const updates = ["2", "3", "4"].map((name) => place.collection.update("a", (row) => void (row.name = name)).isPersisted.promise.catch(({ code }) => code));
+    await until(() => place.writes().length === 4);
+    place.receive(event("UPDATED", "a", "c2", { name: "4" }));
+    const [, refusal] = await Promise.all(updates);
+    assert.equal(refusal, "FORBIDDEN");
+    assert.deepEqual(place.writes().map(({ variables }) => variables.name), ["2", "2", "3", "4"]);
+    const keys = place.writes().map(({ extensions }) => extensions.idempotencyKey);
+    assert.deepEqual([keys[0] === keys[1], new Set(keys).size], [true, 3]);
+    assert.deepEqual(place.rows(), [["a", "4"]]);
+    await place.collection.cleanup();
+  });
+
+  test("is empty after a log-out, sends nothing that waited as the next viewer, and is opened again by `refresh`", async () => {
+    let answer;
+    const place = await open({ write: () => new Promise((done) => (answer = done)), more: { token: undefined, csrfToken: () => "c" }, read: (count) => (count === 1 ? rowsOf(["a", "1"]) : rowsOf(["b", "2"])) });
+    const codes = ["2", "3"].map((name) => place.collection.update("a", (row) => void (row.name = name)).isPersisted.promise.catch(({ code }) => code));
+    await until(() => answer);
+    const over = place.client.session.logOut();
+    await turns(2);
+    assert.deepEqual([place.rows(), place.collection.status], [[], "error"]);
+    assert.deepEqual(await Promise.all(codes), ["UNAUTHENTICATED", "CLOSED"]);
+    await over;
+    assert.deepEqual([place.writes().length, place.rows(), place.collection.utils.error().code], [1, [], "UNAUTHENTICATED"]);
+    place.collection.utils.refresh();
+    await until(() => place.collection.status === "ready");
+    assert.deepEqual([place.rows(), place.collection.utils.error()], [[["b", "2"]], undefined]);
+    await place.collection.cleanup();
+    await until(() => place.sockets.every(({ closed }) => closed));
+  });
+
+  test("that cannot be read rejects, and one that is cleaned up during a write ends it", async () => {
+    const server = scripted(async () => refused("FORBIDDEN"));
+    const refusedCollection = createCollection(gomCollectionOptions({ client: server.client, ...LIST }));
+    await assert.rejects(refusedCollection.preload(), { code: "FORBIDDEN" });
+    assert.equal(refusedCollection.status, "error");
+    const place = await open({ write: () => answered({ row: { id: "b" } }) });
+    const insert = place.collection.insert({ id: "b", name: "2" });
+    await until(() => place.writes().length === 1);
+    await turns();
+    place.subscription.unsubscribe();
+    await place.collection.cleanup();
+    await insert.isPersisted.promise;
+    await until(() => place.sockets.every(({ closed }) => closed));
+  });
+});
