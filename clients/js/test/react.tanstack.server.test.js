@@ -38,7 +38,7 @@ function open(how = {}, address = place.server.address) {
       this.on("close", () => sockets.delete(this));
     }
   }
-  const client = createClient({ url: `${address}/graphql`, token: () => place.server.token, retryFor: 60_000, WebSocket: Counted, ...how });
+  const client = createClient({ url: `${address}/graphql`, token: () => place.server.token, retryFor: 60_000, random: () => 0, WebSocket: Counted, ...how });
   ends.push(() => client.close());
   return { client, sockets };
 }

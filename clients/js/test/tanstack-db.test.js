@@ -129,14 +129,16 @@ describe("a collection", { concurrency: true }, () => {
       more: { retryFor: 5_000 },
       read: (count) => rowsOf(["a", count === 1 ? "1" : "read again"]),
     });
-    const updates = ["2", "3", "4"].map((name) => place.collection.update("a", (row) => void (row.name = name)).isPersisted.promise.catch(({ code }) => code));
+    const transactions = ["2", "3", "4"].map((name) => place.collection.update("a", (row) => void (row.name = name)));
+    const updates = transactions.map(({ isPersisted }) => isPersisted.promise.catch(({ code }) => code));
     await until(() => place.writes().length === 4);
     place.receive(event("UPDATED", "a", "c2", { name: "4" }));
     const [, refusal] = await Promise.all(updates);
     assert.equal(refusal, "FORBIDDEN");
     assert.deepEqual(place.writes().map(({ variables }) => variables.name), ["2", "2", "3", "4"]);
     const keys = place.writes().map(({ extensions }) => extensions.idempotencyKey);
-    assert.deepEqual([keys[0] === keys[1], new Set(keys).size], [true, 3]);
+    const [first, second, third] = transactions.map(({ mutations }) => mutations[0].mutationId);
+    assert.deepEqual(keys, [first, first, second, third]);
     assert.deepEqual(place.rows(), [["a", "4"]]);
     await place.collection.cleanup();
   });
