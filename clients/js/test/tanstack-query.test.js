@@ -82,6 +82,28 @@ describe("a query", { concurrency: true }, () => {
     await place.closed();
   });
 
+  test("keeps a change that comes after its function has returned and before its fetch has ended", async () => {
+    const [older, newer] = [[{ id: "a" }], [{ id: "a" }, { id: "b" }]];
+    let rows = older;
+    const set = {
+      ready: Promise.resolve(),
+      rows: () => rows,
+      status: "open",
+      subscribe(listener) {
+        queueMicrotask(() => {
+          rows = newer;
+          listener();
+        });
+      },
+      close: () => undefined,
+    };
+    const cache = new QueryClient();
+    const options = gomSetOptions({ client: { set: () => set }, queryKey, ...LIST });
+    assert.equal(await cache.fetchQuery(options), older);
+    assert.equal(cache.getQueryData(queryKey), newer);
+    cache.clear();
+  });
+
   test("that is cancelled while it fetches again keeps what is current", async () => {
     let answer;
     const place = observe((count) => (count === 1 ? rowsOf("a") : new Promise((done) => (answer = done))));
@@ -96,6 +118,14 @@ describe("a query", { concurrency: true }, () => {
     assert.equal(place.data(), "a,b");
     place.receive(event("CREATED", "c", "c3"));
     await place.shown("success a,b,c");
+    // What had ended meanwhile does not come back.
+    void place.cache.invalidateQueries({ queryKey });
+    await turns();
+    place.receive({ type: "error", payload: [{ message: "no", extensions: { code: "LIMIT_EXCEEDED" } }] });
+    await turns();
+    await place.cache.cancelQueries({ queryKey });
+    await turns();
+    assert.deepEqual([place.data(), place.cache.getQueryState(queryKey).fetchStatus], [undefined, "idle"]);
     stop();
     await place.closed();
   });

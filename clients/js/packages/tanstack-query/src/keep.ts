@@ -32,7 +32,6 @@ export async function keep<Data>(open: () => Source<Data>, { client, queryKey, s
   const source = open();
   const earlier = kept.get(query);
 
-  let fetched = false;
   const show = (): void => {
     const { error } = source;
     const data = source.data();
@@ -41,12 +40,11 @@ export async function keep<Data>(open: () => Source<Data>, { client, queryKey, s
     else client.setQueryData<Data>(queryKey, () => data);
   };
   const finish = (): void => {
-    if (fetched) unsubscribe();
     // Another source has taken its place.
-    if ((kept.get(query) ?? source) !== source) return;
+    if ((kept.get(query) ?? source) !== source) return unsubscribe();
     kept.delete(query);
     // What is not kept current may not be shown to the next viewer.
-    query.setState({ data: undefined, status: "error", error: ended(source) });
+    if (query.state.data !== undefined) query.setState({ data: undefined, status: "error", error: ended(source) });
   };
   const unsubscribe = queries.subscribe((event) => {
     if (event.query !== query) return;
@@ -56,13 +54,8 @@ export async function keep<Data>(open: () => Source<Data>, { client, queryKey, s
       source.close();
     } else if (event.type === "updated" && query.state.fetchStatus === "idle") {
       const { action } = event;
-      const success = action.type === "success" && !action.manual;
       // A fetch ends later than its function, with what was current then; one that is cancelled goes back to what was current before.
-      if (success || action.type === "setState") {
-        fetched ||= success;
-        if (success && source.status === "closed") finish();
-        else show();
-      }
+      if (action.type === "setState" || (action.type === "success" && !action.manual)) (source.status === "closed" ? finish : show)();
     }
   });
   const changed = (): void => {
