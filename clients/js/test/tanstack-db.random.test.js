@@ -10,8 +10,8 @@ import { dice, until } from "./place.js";
 import { url } from "./scripts.js";
 import { simulate } from "./simulated.js";
 
-const SET = { query: "{ rows { id name open } }", subscription: "subscription { row { mutation node { id name open } previousValues { id } } }" };
-const sorted = (rows) => JSON.stringify(rows.map(({ id, name, open }) => ({ id, name, open })).sort((left, right) => (left.id < right.id ? -1 : 1)));
+const SET = { query: "{ rows { id name list } }", subscription: "subscription { row { mutation node { id name list } previousValues { id } } }" };
+const sorted = (rows) => JSON.stringify(rows.map(({ id, name, list }) => ({ id, name, list })).sort((left, right) => (left.id < right.id ? -1 : 1)));
 
 /** One schedule; `log` names what was done, for the report of a failure. */
 async function play(seed) {
@@ -23,8 +23,8 @@ async function play(seed) {
     gomCollectionOptions({
       client,
       ...SET,
-      insert: { mutation: "mutation insert { row { id name open } }", variables: (row) => row },
-      update: { mutation: "mutation update { row { id name open } }", variables: ({ id }, changes) => ({ id, ...changes }) },
+      insert: { mutation: "mutation insert { row { id name list } }", variables: (row) => row },
+      update: { mutation: "mutation update { row { id name list } }", variables: ({ id }, changes) => ({ id, ...changes }) },
       delete: { mutation: "mutation remove { row { id } }", variables: ({ id }) => ({ id }) },
     }),
   );
@@ -54,18 +54,18 @@ async function play(seed) {
       const made = `o${step}`;
       own.add(made);
       meant.set(made, [`n${step}`]);
-      writes.push(collection.insert({ id: made, name: `n${step}`, open: true }));
+      writes.push(collection.insert({ id: made, name: `n${step}`, list: "a" }));
     } else if (choice < 0.65) {
       meant.get(id).push(`n${step}`);
       writes.push(collection.update(id, (row) => void (row.name = `n${step}`)));
     } else if (choice < 0.8) {
       meant.get(id).push("-");
       own.delete(id);
-      writes.push(choice < 0.72 ? collection.delete(id) : collection.update(id, (row) => void Object.assign(row, { name: `n${step}`, open: false })));
+      writes.push(choice < 0.72 ? collection.delete(id) : collection.update(id, (row) => void Object.assign(row, { name: `n${step}`, list: "none" })));
       if (choice >= 0.72) meant.get(id).splice(-1, 0, `n${step}`);
     } else {
       // Another viewer's rows come, change, leave and return.
-      server.write({ query: random() < 0.2 ? "remove" : "set", variables: { id: `x${Math.floor(random() * 4)}`, name: `x${step}`, open: random() < 0.7 } }, `x${step}`);
+      server.write({ query: random() < 0.2 ? "remove" : "set", variables: { id: `x${Math.floor(random() * 4)}`, name: `x${step}`, list: random() < 0.7 ? "a" : "none" } }, `x${step}`);
     }
     if (random() < 0.6) await new Promise((done) => setTimeout(done, random() * 25));
   }
