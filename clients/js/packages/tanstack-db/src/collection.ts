@@ -29,14 +29,12 @@ export interface GomCollectionOptions<R extends Row, Variables = unknown> extend
 }
 
 /** `collection.utils`. */
-export interface GomUtils {
+export type GomUtils = {
   /** Reads the query again; opens a set that has ended again. */
   refresh(): void;
   /** Why the collection has the status `error`. */
   error(): Error | undefined;
-  // TanStack DB requires it of `utils`.
-  [name: string]: unknown;
-}
+};
 
 type Config<R extends Row> = CollectionConfig<R, string, never, GomUtils> & { readonly utils: GomUtils; readonly schema?: never };
 
