@@ -13,7 +13,6 @@ test("the tests run with the version of React that they name", () => {
   assert.match(React.version, process.env.REACT === "18" ? /^18\./ : /^19\./);
 });
 
-const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 const List = ({ options = LIST, onRender }) => {
   const view = useSet(options);
   onRender?.(view, options);
@@ -182,19 +181,20 @@ describe("the hooks", { concurrency: true }, () => {
 
   test("a mutation that failed is repeated with its key, and any other call has a key of its own", async () => {
     const outcomes = [refused("OUTCOME_UNKNOWN"), answered({ done: 1 }), answered({ done: 2 }), refused("OUTCOME_UNKNOWN"), answered({ done: 3 }), refused("IDEMPOTENCY_KEY_REUSED"), answered({ done: 4 })];
-    const server = scripted(async () => (await pause(50), outcomes.shift()));
     let hook;
-    const states = [];
+    const server = scripted(async (_, count) => {
+      if (count === 1) await until(() => hook.pending);
+      return outcomes.shift();
+    });
     const Save = () => {
       hook = useMutate("mutation($a: Int, $b: Int) { done }");
-      states.push([hook.pending, hook.error?.code]);
       return null;
     };
     const page = mount(server.client, createElement(Save));
     await until(() => hook);
     await assert.rejects(hook.mutate({ a: 1, b: 2 }), { code: "OUTCOME_UNKNOWN" });
     await until(() => hook.error);
-    assert.ok(states.some(([pending]) => pending));
+    assert.equal(hook.pending, false);
     assert.deepEqual((await hook.mutate({ b: 2, a: 1 })).data, { done: 1 });
     await until(() => !hook.pending && !hook.error);
     await hook.mutate({ a: 1, b: 2 });
@@ -212,15 +212,17 @@ describe("the hooks", { concurrency: true }, () => {
   test("a subscription calls the newest handler, is opened once, and ends with its component or its variables", async () => {
     const server = scripted(async () => answered({ __typename: "Query" }, "c0"));
     const seen = [];
+    const effects = [];
     const Events = ({ name, of }) => {
       const { status, error } = useSubscription("subscription($of: Int) { row { id } }", { of }, { onResult: ({ cursor }) => seen.push([name, cursor]) });
+      // After those of the hook.
+      React.useEffect(() => void effects.push(name));
       return `${status} ${error?.code ?? ""}`;
     };
     const page = mount(server.client, createElement(Events, { name: "first", of: 1 }));
     await shown("open ", page);
     page.show(createElement(Events, { name: "second", of: 1 }));
-    await turns();
-    await pause(20);
+    await until(() => effects.includes("second"));
     server.receive(event("CREATED", "b", "c1"));
     assert.deepEqual([seen, server.started().length, server.sockets.length], [[["second", "c1"]], 1, 1]);
     page.show(createElement(Events, { name: "third", of: 2 }));

@@ -127,7 +127,7 @@ describe("a collection", { concurrency: true }, () => {
         return outcome();
       },
       more: { retryFor: 5_000 },
-      read: (count) => rowsOf(["a", count === 1 ? "1" : "read again"]),
+      read: (count) => rowsOf(["a", count === 1 ? "1" : "4"]),
     });
     const transactions = ["2", "3", "4"].map((name) => place.collection.update("a", (row) => void (row.name = name)));
     const updates = transactions.map(({ isPersisted }) => isPersisted.promise.catch(({ code }) => code));
