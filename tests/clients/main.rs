@@ -70,3 +70,28 @@ fn the_rows_and_writes_kept_in_a_browser_pass_their_tests() {
         "test/offline.browser.test.js",
     ]);
 }
+
+#[test]
+fn the_react_hooks_pass_their_tests() {
+    pass(&[
+        "test/react.package.test.js",
+        "test/react.hooks.test.js",
+        "test/react.18.test.js",
+        "test/react.random.test.js",
+    ]);
+}
+
+#[test]
+fn the_tanstack_packages_pass_their_tests() {
+    pass(&[
+        "test/tanstack.package.test.js",
+        "test/tanstack-db.test.js",
+        "test/tanstack-db.random.test.js",
+        "test/tanstack-query.test.js",
+    ]);
+}
+
+#[test]
+fn react_and_tanstack_lists_equal_the_query_after_each_fault() {
+    pass(&["test/react.tanstack.server.test.js"]);
+}
