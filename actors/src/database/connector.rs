@@ -21,6 +21,28 @@ use gom_telemetry::metrics::{
     ConnectOutcome, DATABASE_CONNECTIONS, DATABASE_CONNECTS, GaugeGuard, Pool,
 };
 
+/// How the statements of a connection are planned that are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Planning {
+    /// As PostgreSQL decides for each: once for all parameters, where it estimates that this costs no more.
+    Estimated,
+    /// Once for all parameters.
+    Once,
+    /// Each time that a statement runs, where tables grow a thousandfold while the connection lives.
+    EachTime,
+}
+
+impl Planning {
+    /// The value of `plan_cache_mode`.
+    fn mode(self) -> &'static str {
+        match self {
+            Planning::Estimated => "auto",
+            Planning::Once => "force_generic_plan",
+            Planning::EachTime => "force_custom_plan",
+        }
+    }
+}
+
 /// What a connection is for decides its session's settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ConnectionPurpose {
@@ -30,9 +52,8 @@ pub(super) enum ConnectionPurpose {
     Leased,
     /// The look at the server's health; not counted in the bound.
     Heartbeat,
-    /// An actor's own, of which there are few, with this bound on a statement; not counted in the bound. `planned`: each
-    /// time that a statement runs, where tables grow a thousandfold while the connection lives.
-    Dedicated { limit: Duration, planned: bool },
+    /// An actor's own, of which there are few, with this bound on a statement; not counted in the bound.
+    Dedicated { limit: Duration, planning: Planning },
     /// Migrations and seeds at start: no bound on a statement's time; not counted in the bound.
     Lent,
 }
@@ -222,12 +243,10 @@ impl Connector {
         if purpose == ConnectionPurpose::Shared {
             options.push_str(" -c default_transaction_read_only=on");
         }
-        if matches!(purpose, ConnectionPurpose::Dedicated { .. }) {
+        if let ConnectionPurpose::Dedicated { planning, .. } = purpose {
             // Few rows of tables that may be large: also by a plan that was made while they were small.
-            options.push_str(" -c enable_seqscan=off");
-        }
-        if matches!(purpose, ConnectionPurpose::Dedicated { planned: true, .. }) {
-            options.push_str(" -c plan_cache_mode=force_custom_plan");
+            options.push_str(" -c enable_seqscan=off -c plan_cache_mode=");
+            options.push_str(planning.mode());
         }
         if let Some(given) = self.server.get_options() {
             // Writing to a `String` cannot fail.

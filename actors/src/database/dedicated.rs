@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 use tokio_postgres::Row;
 
 use super::Database;
-use super::connector::ConnectionPurpose;
+use super::connector::{ConnectionPurpose, Planning};
 use super::error::{DatabaseError, Failure};
 use super::link::Link;
 
@@ -23,7 +23,7 @@ pub(crate) struct DedicatedConnection {
     database: Database,
     /// How long a statement may take.
     limit: Duration,
-    planned: bool,
+    planning: Planning,
     link: RefCell<Option<Rc<Link>>>,
     opening: Mutex<()>,
     /// When the last answer came, and how long the thread had worked by then.
@@ -74,7 +74,7 @@ impl DedicatedConnection {
         DedicatedConnection {
             database: database.clone(),
             limit: limit.unwrap_or(database.options.statement_timeout),
-            planned: false,
+            planning: Planning::Estimated,
             link: RefCell::default(),
             opening: Mutex::new(()),
             answered: Cell::new((Instant::now(), thread.so_far())),
@@ -85,7 +85,16 @@ impl DedicatedConnection {
     /// Statements are planned each time that they run, and not once for good: for tables that are empty now and full later.
     pub fn planned_each_time(self) -> Self {
         DedicatedConnection {
-            planned: true,
+            planning: Planning::EachTime,
+            ..self
+        }
+    }
+
+    /// Statements are planned once for all parameters: for those that find few rows by keys, whatever the parameters are,
+    /// and take less time than a plan. Tables may grow: no plan walks along a whole one.
+    pub fn planned_once(self) -> Self {
+        DedicatedConnection {
+            planning: Planning::Once,
             ..self
         }
     }
@@ -185,7 +194,7 @@ impl DedicatedConnection {
             .open(
                 ConnectionPurpose::Dedicated {
                     limit: self.limit,
-                    planned: self.planned,
+                    planning: self.planning,
                 },
                 0,
             )

@@ -175,12 +175,14 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// `limit`: how long a statement may take, where others wait for it.
+    /// For stamping and upkeep. `limit`: how long a statement may take, where others wait for it.
     pub fn new(database: &Database, schema: &str, limit: Option<Duration>) -> Self {
-        Log::beside(database, schema, limit, ThreadWork::default())
+        let connection = DedicatedConnection::new(database, limit);
+        Log::on(connection, schema, ThreadWork::default())
     }
 
-    /// The same on a thread that does other work, with which no statement is charged.
+    /// For reading, on a thread that does other work, with which no statement is charged. Each statement is planned once: that
+    /// takes several times as long as running it, and longer with each partition of the log (ADR 54).
     pub fn beside(
         database: &Database,
         schema: &str,
@@ -188,6 +190,10 @@ impl Log {
         thread: ThreadWork,
     ) -> Self {
         let connection = DedicatedConnection::beside(database, limit, thread.clone());
+        Log::on(connection.planned_once(), schema, thread)
+    }
+
+    fn on(connection: DedicatedConnection, schema: &str, thread: ThreadWork) -> Self {
         Log {
             connection,
             schema: schema.to_owned(),

@@ -3,6 +3,7 @@
 mod another_log;
 mod arriving;
 mod diverged;
+mod plans;
 mod slow_lane;
 mod trimmed;
 
