@@ -9,10 +9,10 @@ use gom_engine::events::{EventMessage, MoveReader, NodeChange, Subscription};
 use gom_test_support::TestDatabase;
 use gom_test_support::dice::Dice;
 use serde_json::{Value, json};
-use tokio_postgres::Client;
 
+use crate::session::Session;
 use crate::world::{Asked, NAMES, PER_MODEL, Viewer, World, id, literal, table};
-use crate::{first_seed, log, number, oracle, rows};
+use crate::{first_seed, log, number, oracle};
 
 const WORLDS: u64 = 12;
 const ROUNDS: usize = 6;
@@ -20,7 +20,7 @@ const SUBSCRIPTIONS: usize = 24;
 
 /// What the subscriber receives of the changes of some transactions, asked a few changes at a time.
 async fn received(
-    client: &Client,
+    client: &Session,
     world: &World,
     subscription: &Subscription,
     changes: &[NodeChange],
@@ -35,7 +35,7 @@ async fn received(
     for run in concerned.chunks(together) {
         let moved = match reader.statement(&world.planner, run) {
             None => Vec::new(),
-            Some(statement) => rows(client, &statement).await,
+            Some(statement) => client.rows(&statement).await,
         };
         let place = |row: &tokio_postgres::Row| usize::try_from(row.get::<_, i32>(0)).unwrap();
         let moved = moved.iter().map(|row| (place(row), row.get(1), row.get(2)));
@@ -45,7 +45,7 @@ async fn received(
             .planner
             .payloads(subscription, &events.changes())
             .unwrap();
-        let payloads = rows(client, &payloads).await;
+        let payloads = client.rows(&payloads).await;
         let payloads = payloads.iter().map(|row| (place(row), row.get(1)));
         let messages = events.messages(payloads);
         received.extend(messages.into_iter().map(|placed| placed.message));
@@ -55,7 +55,7 @@ async fn received(
 
 /// The changes that the index finds for the subscription.
 async fn found_by_index(
-    client: &Client,
+    client: &Session,
     world: &World,
     subscription: &Subscription,
     changes: &[NodeChange],
@@ -68,7 +68,7 @@ async fn found_by_index(
     let of_model = crate::of_model(changes, subscription.model());
     let paths = [key.path, before.path];
     let statement = world.planner.probe(subscription.model(), &paths, &of_model);
-    let found = rows(client, &statement).await;
+    let found = client.rows(&statement).await;
     let hit = found
         .iter()
         .filter(|row| row.get::<_, &str>(2) == key.value);
@@ -174,7 +174,7 @@ impl Tally {
     }
 }
 
-async fn found(client: &Client, world: &World, cases: &[Case]) -> Vec<BTreeSet<String>> {
+async fn found(client: &Session, world: &World, cases: &[Case]) -> Vec<BTreeSet<String>> {
     let mut all = Vec::with_capacity(cases.len());
     for case in cases {
         all.push(oracle::found(client, world, &case.asked).await);
@@ -232,7 +232,7 @@ struct Written {
 impl Tally {
     async fn compare(
         &mut self,
-        (client, world): (&Client, &World),
+        (client, world): (&Session, &World),
         case: &Case,
         (written, place): (&Written, usize),
         together: usize,
@@ -308,7 +308,7 @@ impl Tally {
 async fn in_before_and_out_after_is_one_leave_and_nothing_else_is() {
     let first = first_seed();
     let test = TestDatabase::create().await;
-    let mut client = test.connect().await;
+    let mut client = Session::open(&test).await;
     let world = World::create(&mut client).await;
     let mut tally = Tally::default();
     for seed in first.. {
@@ -360,7 +360,7 @@ async fn in_before_and_out_after_is_one_leave_and_nothing_else_is() {
 async fn a_client_that_keeps_a_set_ends_with_what_its_query_finds() {
     let first = first_seed();
     let test = TestDatabase::create().await;
-    let mut client = test.connect().await;
+    let mut client = Session::open(&test).await;
     let world = World::create(&mut client).await;
     for seed in first..first + number("PROPTEST_CASES").unwrap_or(WORLDS) {
         let dice = &mut Dice::new(seed);
@@ -389,7 +389,7 @@ async fn a_client_that_keeps_a_set_ends_with_what_its_query_finds() {
 #[tokio::test]
 async fn a_row_that_has_left_and_is_gone_is_found_by_what_it_had() {
     let test = TestDatabase::create().await;
-    let mut client = test.connect().await;
+    let mut client = Session::open(&test).await;
     let world = World::create(&mut client).await;
     let things = table("Thing");
     let fill = format!("insert into {things} (id, name, code) values ('x', 'a', 'c1')");
@@ -426,7 +426,7 @@ async fn ids_that_have_left_are_written_as_in_answers() {
 #[tokio::test]
 async fn a_row_comes_in_even_if_its_own_change_is_hidden() {
     let test = TestDatabase::create().await;
-    let mut client = test.connect().await;
+    let mut client = Session::open(&test).await;
     let world = World::create(&mut client).await;
     let [things, crates, likes] = ["Thing", "Crate", "_Likes"].map(table);
     let some_crate = literal(&id("Crate", 0));
@@ -464,7 +464,7 @@ async fn a_row_comes_in_even_if_its_own_change_is_hidden() {
 
 /// What a client does with the messages of transactions.
 async fn keep(
-    client: &Client,
+    client: &Session,
     world: &World,
     case: &Case,
     sequence: &mut Vec<Vec<NodeChange>>,

@@ -12,6 +12,7 @@ mod leaves;
 mod log;
 mod oracle;
 mod payloads;
+mod session;
 mod two_worlds;
 mod world;
 mod writes;
@@ -20,72 +21,26 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gom_engine::datamodel::ModelId;
 use gom_engine::events::{NodeChange, Subscription, UpdateCause};
-use gom_engine::plan::{Param, Statement};
 use gom_test_support::TestDatabase;
 use serde_json::Value;
-use tokio_postgres::Client;
-use tokio_postgres::types::{Format, IsNull, ToSql, Type};
 
 use crate::oracle::{Moment, Oracle};
+use crate::session::Session;
 use crate::world::{Asked, World};
 use gom_test_support::dice::Dice;
 
 const WORLDS: u64 = 30;
 const SUBSCRIPTIONS: usize = 24;
 
-/// A parameter as the server sends it: as text.
-#[derive(Debug)]
-struct Text(String);
-
-impl ToSql for Text {
-    fn to_sql(
-        &self,
-        _: &Type,
-        out: &mut bytes::BytesMut,
-    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
-        out.extend_from_slice(self.0.as_bytes());
-        Ok(IsNull::No)
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
-
-    fn encode_format(&self, _: &Type) -> Format {
-        Format::Text
-    }
-
-    tokio_postgres::types::to_sql_checked!();
-}
-
-async fn rows(client: &Client, statement: &Statement) -> Vec<tokio_postgres::Row> {
-    let params: Vec<Text> = statement
-        .params
-        .iter()
-        .map(|param| match param {
-            Param::Text(text) => Text(text.clone()),
-            other => panic!("{other:?}"),
-        })
-        .collect();
-    let params: Vec<&(dyn ToSql + Sync)> = params
-        .iter()
-        .map(|param| param as &(dyn ToSql + Sync))
-        .collect();
-    client
-        .query(statement.sql.as_str(), &params)
-        .await
-        .unwrap_or_else(|error| panic!("{error:?}\n{}\n{:?}", statement.sql, statement.params))
-}
-
 /// The event that the subscriber receives of each change, by its place.
 async fn delivered(
-    client: &Client,
+    client: &Session,
     world: &World,
     subscription: &Subscription,
     changes: &[&NodeChange],
 ) -> BTreeMap<usize, String> {
     let statement = world.planner.payloads(subscription, changes).unwrap();
-    let rows = rows(client, &statement).await;
+    let rows = client.rows(&statement).await;
     rows.iter()
         .map(|row| (usize::try_from(row.get::<_, i32>(0)).unwrap(), row.get(1)))
         .collect()
@@ -93,7 +48,7 @@ async fn delivered(
 
 /// The changes that the index finds for the subscription.
 async fn found(
-    client: &Client,
+    client: &Session,
     world: &World,
     subscription: &Subscription,
     changes: &[&NodeChange],
@@ -104,7 +59,7 @@ async fn found(
     let statement = world
         .planner
         .probe(subscription.model(), &[key.path], changes);
-    let rows = rows(client, &statement).await;
+    let rows = client.rows(&statement).await;
     let hit = rows
         .iter()
         .filter(|row| row.get::<_, i32>(1) == 0 && row.get::<_, &str>(2) == key.value);
@@ -174,7 +129,7 @@ impl Tally {
     #[allow(clippy::too_many_arguments)]
     async fn compare(
         &mut self,
-        client: &Client,
+        client: &Session,
         subscription: &Subscription,
         exact: bool,
         oracle: &Oracle<'_>,
@@ -247,7 +202,7 @@ impl Tally {
 async fn events_agree_with_queries_before_and_after_the_change() {
     let first = first_seed();
     let test = TestDatabase::create().await;
-    let mut client = test.connect().await;
+    let mut client = Session::open(&test).await;
     let world = World::create(&mut client).await;
     let mut tally = Tally::default();
     for seed in first.. {

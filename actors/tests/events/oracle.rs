@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use gom_engine::datamodel::ModelId;
 use gom_engine::events::{ChangeKind, NodeChange, UpdateCause};
 use serde_json::{Value, json};
-use tokio_postgres::Client;
 
-use crate::rows;
+use crate::session::Session;
 use crate::world::{Asked, Viewer, World};
 
 /// By id.
@@ -19,7 +18,7 @@ pub struct Moment(HashMap<Option<Viewer>, Vec<Nodes>>);
 
 impl Moment {
     pub async fn look<'a>(
-        client: &Client,
+        client: &Session,
         world: &World,
         viewers: impl Iterator<Item = &'a Option<Viewer>>,
     ) -> Moment {
@@ -31,9 +30,7 @@ impl Moment {
             let mut seen = Vec::new();
             for model in world.models() {
                 let statement = world.view(model, viewer.as_ref());
-                seen.push(nodes(
-                    &rows(client, &statement).await[0].get::<_, String>(0),
-                ));
+                seen.push(nodes(&client.rows(&statement).await[0].get::<_, String>(0)));
             }
             moment.0.insert(viewer.clone(), seen);
         }
@@ -46,8 +43,8 @@ impl Moment {
 }
 
 /// The nodes that a query with the subscription's filter finds.
-pub async fn found(client: &Client, world: &World, asked: &Asked) -> BTreeSet<String> {
-    let answer = rows(client, &world.query_of(asked)).await[0].get::<_, String>(0);
+pub async fn found(client: &Session, world: &World, asked: &Asked) -> BTreeSet<String> {
+    let answer = client.rows(&world.query_of(asked)).await[0].get::<_, String>(0);
     nodes(&answer).into_keys().collect()
 }
 

@@ -4,6 +4,7 @@ use gom_engine::events::NodeChange;
 use gom_test_support::TestDatabase;
 use serde_json::{Value, json};
 
+use crate::session::Session;
 use crate::world::{SCHEMA, World};
 
 const TEXT: &str = "subscription($where: ThingSubscriptionWhereInput) { it: thing(where: $where) {
@@ -13,7 +14,7 @@ const TEXT: &str = "subscription($where: ThingSubscriptionWhereInput) { it: thin
 } }";
 
 /// The messages of what a transaction does, in order.
-async fn messages(world: &World, client: &tokio_postgres::Client, sql: &str) -> Vec<Value> {
+async fn messages(world: &World, client: &Session, sql: &str) -> Vec<Value> {
     let sql =
         format!("set search_path = \"{SCHEMA}\"; begin; {sql}; commit; set search_path to default");
     let changes = crate::log::run(client, world, &sql).await;
@@ -34,7 +35,7 @@ async fn messages(world: &World, client: &tokio_postgres::Client, sql: &str) -> 
 #[tokio::test]
 async fn payloads_have_the_documented_form() {
     let test = TestDatabase::create().await;
-    let mut client = test.connect().await;
+    let mut client = Session::open(&test).await;
     let world = World::create(&mut client).await;
     let created = messages(
         &world,

@@ -6,9 +6,9 @@ use std::fmt::Write;
 use gom_engine::events::{NodeChange, Subscription};
 use gom_test_support::TestDatabase;
 use serde_json::{Value, json};
-use tokio_postgres::Client;
 
 use crate::oracle::Moment;
+use crate::session::Session;
 use crate::world::{Viewer, World, literal, table};
 use gom_test_support::dice::Dice;
 
@@ -16,7 +16,7 @@ const PAIRS: u64 = 40;
 const SUBSCRIPTIONS: usize = 10;
 
 /// Gives every row that the viewer does not see values of its own. No rule reads them.
-async fn hide(client: &Client, world: &World, viewer: &Viewer, secrets: [&str; 3]) -> Moment {
+async fn hide(client: &Session, world: &World, viewer: &Viewer, secrets: [&str; 3]) -> Moment {
     let viewer = Some(viewer.clone());
     let seen = Moment::look(client, world, std::iter::once(&viewer)).await;
     let everything = Moment::look(client, world, std::iter::once(&None)).await;
@@ -74,7 +74,7 @@ fn reveal() -> String {
 }
 
 async fn delivered(
-    client: &Client,
+    client: &Session,
     world: &World,
     subscription: &Subscription,
     changes: &[NodeChange],
@@ -102,7 +102,10 @@ fn id_of(payload: &str) -> String {
 async fn events_do_not_depend_on_hidden_values() {
     let first = crate::first_seed();
     let tests = [TestDatabase::create().await, TestDatabase::create().await];
-    let mut clients = [tests[0].connect().await, tests[1].connect().await];
+    let mut clients = [
+        Session::open(&tests[0]).await,
+        Session::open(&tests[1]).await,
+    ];
     let world = World::create(&mut clients[0]).await;
     World::create(&mut clients[1]).await;
     // One of the secrets is what is written later: to write it is a change in one world and none in the other.
