@@ -206,6 +206,28 @@ async fn leaves_are_refused_where_they_would_not_be_reported() {
             "{answer}"
         );
     }
+    // Without a transport that could carry them, too.
+    let uid = order(&app).await;
+    for query in [
+        "{ orders { uid } }",
+        "query @live { orders { uid } }",
+        "mutation { deleteManyOrders { count } }",
+    ] {
+        let body = json!({ "query": query, "extensions": { "leaves": true } });
+        let answer = app.post(body.to_string()).await;
+        assert_eq!(answer.code(), "BAD_USER_INPUT", "{query}");
+        assert!(
+            answer.message().contains("only subscriptions"),
+            "{query}: {}",
+            answer.message()
+        );
+    }
+    let orders = app.data("{ orders { uid } }", json!({})).await;
+    assert_eq!(
+        orders["orders"],
+        json!([{ "uid": uid }]),
+        "nothing was done"
+    );
 }
 
 #[actix_web::test]

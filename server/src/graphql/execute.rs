@@ -23,7 +23,7 @@ pub(super) use self::shared::LiveQuery;
 use super::api::Api;
 use super::context::{Ahead, Context, coerce, prepare};
 use super::idempotency::unusable;
-use super::live::without_patches;
+use super::live::{without_leaves, without_patches};
 use super::{Answer, Request, position};
 use crate::identity::Viewer;
 use crate::telemetry::{kind_of, observe_operation, outcome_of, plain_name};
@@ -140,6 +140,9 @@ async fn execute_part(
             )]));
         }
     };
+    if let Err(error) = without_leaves(&request) {
+        return Some(Answer::refused(vec![error]));
+    }
     let asked = match position::Asked::of(api, &request, operation.kind) {
         Ok(asked) => asked,
         Err(error) => return Some(Answer::refused(vec![error])),

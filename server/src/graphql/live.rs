@@ -59,9 +59,6 @@ pub async fn start(
         if from.is_some() {
             return Started::Answered(Answer::refused(vec![without_cursor()]));
         }
-        if let Err(error) = without_leaves(&request) {
-            return Started::Answered(Answer::refused(vec![error]));
-        }
         let kind = Cell::new(metrics::Operation::Unknown);
         let answer = serve(api, request, viewer, only_reads, deadline, &kind).await;
         let refused = || {
@@ -240,8 +237,11 @@ async fn begin_live_query(
     ))
 }
 
-/// To ignore it would be to promise that all is reported.
-fn without_leaves(request: &Request) -> Result<(), ApiError> {
+/// Refuses to report leaves. To ignore it would be to promise that all is reported.
+///
+/// # Errors
+/// If the request asks for leaves, or the entry is neither true nor false.
+pub fn without_leaves(request: &Request) -> Result<(), ApiError> {
     if request.extensions.flag(LEAVES)? {
         let reason =
             "only subscriptions report leaves: queries, live ones too, and mutations do not";
