@@ -144,6 +144,60 @@ async fn sockets_are_closed_after_the_drain_delay() {
     assert_eq!(status.code(), Some(0));
 }
 
+/// By event streams, on a connection that was there before.
+#[tokio::test]
+async fn mutations_that_come_while_the_server_stops_are_answered_or_not_carried_out() {
+    let database = TestDatabase::create().await;
+    let environment = bounded(&database.url());
+    migrate(&environment);
+    let mut server = Server::ready(&environment, &[]).await;
+    let client = reqwest::Client::new();
+    let create = async |name: &str| {
+        let mutation =
+            format!("mutation {{ createUser(data: {{ business: \"{name}\" }}) {{ business }} }}");
+        let asked = client
+            .post(server.url("/graphql"))
+            .bearer_auth(server.token())
+            .header("accept", "text/event-stream")
+            .header("content-type", "application/json")
+            .body(json!({ "query": mutation }).to_string());
+        let answer = asked.send().await.expect("the connection is kept");
+        let (status, again) = (
+            answer.status(),
+            answer.headers().contains_key("retry-after"),
+        );
+        (status.as_u16(), again, answer.text().await.unwrap())
+    };
+    assert_eq!(create("before").await.0, 200);
+    server.tell(Signal::TERM);
+    let mut carried_out = 1;
+    loop {
+        let (status, again, text) = create(&format!("during {carried_out}")).await;
+        if status == 503 {
+            assert!(again, "{text}");
+            break;
+        }
+        assert_eq!(status, 200, "{text}");
+        assert!(
+            text.contains("event: complete"),
+            "its answer is lost: {text:?}"
+        );
+        carried_out += 1;
+    }
+    let counted = r#"select count(*) from "default$default"."User""#;
+    let rows: i64 = database
+        .connect()
+        .await
+        .query_one(counted, &[])
+        .await
+        .unwrap()
+        .get(0);
+    assert_eq!(rows, carried_out);
+    drop(client);
+    let (status, _) = server.ends_within(TIMEOUT + SLACK).await;
+    assert_eq!(status.code(), Some(0), "{}", server.log());
+}
+
 #[tokio::test]
 async fn a_second_signal_stops_at_once() {
     let database = TestDatabase::create().await;

@@ -43,7 +43,7 @@ const LAST_EVENT_ID: &str = "last-event-id";
 /// Starts the call's operation; the answer lasts as long as it does.
 ///
 /// # Errors
-/// If there is no room for one more.
+/// If there is no room for one more, or the server stops.
 pub async fn stream(
     request: &HttpRequest,
     state: &State,
@@ -74,6 +74,12 @@ pub async fn stream(
     );
     let session = state.auth.cookies.id_of(request).filter(|_| user.is_some());
     let entry = state.sockets.enter(&outbox, session.clone());
+    if outbox.is_over() && !call.by_get {
+        // The server stops, and nothing is sent any more: a mutation would be carried out, and its answer lost. A GET changes
+        // nothing, and a browser's `EventSource` comes back only if its stream has begun.
+        let message = "The server is restarting, and nothing was done: send the request again";
+        return Err(RestError::unavailable(message, None));
+    }
     let end = End::of(request, state, session, &call.viewer, &outbox);
     let events = Rc::new(Events {
         outbox: Rc::clone(&outbox),
