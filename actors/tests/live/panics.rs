@@ -123,6 +123,35 @@ async fn a_panic_while_one_catches_up_ends_that_one_and_nobody_else() {
 }
 
 #[actix::test]
+async fn a_panic_while_several_catch_up_together_ends_each_of_them() {
+    let world = World::create().await;
+    let times = Arc::new(AtomicUsize::new(0));
+    let live = poisoned(&world, &times);
+    let local = live.local();
+    let (other, _ticket) = subscribe(&local, &user("a"), world.orders()).await;
+    world.order(666, None).await;
+    live.wake();
+    eventually("the event", async || other.got() == [666]).await;
+    // However often they read it, and however many of them together.
+    times.store(usize::MAX, Ordering::SeqCst);
+    let from = other.begins.get().unwrap();
+    let unlucky: Vec<Waiting> = (0..5)
+        .map(|n| come_back(&local, &user(&n.to_string()), world.orders(), from))
+        .collect();
+    let ended = |inbox: &Inbox| matches!(*inbox.ended.borrow(), Some(LiveError::Unavailable(_)));
+    eventually("the end of each", async || {
+        unlucky.iter().all(|(inbox, _)| ended(inbox))
+    })
+    .await;
+    assert!(unlucky.iter().all(|(inbox, _)| inbox.got().is_empty()));
+    eventually("nobody on the way", async || live.arriving() == 0).await;
+    times.store(0, Ordering::SeqCst);
+    let (back, _ticket) = come_back(&local, &user("0"), world.orders(), from);
+    eventually("the event", async || back.got() == [666]).await;
+    assert!(!other.is_over());
+}
+
+#[actix::test]
 async fn a_panic_in_the_slow_lane_ends_that_subscription_and_the_lane_goes_on() {
     let world = World::create().await;
     world

@@ -133,6 +133,54 @@ async fn who_comes_with_a_cursor_is_judged_by_its_own_stamp() {
 }
 
 #[actix::test]
+async fn those_whose_last_page_the_log_has_lost_are_sent_back_each() {
+    let world = World::new().await;
+    let Two { kept, lost } = world.delivered_two().await;
+    let inboxes: [Rc<Inbox>; 3] = Default::default();
+    let mut travellers: Vec<Traveller> = Vec::new();
+    for (worker, inbox) in (1..).zip(&inboxes) {
+        let arriving = world.member(worker, Rc::clone(inbox) as Rc<dyn Sink>);
+        travellers.push(Traveller::new(arriving, kept.head().cursor(kept.epoch)));
+    }
+    let stayed = travellers[2].clone();
+    let hub = world.other.get().unwrap();
+    let mut way = CatchUp::new(world.core(), &hub, Cohort::new(travellers));
+    let read = way.read(stayed.at, lost.head()).await.unwrap();
+    let Step::Events {
+        events,
+        next,
+        counted,
+        last,
+        ..
+    } = read
+    else {
+        panic!("it has an event")
+    };
+    assert!(next.is_same(lost.head()), "{next:?}");
+    // All but one have read it, when the log loses it.
+    way.cohort
+        .retain(|one| one.arriving.member != stayed.arriving.member);
+    way.cohort.advance(&events, next, counted, last);
+    let at_next = way.cohort.at_least().into_iter().chain([stayed]);
+    way.cohort = Cohort::new(at_next.collect());
+    world.lose_after(kept).await;
+    let now = world.logged("new").await;
+    assert_eq!(now.position, lost.position);
+    world.core().advance(now).await.unwrap();
+    way.go(Way::Again).await.unwrap();
+    let [first, second, third] = inboxes;
+    for inbox in [first, second] {
+        ended(&inbox).await;
+        assert_eq!(*inbox.events.borrow(), []);
+    }
+    eventually("the event that it has not had", async || {
+        third.events.borrow().len() == 1
+    })
+    .await;
+    assert_eq!(*third.ended.borrow(), None);
+}
+
+#[actix::test]
 async fn one_that_is_further_than_the_hub_waits_for_it() {
     let world = World::new().await;
     let kept = world.logged("kept").await;

@@ -2,6 +2,7 @@
 
 mod another_log;
 mod arriving;
+mod cohorts;
 mod diverged;
 mod plans;
 mod slow_lane;
