@@ -169,7 +169,8 @@ impl Tally {
         self.left > 100
             && self.left_by_others > 40
             && self.came > 50
-            && self.came_by_others > 40
+            // The rarest: two in five worlds.
+            && self.came_by_others > 15
             && self.deleted > 20
     }
 }
