@@ -11,7 +11,7 @@ use super::Failure;
 use super::password::{self, Asked};
 use super::place::{DatabaseArguments, Place, work_in};
 use gom_server::application::Application;
-use gom_server::identity::{AccountTable, Hasher, ListedAccount, NewAccount};
+use gom_server::identity::{AccountTable, Hasher, ListedAccount, NewAccount, owner};
 use gom_server::policy;
 use gom_server::settings::{Provider, Settings};
 
@@ -96,11 +96,9 @@ pub(super) fn run(
             }
             let subject =
                 subject.unwrap_or_else(|| format!("account|{}", uuid::Uuid::new_v4().simple()));
-            let mut kinds = application.token_kinds().iter();
-            if let Some(kind) = kinds.find(|kind| kind.owns(&subject)) {
+            if let Some(holder) = owner(application.token_kinds(), &subject) {
                 let problem = format!(
-                    "the subject '{subject}' is {}; choose one that begins otherwise",
-                    kind.holder
+                    "the subject '{subject}' is {holder}; choose one that begins otherwise"
                 );
                 return Err(Failure::Other(problem));
             }

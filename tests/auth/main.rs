@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
+mod bearer;
 mod cookies;
 mod cors;
 mod csrf;

@@ -7,6 +7,7 @@ use gom_test_support::free_port;
 
 use crate::doctor::{doctor, set, well};
 use gom_test_support::process::{Environment, Server};
+use gom_test_support::token_issuer::TokenIssuer;
 
 const KEYS: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"keys\":[\
     {\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\"},{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AQAB\",\"y\":\"AQAB\"}]}";
@@ -177,4 +178,38 @@ async fn redirects_of_the_issuer_are_not_followed() {
     let report = doctor(&environment, &[]);
     assert_eq!(report.code, 1);
     report.says("auth.oauth2.jwks_endpoint", "problem", "it answers 302");
+}
+
+#[tokio::test]
+async fn the_keys_of_issuers_of_bearer_tokens_are_fetched_where_their_documents_say() {
+    let (_database, mut environment) = well().await;
+    let issuer = TokenIssuer::start();
+    let entry = |more| issuer.entry(&more).to_string();
+    let one = format!("[{}]", entry(serde_json::json!({})));
+    set(&mut environment, "GOM__AUTH__ISSUERS", &one);
+    let found = format!("{} has 1 keys that can be used", issuer.name);
+    doctor(&environment, &[]).says("auth.issuers", "ok", &found);
+    for (more, expected) in [
+        (
+            serde_json::json!({ "algorithms": ["RS256", "PS256"] }),
+            "can be used for RS256 or PS256",
+        ),
+        (
+            serde_json::json!({ "issuer": format!("{}/", issuer.name) }),
+            "to the letter",
+        ),
+        (
+            serde_json::json!({ "issuer": format!("{}/realms/x", issuer.name) }),
+            "the discovery document: the answer is 404",
+        ),
+    ] {
+        set(
+            &mut environment,
+            "GOM__AUTH__ISSUERS",
+            &format!("[{}]", entry(more)),
+        );
+        let report = doctor(&environment, &[]);
+        assert_eq!(report.code, 1, "{}", report.text);
+        report.says("auth.issuers", "problem", expected);
+    }
 }

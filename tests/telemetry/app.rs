@@ -34,13 +34,7 @@ pub struct TestApp {
 impl TestApp {
     /// A websocket that has authenticated as the service role, and was acknowledged.
     pub async fn socket(&self) -> Socket {
-        let address = format!("{}/graphql", self.address.replace("http", "ws"));
-        let mut request = address.into_client_request().unwrap();
-        request.headers_mut().insert(
-            "sec-websocket-protocol",
-            "graphql-transport-ws".parse().unwrap(),
-        );
-        let (mut socket, _) = connect_async(request).await.unwrap();
+        let mut socket = self.open_socket().await;
         let authorization = format!("Bearer {}", self.token);
         let init =
             json!({ "type": "connection_init", "payload": { "Authorization": authorization } });
@@ -56,6 +50,17 @@ impl TestApp {
                 .contains("connection_ack")
         );
         socket
+    }
+
+    /// A websocket that has not authenticated.
+    pub async fn open_socket(&self) -> Socket {
+        let address = format!("{}/graphql", self.address.replace("http", "ws"));
+        let mut request = address.into_client_request().unwrap();
+        request.headers_mut().insert(
+            "sec-websocket-protocol",
+            "graphql-transport-ws".parse().unwrap(),
+        );
+        connect_async(request).await.unwrap().0
     }
 
     /// With the demo shop, and an account of a seller.

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
-use gom_test_support::{PushService, PushServiceOptions};
+use gom_test_support::token_issuer::{TokenIssuer, in_seconds};
+use gom_test_support::{PushService, PushServiceOptions, eventually};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
@@ -45,6 +46,53 @@ async fn a_client_that_disconnects_before_its_answer_is_logged() {
         "{line}"
     );
     tables.batch_execute("ROLLBACK").await.unwrap();
+}
+
+#[tokio::test]
+async fn the_log_says_which_check_refused_a_users_token_and_has_no_token() {
+    let issuer = TokenIssuer::start();
+    let entry = issuer.entry(&json!({ "default_role": "seller" }));
+    let issuers = json!([entry]).to_string();
+    let app = TestApp::start(&[
+        ("GOM__LOG__LEVEL", "debug"),
+        ("GOM__AUTH__ISSUERS", &issuers),
+        ("METRICS_TOKEN", "the token of a metrics scraper"),
+    ])
+    .await;
+    let expired = issuer.token("a-subject", &json!({ "exp": in_seconds(-5) }));
+    let for_another = issuer.token("a-subject", &json!({ "aud": "https://another.example" }));
+    for (token, reason) in [
+        (&expired, "jwt expired"),
+        (&for_another, "jwt audience invalid"),
+    ] {
+        let request = app
+            .http
+            .post(format!("{}/graphql", app.address))
+            .bearer_auth(token);
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+        let id = answer.headers()["request-id"].to_str().unwrap().to_owned();
+        let is_its = |line: &Value| line["request_id"] == id && line["refused"] == reason;
+        eventually("its line", async || {
+            app.lines("answered").iter().any(is_its)
+        })
+        .await;
+    }
+    let mut socket = app.open_socket().await;
+    let authorization = format!("Bearer {for_another}");
+    let init = json!({ "type": "connection_init", "payload": { "Authorization": authorization } });
+    socket.send(Message::text(init.to_string())).await.unwrap();
+    let line = app
+        .lines("the bearer token of a websocket is not accepted")
+        .remove(0);
+    assert_eq!(line["refused"], "jwt audience invalid", "{line}");
+    assert!(line["request_id"].is_string(), "{line}");
+    let log = app.log();
+    for token in [&expired, &for_another] {
+        for part in token.split('.').skip(1) {
+            assert!(!log.contains(part), "{part}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use gom_telemetry::metrics::{
 use gom_telemetry::traces;
 
 use super::request_id::RequestId;
-use crate::identity::Viewer;
+use crate::identity::{TokenError, Viewer};
 use crate::telemetry::plain_name;
 
 /// The status of what had no answer, as nginx has it.
@@ -24,6 +24,7 @@ const GONE_AWAY: u16 = 499;
 pub struct RequestContext {
     route: Cell<Option<Route>>,
     viewer: RefCell<Option<Viewer>>,
+    refused: RefCell<Option<String>>,
     operation: RefCell<Option<String>>,
     answered: Cell<Option<(Operation, Outcome)>>,
 }
@@ -43,6 +44,11 @@ impl RequestContext {
 
     pub fn viewer(&self, viewer: &Viewer) {
         *self.viewer.borrow_mut() = Some(viewer.clone());
+    }
+
+    /// Why its bearer token is not accepted.
+    pub fn refused(&self, reason: &TokenError) {
+        *self.refused.borrow_mut() = Some(reason.to_string());
     }
 
     /// The route, where the path alone does not say it.
@@ -139,6 +145,7 @@ fn log(request: &InFlight, status: u16, message: &'static str) {
     macro_rules! line {
         ($level:ident) => {{
             let (viewer, operation) = (context.viewer.borrow(), context.operation.borrow());
+            let refused = context.refused.borrow();
             let answered = context.answered.get();
             tracing::$level!(
                 target: "gom::access",
@@ -148,6 +155,7 @@ fn log(request: &InFlight, status: u16, message: &'static str) {
                 status,
                 duration_ms,
                 viewer = viewer.as_ref().map(name_of),
+                refused = refused.as_deref(),
                 operation = operation.as_deref(),
                 kind = answered.map(|(kind, _)| kind.as_str()),
                 outcome = answered.map(|(_, outcome)| outcome.as_str()),

@@ -103,7 +103,7 @@ pub(super) async fn authenticate(
     state: &State,
 ) -> Result<Viewer, CallError> {
     let viewer = viewer(request, state).await.map_err(|no| match no {
-        ViewerError::Bearer(error) => Refusal::unauthenticated(request, error).into(),
+        ViewerError::Bearer(refusal) => refusal.into(),
         ViewerError::Browser(error) => CallError::Browser(error),
     })?;
     RequestContext::of(request, |context| context.viewer(&viewer));

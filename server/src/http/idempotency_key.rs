@@ -5,6 +5,7 @@ use actix_web::HttpRequest;
 use actix_web::http::header::{HeaderMap, HeaderName};
 
 use super::State;
+use super::viewer::session_of;
 use crate::graphql::{HeaderKey, IDEMPOTENCY_KEY, Request};
 use crate::identity::Viewer;
 
@@ -27,7 +28,7 @@ pub fn assign(requests: &mut [Request], request: &HttpRequest, state: &State, vi
     }
     let session = viewer
         .user()
-        .and_then(|_| state.auth.cookies.id_of(request))
+        .and_then(|_| session_of(request, &state.auth))
         .map(|id| id.handle());
     for request in requests {
         request.header_key = of_header.clone();

@@ -19,6 +19,8 @@ pub struct Refusal {
     status: StatusCode,
     error: ApiError,
     allow: Option<&'static str>,
+    /// What is wrong with a bearer token.
+    challenge: Option<HeaderValue>,
     /// Some of the request's body is left unread.
     leaves_body: bool,
     media: MediaType,
@@ -51,6 +53,7 @@ impl Refusal {
             status,
             error,
             allow: None,
+            challenge: None,
             leaves_body,
             media,
             id,
@@ -69,6 +72,16 @@ impl Refusal {
 
     pub fn unauthenticated(request: &HttpRequest, error: ApiError) -> Self {
         Self::with(request, StatusCode::UNAUTHORIZED, error)
+    }
+
+    /// The reason for the client, as RFC 6750 has it: another token helps, or none does.
+    #[must_use]
+    pub fn of_token(self, reason: &str) -> Self {
+        let challenge = format!("Bearer error=\"invalid_token\", error_description=\"{reason}\"");
+        Refusal {
+            challenge: HeaderValue::try_from(challenge).ok(),
+            ..self
+        }
     }
 
     pub fn media_type(request: &HttpRequest) -> Self {
@@ -207,7 +220,9 @@ impl ResponseError for Refusal {
             response.insert_header((header::ALLOW, HeaderValue::from_static(allow)));
         }
         if self.status == StatusCode::UNAUTHORIZED {
-            response.insert_header((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
+            let challenge = self.challenge.clone();
+            let challenge = challenge.unwrap_or_else(|| HeaderValue::from_static("Bearer"));
+            response.insert_header((header::WWW_AUTHENTICATE, challenge));
         }
         if matches!(
             self.status,

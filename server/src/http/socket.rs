@@ -15,7 +15,7 @@ use super::access::RequestContext;
 use super::renewal::renewing;
 use super::request_id::RequestId;
 use super::rest_error::RestError;
-use super::viewer::{ViewerError, check_site, time_left, viewer};
+use super::viewer::{ViewerError, check_site, session_of, time_left, viewer};
 use crate::identity::Viewer;
 use crate::socket::{Handshake, OwnSocket, Protocol, Renew, open};
 
@@ -40,7 +40,7 @@ async fn shake_hands(
     payload: Payload,
     state: Data<State>,
 ) -> Result<HttpResponse, RestError> {
-    let session = state.auth.cookies.id_of(request);
+    let session = session_of(request, &state.auth);
     let by_header = request.headers().contains_key(header::AUTHORIZATION);
     // Any page can open a socket to any server, and the browser adds the cookies.
     if session.is_some() {
@@ -104,6 +104,11 @@ async fn known(request: &HttpRequest, state: &State) -> Result<Option<Viewer>, R
             if error.status_code() == StatusCode::SERVICE_UNAVAILABLE =>
         {
             Err(error)
+        }
+        Err(ViewerError::Bearer(refusal))
+            if refusal.status_code() == StatusCode::SERVICE_UNAVAILABLE =>
+        {
+            Err(RestError::unavailable(refusal.to_string(), None))
         }
         Err(_) => Ok(None),
     }

@@ -28,7 +28,7 @@ use super::call::Call;
 use super::renewal::renewing;
 use super::request_id::RequestId;
 use super::rest_error::RestError;
-use super::viewer::{check_site, time_left};
+use super::viewer::{check_site, session_of, time_left};
 use crate::admission::reader;
 use crate::graphql::{
     Answer, CURSOR, CursorEntry, Next, Outlet, Request, Running, Started, malformed, start,
@@ -52,7 +52,8 @@ pub async fn stream(
     RequestContext::of(request, |context| context.route(Route::Stream));
     let bounds = &state.bounds;
     let user = call.viewer.user();
-    if user.is_some() {
+    let session = session_of(request, &state.auth).filter(|_| user.is_some());
+    if session.is_some() {
         // Any page can open a stream by GET, and the browser adds the cookies.
         check_site(request, &state.auth)?;
     }
@@ -72,7 +73,6 @@ pub async fn stream(
         &account,
         notice,
     );
-    let session = state.auth.cookies.id_of(request).filter(|_| user.is_some());
     let entry = state.sockets.enter(&outbox, session.clone());
     if outbox.is_over() && !call.by_get {
         // The server stops, and nothing is sent any more: a mutation would be carried out, and its answer lost. A GET changes

@@ -1,4 +1,4 @@
-//! Who asks, from the request's headers: a service with its token, or a browser with its cookies.
+//! Who asks, from the request's headers: a service or a user with a bearer token, or a browser with its cookies.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,11 +8,13 @@ use gom_actors::sessions::SessionId;
 use gom_engine::error::{ApiError, ErrorKind};
 
 use super::State;
+use super::access::RequestContext;
 use super::auth_services::AuthServices;
 use super::cors::CSRF_HEADER;
+use super::refusal::Refusal;
 use super::rest_error::RestError;
 use super::{csrf, session};
-use crate::identity::Viewer;
+use crate::identity::{TokenError, Viewer};
 
 /// Prisma's error for a token that it does not accept.
 const INVALID_TOKEN: u16 = 3015;
@@ -20,8 +22,8 @@ const INVALID_TOKEN: u16 = 3015;
 /// There is no viewer.
 #[derive(Debug)]
 pub enum ViewerError {
-    /// The bearer token is wrong.
-    Bearer(ApiError),
+    /// The bearer token is wrong, or cannot be verified now.
+    Bearer(Refusal),
     /// The cookies are.
     Browser(RestError),
 }
@@ -35,19 +37,15 @@ pub enum ViewerError {
 pub async fn viewer(request: &HttpRequest, state: &State) -> Result<Viewer, ViewerError> {
     let auth = &state.auth;
     let id = auth.cookies.id_of(request);
-    if let Some(value) = request.headers().get(header::AUTHORIZATION) {
-        let (token, other) = match value.to_str().ok().map(authorization) {
-            Some(Authorization::Bearer(token)) => (Some(token), false),
-            Some(Authorization::Other) => (None, true),
-            None => (None, false),
-        };
-        if token.is_some_and(|token| state.tokens.check(token).is_ok()) {
-            return Ok(Viewer::Service);
-        }
+    match credentials(request) {
+        Some(Authorization::Bearer(token)) => return bearer(request, state, token).await,
         // A proxy in front may want a password of its own from browsers.
-        if !other || id.is_none() {
-            return Err(ViewerError::Bearer(invalid_token()));
+        Some(Authorization::Other) if id.is_some() => {}
+        Some(Authorization::Other) => {
+            let refusal = Refusal::unauthenticated(request, invalid_token());
+            return Err(ViewerError::Bearer(refusal));
         }
+        None => {}
     }
     let id =
         id.ok_or_else(|| ViewerError::Browser(RestError::logged_out("jwt must be provided")))?;
@@ -60,6 +58,33 @@ pub async fn viewer(request: &HttpRequest, state: &State) -> Result<Viewer, View
     Ok(Viewer::User(logged_in.user))
 }
 
+/// The viewer that a bearer token names. Which check has refused a token is in the request's line of the log.
+async fn bearer(request: &HttpRequest, state: &State, token: &str) -> Result<Viewer, ViewerError> {
+    if state.tokens.check(token).is_ok() {
+        return Ok(Viewer::Service);
+    }
+    match state.auth.identity.bearer(token).await {
+        Ok(user) => Ok(Viewer::User(user)),
+        Err(error) => {
+            RequestContext::of(request, |context| context.refused(&error));
+            let wrong = || Refusal::unauthenticated(request, invalid_token());
+            Err(ViewerError::Bearer(match error {
+                TokenError::Unavailable => Refusal::not_taken_in(request, unverified()),
+                _ if token.is_empty() => wrong(),
+                error => wrong().of_token(&error.to_string()),
+            }))
+        }
+    }
+}
+
+/// The session of a request's cookies. A bearer token is sent in their place: what is done with it is not the session's.
+pub fn session_of(request: &HttpRequest, auth: &AuthServices) -> Option<SessionId> {
+    match credentials(request) {
+        Some(Authorization::Bearer(_)) => None,
+        _ => auth.cookies.id_of(request),
+    }
+}
+
 /// How long the viewer of a request stays the viewer: until the token ends.
 pub fn time_left(request: &HttpRequest, state: &State, viewer: &Viewer) -> Duration {
     if let Some(user) = viewer.user() {
@@ -68,11 +93,7 @@ pub fn time_left(request: &HttpRequest, state: &State, viewer: &Viewer) -> Durat
             .duration_since(SystemTime::now())
             .unwrap_or_default();
     }
-    let value = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
-    match value.map(authorization) {
+    match credentials(request) {
         Some(Authorization::Bearer(token)) => state.tokens.time_left(token).unwrap_or_default(),
         _ => Duration::ZERO,
     }
@@ -122,10 +143,25 @@ fn invalid_token() -> ApiError {
     }
 }
 
+fn unverified() -> ApiError {
+    let message = "Tokens cannot be verified at the moment; try again";
+    ApiError::new(ErrorKind::Unavailable, message)
+}
+
 #[derive(Debug, PartialEq, Eq)]
 enum Authorization<'a> {
     Bearer(&'a str),
     Other,
+}
+
+/// What the header `Authorization` has. What is no text is no token, and does not make the cookies count.
+fn credentials(request: &HttpRequest) -> Option<Authorization<'_>> {
+    let value = request.headers().get(header::AUTHORIZATION)?;
+    Some(
+        value
+            .to_str()
+            .map_or(Authorization::Bearer(""), authorization),
+    )
 }
 
 /// The token of `Bearer TOKEN`; the scheme's letters may be of either case.

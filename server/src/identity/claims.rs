@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
 
+use super::signature::{invalid, wrong_subject};
 use super::token::{ACCESS, TokenError};
 use super::viewer::User;
 
@@ -11,7 +12,8 @@ use super::viewer::User;
 #[derive(Debug, Clone)]
 pub(super) struct Expected {
     pub issuer: String,
-    pub audience: String,
+    /// One of which the token is for.
+    pub audiences: Vec<String>,
     /// Whether `token_use` must be there; if it is, it must say `access` in any case.
     pub says_its_use: bool,
     /// How far the issuer's clock may be from ours.
@@ -24,34 +26,41 @@ impl Expected {
     /// # Errors
     /// [`TokenError::Expired`] if nothing but the time is wrong.
     pub fn check(&self, claims: Map<String, Value>, now: SystemTime) -> Result<User, TokenError> {
-        let invalid = |message: &str| Err(TokenError::Invalid(message.to_owned()));
+        self.is_meant(&claims)?;
+        let subject = subject(claims.get("sub"))?;
+        let permissions = permissions(&claims)?;
+        let expires = self.expires(&claims, now)?;
+        Ok(User::new(subject, permissions, claims, expires))
+    }
+
+    /// Whether it is an access token of the issuer's, for us.
+    pub fn is_meant(&self, claims: &Map<String, Value>) -> Result<(), TokenError> {
         if claims.get("iss").and_then(Value::as_str) != Some(&self.issuer) {
-            return invalid("jwt issuer invalid");
+            return Err(invalid("jwt issuer invalid"));
         }
-        if !is_for(&self.audience, &claims) {
-            return invalid("jwt audience invalid");
+        if !self.audiences.iter().any(|one| is_for(one, claims)) {
+            return Err(invalid("jwt audience invalid"));
         }
-        if !self.is_access_token(&claims) {
-            return invalid("not an access token");
+        if !self.is_access_token(claims) {
+            return Err(invalid("not an access token"));
         }
-        let Some(subject) = claims
-            .get("sub")
-            .and_then(Value::as_str)
-            .filter(|subject| !subject.is_empty())
-        else {
-            return invalid("jwt subject invalid");
-        };
-        let Some(permissions) = permissions(&claims) else {
-            return invalid("jwt permissions invalid");
-        };
+        Ok(())
+    }
+
+    /// When it ends, if it has begun and has not ended. The last check: what else is wrong with a token matters more.
+    pub fn expires(
+        &self,
+        claims: &Map<String, Value>,
+        now: SystemTime,
+    ) -> Result<SystemTime, TokenError> {
         let Some(expires) = time(claims.get("exp")) else {
-            return invalid("invalid exp value");
+            return Err(invalid("invalid exp value"));
         };
         if let Some(not_before) = claims.get("nbf") {
             match time(Some(not_before)) {
                 Some(not_before) if not_before <= now + self.leeway => {}
-                Some(_) => return invalid("jwt not active"),
-                None => return invalid("invalid nbf value"),
+                Some(_) => return Err(invalid("jwt not active")),
+                None => return Err(invalid("invalid nbf value")),
             }
         }
         // Beyond the last second that the system's clock can tell, a token is as good as endless.
@@ -59,8 +68,7 @@ impl Expected {
         if expires <= now {
             return Err(TokenError::Expired);
         }
-        let subject = subject.to_owned();
-        Ok(User::new(subject, permissions, claims, expires))
+        Ok(expires)
     }
 
     /// Id tokens and others of the same issuer are distinguished by the claim that states their use, where there is one.
@@ -85,14 +93,37 @@ pub(super) fn is_for(audience: &str, claims: &Map<String, Value>) -> bool {
     }
 }
 
-fn permissions(claims: &Map<String, Value>) -> Option<Vec<String>> {
-    let Value::Array(permissions) = claims.get("permissions")? else {
-        return None;
-    };
-    permissions
-        .iter()
-        .map(|permission| permission.as_str().map(str::to_owned))
-        .collect()
+/// The claim that names the user.
+pub(super) fn subject(claim: Option<&Value>) -> Result<String, TokenError> {
+    claim
+        .and_then(Value::as_str)
+        .filter(|subject| !subject.is_empty())
+        .map(str::to_owned)
+        .ok_or_else(wrong_subject)
+}
+
+/// The claim `permissions`.
+pub(super) fn permissions(claims: &Map<String, Value>) -> Result<Vec<String>, TokenError> {
+    let listed = claims.get("permissions").and_then(Value::as_array);
+    let texts = listed.and_then(|listed| {
+        let texts = listed.iter().map(|one| one.as_str().map(str::to_owned));
+        texts.collect()
+    });
+    texts.ok_or_else(|| invalid("jwt permissions invalid"))
+}
+
+/// Whether `iat`, where it is given, is a moment that has come.
+pub(super) fn was_issued(
+    claims: &Map<String, Value>,
+    now: SystemTime,
+    leeway: Duration,
+) -> Result<(), TokenError> {
+    match claims.get("iat").map(|issued| time(Some(issued))) {
+        None => Ok(()),
+        Some(Some(issued)) if issued <= now + leeway => Ok(()),
+        Some(Some(_)) => Err(invalid("jwt issued in the future")),
+        Some(None) => Err(invalid("invalid iat value")),
+    }
 }
 
 /// Seconds since 1970; with a fraction, the second that has begun.
@@ -128,7 +159,7 @@ mod tests {
         let leeway = Duration::from_secs(10);
         Expected {
             issuer: "issuer".into(),
-            audience: "api".into(),
+            audiences: vec!["api".into()],
             says_its_use,
             leeway,
         }

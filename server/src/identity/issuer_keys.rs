@@ -3,14 +3,16 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
+use jsonwebtoken::jwk::{
+    AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse,
+};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::upstream_client::UpstreamClient;
+use super::discovery::KeySource;
 
 /// More than any set of keys is long.
 pub(super) const MAX_ANSWER_BYTES: usize = 256 * 1024;
@@ -42,10 +44,10 @@ impl Default for KeyPace {
     }
 }
 
-/// A public key with the one algorithm that it is for.
+/// A public key with the algorithms that it is for.
 pub(super) struct IssuerKey {
     id: Option<String>,
-    algorithm: Algorithm,
+    algorithms: Vec<Algorithm>,
     key: DecodingKey,
 }
 
@@ -60,7 +62,11 @@ pub(super) enum NoKey {
 
 /// The issuer's keys.
 pub(super) struct IssuerKeys {
-    outside: UpstreamClient,
+    /// For the log: the setting, or the issuer.
+    name: String,
+    source: KeySource,
+    /// Those that its tokens may be signed with.
+    algorithms: Vec<Algorithm>,
     pace: KeyPace,
     found: RwLock<Option<Found>>,
     /// Held while keys are fetched: only one asks.
@@ -79,30 +85,35 @@ struct Attempt {
 }
 
 impl IssuerKey {
-    /// As a token's header calls it.
-    pub fn algorithm_name(&self) -> &'static str {
-        if self.algorithm == Algorithm::ES256 {
-            "ES256"
-        } else {
-            "RS256"
-        }
+    /// Whether the key's type, curve and own `alg` go with the algorithm.
+    pub fn fits(&self, algorithm: Algorithm) -> bool {
+        self.algorithms.contains(&algorithm)
     }
 
     /// Whether the text was signed with the private key to this one.
-    pub fn verifies(&self, signed: &str, signature: &str) -> bool {
-        jsonwebtoken::crypto::verify(signature, signed.as_bytes(), &self.key, self.algorithm)
-            .unwrap_or(false)
+    pub fn verifies(&self, algorithm: Algorithm, signed: &str, signature: &str) -> bool {
+        self.fits(algorithm)
+            && jsonwebtoken::crypto::verify(signature, signed.as_bytes(), &self.key, algorithm)
+                .unwrap_or(false)
     }
 }
 
 impl IssuerKeys {
-    pub fn new(outside: UpstreamClient, pace: KeyPace) -> Self {
+    pub fn new(name: String, source: KeySource, algorithms: Vec<Algorithm>, pace: KeyPace) -> Self {
         IssuerKeys {
-            outside,
+            name,
+            source,
+            algorithms,
             pace,
             found: RwLock::default(),
             last: Mutex::default(),
         }
+    }
+
+    /// The algorithm of this name, if tokens may be signed with it.
+    pub fn algorithm(&self, name: &str) -> Option<Algorithm> {
+        let algorithm = name.parse().ok()?;
+        self.algorithms.contains(&algorithm).then_some(algorithm)
     }
 
     /// The key of this name; without a name, the only one.
@@ -164,7 +175,11 @@ impl IssuerKeys {
         });
         match fetched {
             Ok(keys) => {
-                tracing::debug!(keys = keys.len(), "the issuer's keys were fetched");
+                tracing::debug!(
+                    issuer = self.name,
+                    keys = keys.len(),
+                    "the issuer's keys were fetched"
+                );
                 let found = Found {
                     keys: Arc::new(keys),
                     at: Instant::now(),
@@ -174,8 +189,9 @@ impl IssuerKeys {
             }
             Err(reason) => {
                 tracing::warn!(
+                    issuer = self.name,
                     reason,
-                    "the issuer's keys (auth.oauth2.jwks_endpoint) cannot be fetched"
+                    "the issuer's keys cannot be fetched"
                 );
                 false
             }
@@ -183,11 +199,7 @@ impl IssuerKeys {
     }
 
     async fn fetch_now(&self) -> Result<Vec<Arc<IssuerKey>>, String> {
-        let answer = self.outside.get().await?;
-        if answer.status != reqwest::StatusCode::OK {
-            return Err(format!("the answer is {}", answer.status));
-        }
-        read(&answer.body)
+        read(&self.source.fetch().await?, &self.algorithms)
     }
 }
 
@@ -197,53 +209,79 @@ struct Set {
     keys: Vec<Value>,
 }
 
-/// How many keys of a set can be used.
+/// How many keys of a set can be used with these algorithms.
 ///
 /// # Errors
 /// If there is none, or the text is no key set.
-pub fn usable_keys(text: &[u8]) -> Result<usize, String> {
-    Ok(read(text)?.len())
+pub fn usable_keys(text: &[u8], algorithms: &[Algorithm]) -> Result<usize, String> {
+    Ok(read(text, algorithms)?.len())
 }
 
 /// The keys of a set that can be used. Keys of other kinds are no error.
-fn read(text: &[u8]) -> Result<Vec<Arc<IssuerKey>>, String> {
+fn read(text: &[u8], algorithms: &[Algorithm]) -> Result<Vec<Arc<IssuerKey>>, String> {
     let set: Set = serde_json::from_slice(text)
         .map_err(|error| format!("the answer is no key set: {error}"))?;
     let keys: Vec<_> = set
         .keys
         .into_iter()
-        .filter_map(|key| usable(&serde_json::from_value(key).ok()?))
+        .filter_map(|key| usable(&serde_json::from_value(key).ok()?, algorithms))
         .take(MAX_KEYS)
         .map(Arc::new)
         .collect();
     if keys.is_empty() {
-        Err("no key in the answer can be used for RS256 or ES256".into())
+        let names: Vec<String> = algorithms.iter().map(|one| format!("{one:?}")).collect();
+        Err(format!(
+            "no key in the answer can be used for {}",
+            names.join(" or ")
+        ))
     } else {
         Ok(keys)
     }
 }
 
-fn usable(key: &Jwk) -> Option<IssuerKey> {
+fn usable(key: &Jwk, algorithms: &[Algorithm]) -> Option<IssuerKey> {
     let common = &key.common;
     let signs = common.public_key_use.as_ref();
     if signs.is_some_and(|key_use| *key_use != PublicKeyUse::Signature) {
         return None;
     }
-    let (algorithm, name) = match &key.algorithm {
-        AlgorithmParameters::RSA(_) => (Algorithm::RS256, KeyAlgorithm::RS256),
-        AlgorithmParameters::EllipticCurve(curve) if curve.curve == EllipticCurve::P256 => {
-            (Algorithm::ES256, KeyAlgorithm::ES256)
-        }
-        _ => return None,
+    let operations = common.key_operations.as_ref();
+    if operations.is_some_and(|all| !all.contains(&KeyOperations::Verify)) {
+        return None;
+    }
+    let of_its_own = |algorithm: &Algorithm| {
+        let name = format!("{algorithm:?}");
+        let own = common.key_algorithm;
+        own.is_none_or(|own| name.parse::<KeyAlgorithm>().is_ok_and(|named| named == own))
     };
-    if common.key_algorithm.is_some_and(|own| own != name) {
+    let algorithms: Vec<Algorithm> = of_type(&key.algorithm)
+        .iter()
+        .copied()
+        .filter(|algorithm| algorithms.contains(algorithm) && of_its_own(algorithm))
+        .collect();
+    if algorithms.is_empty() {
         return None;
     }
     DecodingKey::from_jwk(key).ok().map(|decoding| IssuerKey {
         id: common.key_id.clone(),
-        algorithm,
+        algorithms,
         key: decoding,
     })
+}
+
+/// What keys of a type and curve can be used for. Never a symmetric algorithm, whose key verifies and signs.
+fn of_type(parameters: &AlgorithmParameters) -> &'static [Algorithm] {
+    use Algorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
+    match parameters {
+        AlgorithmParameters::RSA(_) => &[RS256, RS384, RS512, PS256, PS384, PS512],
+        AlgorithmParameters::EllipticCurve(key) => match key.curve {
+            EllipticCurve::P256 => &[ES256],
+            EllipticCurve::P384 => &[ES384],
+            _ => &[],
+        },
+        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => &[EdDSA],
+        _ => &[],
+    }
 }
 
 #[cfg(test)]
@@ -263,17 +301,17 @@ mod tests {
             { "kty": "RSA", "kid": "half", "n": "AQAB" },
             { "kty": 7 }, "malformed"
         ] }"#;
-        let keys = read(set).unwrap();
+        let keys = read(set, &[Algorithm::RS256, Algorithm::ES256]).unwrap();
         let names: Vec<_> = keys
             .iter()
-            .map(|key| (key.id.as_deref(), key.algorithm_name()))
+            .map(|key| (key.id.as_deref(), key.algorithms.as_slice()))
             .collect();
         assert_eq!(
             names,
             [
-                (Some("a"), "RS256"),
-                (Some("b"), "RS256"),
-                (Some("c"), "ES256")
+                (Some("a"), &[Algorithm::RS256][..]),
+                (Some("b"), &[Algorithm::RS256]),
+                (Some("c"), &[Algorithm::ES256])
             ]
         );
         for text in [
@@ -284,7 +322,45 @@ mod tests {
             r#"{"keys":[{"kty":"oct","k":"AQAB"}]}"#,
             "[]",
         ] {
-            assert!(read(text.as_bytes()).is_err(), "{text}");
+            assert!(read(text.as_bytes(), &ALL).is_err(), "{text}");
         }
+    }
+
+    const ALL: [Algorithm; 5] = [
+        Algorithm::RS256,
+        Algorithm::PS256,
+        Algorithm::ES256,
+        Algorithm::ES384,
+        Algorithm::EdDSA,
+    ];
+
+    #[test]
+    fn a_key_is_for_the_algorithms_of_its_type_its_curve_and_its_own_word() {
+        let set = br#"{ "keys": [
+            { "kty": "RSA", "kid": "any", "n": "AQAB", "e": "AQAB" },
+            { "kty": "RSA", "kid": "pss", "n": "AQAB", "e": "AQAB", "alg": "PS256" },
+            { "kty": "EC", "kid": "384", "crv": "P-384", "x": "AQAB", "y": "AQAB" },
+            { "kty": "EC", "kid": "confused", "crv": "P-384", "x": "AQAB", "y": "AQAB", "alg": "ES256" },
+            { "kty": "RSA", "kid": "symmetric", "n": "AQAB", "e": "AQAB", "alg": "HS256" },
+            { "kty": "OKP", "kid": "ed", "crv": "Ed25519", "x": "AQAB" },
+            { "kty": "RSA", "kid": "signs", "n": "AQAB", "e": "AQAB", "key_ops": ["verify"] },
+            { "kty": "RSA", "kid": "wraps", "n": "AQAB", "e": "AQAB", "key_ops": ["wrapKey"] }
+        ] }"#;
+        let keys = read(set, &ALL).unwrap();
+        let found: Vec<_> = keys
+            .iter()
+            .map(|key| (key.id.as_deref().unwrap(), key.algorithms.as_slice()))
+            .collect();
+        let rsa = &[Algorithm::RS256, Algorithm::PS256][..];
+        assert_eq!(
+            found,
+            [
+                ("any", rsa),
+                ("pss", &[Algorithm::PS256]),
+                ("384", &[Algorithm::ES384]),
+                ("ed", &[Algorithm::EdDSA]),
+                ("signs", rsa),
+            ]
+        );
     }
 }

@@ -4,11 +4,14 @@ mod accounts;
 mod app_keys;
 mod claims;
 mod cursors;
+mod discovery;
 mod issuer_keys;
+mod issuers;
 mod kept_secret;
 mod login;
 mod service_secret;
 mod service_token;
+mod signature;
 mod token;
 mod token_endpoint;
 mod token_kind;
@@ -25,6 +28,8 @@ use futures::future::BoxFuture;
 use gom_actors::database::Database;
 use gom_actors::secret::SecretText;
 use gom_actors::sessions::{RefreshFailure, Refresher, Renewed};
+use gom_runtime::clock::Clock;
+use jsonwebtoken::Algorithm;
 use serde_json::{Map, Value};
 
 use accounts::Accounts;
@@ -33,9 +38,11 @@ pub(crate) use accounts::{MAX_NAME_CHARACTERS, MAX_PASSWORD_CHARACTERS};
 pub use app_keys::AppKeys;
 pub(crate) use app_keys::KeyUse;
 pub use cursors::Cursors;
+pub use discovery::KeySource;
 use issuer_keys::IssuerKeys;
 pub use issuer_keys::KeyPace;
 pub use issuer_keys::usable_keys;
+use issuers::Issuers;
 pub use kept_secret::SecretError;
 pub use login::{Login, LoginError};
 pub use service_secret::obtain_service_secret;
@@ -44,8 +51,9 @@ pub(crate) use token::ACCOUNT_CLAIMS;
 use token::with_times;
 pub use token::{AccessToken, TokenError, TokenTooLarge};
 use token_endpoint::TokenEndpoint;
+use token_kind::ISSUER_SUBJECTS;
 pub(crate) use token_kind::check_kinds;
-pub use token_kind::{TokenKind, TokenKindError};
+pub use token_kind::{TokenKind, TokenKindError, owner};
 pub use upstream_client::{UpstreamAnswer, UpstreamClient};
 pub use vapid_keys::{obtain_vapid_keys, sender_options};
 use verifier::{Foreign, Verifier};
@@ -59,6 +67,9 @@ pub const MAX_KEY_SET_BYTES: usize = issuer_keys::MAX_ANSWER_BYTES;
 pub const ACCOUNTS: &str = "accounts";
 /// `provider` of a session that the OAuth 2 token endpoint opened.
 pub const AUTH0: &str = "auth0";
+
+/// The algorithms of the issuer of `auth.oauth2`.
+pub const LOGIN_ALGORITHMS: [Algorithm; 2] = [Algorithm::RS256, Algorithm::ES256];
 
 /// The permissions of each role, as the policy has them.
 pub type Roles = HashMap<String, Vec<String>>;
@@ -74,6 +85,17 @@ pub enum IdentityError {
         /// What is wrong.
         cause: String,
     },
+    /// An issuer's tokens may have a role that the policy lacks.
+    #[error(
+        "auth.issuers: tokens of {issuer} may have the role {role:?}, which the policy does not have; correct `roles` or \
+         `default_role`, or add the role to the policy"
+    )]
+    Role {
+        /// The issuer.
+        issuer: String,
+        /// The role, as `roles` or `default_role` has it.
+        role: String,
+    },
 }
 
 /// Checks passwords, and issues and verifies access tokens. One of the process; cloning is cheap.
@@ -85,6 +107,7 @@ struct Inner {
     local: Local,
     keys: AppKeys,
     verifier: Arc<Verifier>,
+    issuers: Issuers,
     accounts: Accounts,
     token_endpoint: Option<TokenEndpoint>,
 }
@@ -135,15 +158,16 @@ impl Identity {
             token_endpoint::MAX_ANSWER_BYTES,
         )?;
         let foreign = match (jwks, &oauth2.issuer, &oauth2.audience) {
-            (Some(jwks), Some(issuer), Some(audience)) => Some(Foreign::new(
-                Arc::new(IssuerKeys::new(jwks, pace)),
-                issuer,
-                audience,
-            )),
+            (Some(jwks), Some(issuer), Some(audience)) => {
+                let (name, source) = (issuer.clone(), KeySource::At(jwks));
+                let keys = IssuerKeys::new(name, source, LOGIN_ALGORITHMS.to_vec(), pace);
+                Some(Foreign::new(Arc::new(keys), issuer, audience))
+            }
             _ => None,
         };
         let local = &settings.auth.local;
         let verifier = Arc::new(Verifier::new(keys.clone(), local, kinds, foreign));
+        let issuers = Issuers::new(&settings.auth, &roles, kinds, pace, Clock::system())?;
         Ok(Identity(Arc::new(Inner {
             provider: settings.auth.provider(),
             local: local.clone(),
@@ -152,7 +176,29 @@ impl Identity {
             token_endpoint: tokens
                 .and_then(|outside| TokenEndpoint::new(oauth2, outside, Arc::clone(&verifier))),
             verifier,
+            issuers,
         })))
+    }
+
+    /// Whose bearer token this is: a user's of one of `auth.issuers`. A token that was verified is remembered until it
+    /// expires; whether its user's accounts are disabled, for ten seconds.
+    ///
+    /// # Errors
+    /// If it is not valid, or the issuer's keys or the accounts are unavailable.
+    pub async fn bearer(&self, token: &str) -> Result<Arc<User>, TokenError> {
+        let user = self.0.issuers.verify(token).await?;
+        // No account has such a subject.
+        if user.subject.starts_with(ISSUER_SUBJECTS) {
+            return Ok(user);
+        }
+        match self.0.accounts.are_disabled(&user.subject).await {
+            Ok(false) => Ok(user),
+            Ok(true) => Err(TokenError::Invalid("account disabled".into())),
+            Err(error) => {
+                tracing::warn!(%error, "a bearer token cannot be verified: accounts cannot be looked up");
+                Err(TokenError::Unavailable)
+            }
+        }
     }
 
     /// Whose token this is: its `header.payload` from the cookie, its signature and provider from the session.

@@ -33,6 +33,23 @@ impl TokenKind {
     }
 }
 
+/// What the subjects of bearer tokens begin with, except of those whose issuer's users log in as well
+/// ([ADR 53](../../../docs/adr/0053-bearer-tokens-of-issuers.md)).
+pub(super) const ISSUER_SUBJECTS: &str = "issuer:";
+
+/// Whose a subject is, if no account and no session of another issuer may have it: in messages, as [`TokenKind::holder`].
+pub fn owner<'a>(
+    kinds: impl IntoIterator<Item = &'a TokenKind>,
+    subject: &str,
+) -> Option<&'static str> {
+    let kind = kinds.into_iter().find(|kind| kind.owns(subject));
+    kind.map(|kind| kind.holder).or_else(|| {
+        subject
+            .starts_with(ISSUER_SUBJECTS)
+            .then_some("of a bearer token's issuer (auth.issuers)")
+    })
+}
+
 /// Tokens of a kind could be taken for others, or their holders for other users.
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -77,10 +94,11 @@ fn clash(kind: &TokenKind, others: &[TokenKind]) -> Option<String> {
     if subject_prefix.is_empty() {
         return Some("`subject_prefix` is empty, so every user would hold one".to_owned());
     }
-    let prefix = others
+    let mut prefixes = others
         .iter()
-        .find(|other| other.owns(subject_prefix) || kind.owns(other.subject_prefix))?
-        .subject_prefix;
+        .map(|other| other.subject_prefix)
+        .chain([ISSUER_SUBJECTS]);
+    let prefix = prefixes.find(|other| subject_prefix.starts_with(other) || kind.owns(other))?;
     Some(format!(
         "subjects that begin with '{prefix}' and '{subject_prefix}' cannot be distinguished"
     ))
@@ -151,6 +169,13 @@ mod tests {
                     ..GUEST
                 },
                 "'member:' and 'member:guest:' cannot be distinguished",
+            ),
+            (
+                TokenKind {
+                    subject_prefix: "issuer:mine:",
+                    ..GUEST
+                },
+                "'issuer:' and 'issuer:mine:' cannot be distinguished",
             ),
         ] {
             let error = check_kinds(&[MEMBER, second]).unwrap_err().to_string();

@@ -51,6 +51,30 @@ impl UpstreamClient {
         })
     }
 
+    /// The same for another address.
+    pub(super) fn at(&self, url: Url) -> Self {
+        UpstreamClient {
+            url,
+            ..self.clone()
+        }
+    }
+
+    pub(super) fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// The body of an answer with the status 200.
+    ///
+    /// # Errors
+    /// In words.
+    pub(super) async fn get_ok(&self) -> Result<Vec<u8>, String> {
+        let answer = self.get().await?;
+        match answer.status {
+            StatusCode::OK => Ok(answer.body),
+            status => Err(format!("the answer is {status}")),
+        }
+    }
+
     /// Sends a GET request and reads the answer to its end.
     ///
     /// # Errors

@@ -12,9 +12,10 @@ use serde_json::{Map, Value};
 
 use super::app_keys::{AppKeys, KeyUse, LabelledKey};
 use super::claims::Expected;
-use super::issuer_keys::{IssuerKeys, NoKey};
+use super::issuer_keys::IssuerKeys;
+use super::signature::{Parts, malformed, wrong_algorithm, wrong_signature, wrong_subject};
 use super::token::{TokenError, as_signed};
-use super::token_kind::TokenKind;
+use super::token_kind::{TokenKind, owner};
 use super::viewer::User;
 use super::{ACCOUNTS, AUTH0};
 use crate::settings::Local;
@@ -46,7 +47,7 @@ impl Foreign {
         let (issuer, audience) = (issuer.to_owned(), audience.to_owned());
         let expected = Expected {
             issuer,
-            audience,
+            audiences: vec![audience],
             says_its_use: false,
             leeway: FOREIGN_LEEWAY,
         };
@@ -98,7 +99,7 @@ impl Verifier {
     ) -> Self {
         let local = Expected {
             issuer: local.issuer.clone(),
-            audience: local.audience.clone(),
+            audiences: vec![local.audience.clone()],
             says_its_use: true,
             leeway: Duration::ZERO,
         };
@@ -208,7 +209,7 @@ impl Verifier {
 
     /// The holder of any other token, whose subject is none that the application gives, whatever the issuer calls it.
     fn of_no_kind(&self, user: User) -> Result<User, TokenError> {
-        if self.kinds.iter().any(|(kind, _)| kind.owns(&user.subject)) {
+        if owner(self.kinds.iter().map(|(kind, _)| kind), &user.subject).is_some() {
             Err(wrong_subject())
         } else {
             Ok(user)
@@ -236,10 +237,6 @@ impl Verifier {
     }
 }
 
-fn wrong_subject() -> TokenError {
-    TokenError::Invalid("jwt subject invalid".into())
-}
-
 impl Foreign {
     async fn verify(
         &self,
@@ -258,59 +255,7 @@ impl Foreign {
         signature: &str,
     ) -> Result<Map<String, Value>, TokenError> {
         let parts = Parts::read(signed)?;
-        let text = |name: &str| parts.header.get(name).and_then(Value::as_str);
-        let kind = text("typ").unwrap_or("JWT").to_ascii_lowercase();
-        if !["jwt", "at+jwt", "application/at+jwt"].contains(&kind.as_str())
-            || parts.header.contains_key("crit")
-        {
-            return Err(malformed());
-        }
-        let key = match self.keys.find(text("kid")).await {
-            Ok(key) => key,
-            Err(NoKey::Unknown) => {
-                return Err(TokenError::Invalid("jwt signed with an unknown key".into()));
-            }
-            Err(NoKey::Unavailable) => return Err(TokenError::Unavailable),
-        };
-        // The key's algorithm, never the token's choice.
-        if text("alg") != Some(key.algorithm_name()) {
-            return Err(wrong_algorithm());
-        }
-        if key.verifies(signed, signature) {
-            Ok(parts.claims)
-        } else {
-            Err(wrong_signature())
-        }
+        parts.verify(&self.keys, signed, signature).await?;
+        Ok(parts.claims)
     }
-}
-
-struct Parts {
-    header: Map<String, Value>,
-    claims: Map<String, Value>,
-}
-
-impl Parts {
-    fn read(head: &str) -> Result<Self, TokenError> {
-        let (header, claims) = head.split_once('.').ok_or_else(malformed)?;
-        let object = |part: &str| {
-            let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed())?;
-            serde_json::from_slice(&bytes).map_err(|_| malformed())
-        };
-        Ok(Parts {
-            header: object(header)?,
-            claims: object(claims)?,
-        })
-    }
-}
-
-fn malformed() -> TokenError {
-    TokenError::Invalid("jwt malformed".into())
-}
-
-fn wrong_signature() -> TokenError {
-    TokenError::Invalid("invalid signature".into())
-}
-
-fn wrong_algorithm() -> TokenError {
-    TokenError::Invalid("invalid algorithm".into())
 }

@@ -8,7 +8,7 @@ use super::{PolicyError, read};
 use crate::datamodel::BuiltIn;
 use crate::graphql::SUBJECT;
 use crate::identity::{ACCOUNT_CLAIMS, TokenKind};
-use crate::settings::{Provider, Settings};
+use crate::settings::{Issuer, Provider, Settings};
 
 /// Why no account can have a role.
 #[derive(Debug, thiserror::Error)]
@@ -70,14 +70,15 @@ fn names_itself(role: &str, permissions: &[String]) -> bool {
 /// name, and claims that they lack. Another issuer may give both, where `auth.provider` names one. `kinds`: the tokens that the
 /// application issues.
 pub fn unreachable(policy: &Policy, settings: &Settings, kinds: &[TokenKind]) -> Vec<String> {
+    let issuers = settings.auth.issuers.as_slice();
     let elsewhere = match settings.auth.provider() {
-        Provider::Accounts => "",
-        Provider::OAuth2 => ", unless your issuer adds it",
+        Provider::Accounts if issuers.is_empty() => "",
+        _ => ", unless your issuer adds it",
     };
     policy
         .roles()
         .iter()
-        .flat_map(|role| unreachable_of(role, policy, kinds, elsewhere))
+        .flat_map(|role| unreachable_of(role, policy, kinds, issuers, elsewhere))
         .collect()
 }
 
@@ -85,6 +86,7 @@ fn unreachable_of(
     role: &Role,
     policy: &Policy,
     kinds: &[TokenKind],
+    issuers: &[Issuer],
     elsewhere: &str,
 ) -> Vec<String> {
     let name = &role.name;
@@ -97,7 +99,11 @@ fn unreachable_of(
     let needed: BTreeSet<&str> = role.claims().chain(policy.stamps()).collect();
     for claim in needed {
         let of_a_kind = kinds.iter().any(|kind| kind.claims.contains(&claim));
-        if !ACCOUNT_CLAIMS.contains(&claim) && !of_a_kind && claim != SUBJECT {
+        let of_an_issuer = issuers
+            .iter()
+            .any(|issuer| issuer.claims.contains_key(claim));
+        let given = of_a_kind || of_an_issuer;
+        if !ACCOUNT_CLAIMS.contains(&claim) && !given && claim != SUBJECT {
             lines.push(format!(
                 "{name}: no token that Gom issues has the claim ${claim}{elsewhere}, and without it every request of the role \
                  fails; its claims are ${}",

@@ -198,6 +198,7 @@ impl Server {
                     socket_services: Rc::new(SocketServices {
                         api: api.clone(),
                         tokens: Arc::clone(&keys),
+                        identity: auth.identity.clone(),
                         bounds: Arc::clone(&bounds),
                         positions: positions.clone(),
                         sockets: sockets.clone(),

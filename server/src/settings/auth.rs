@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::Secret;
-use super::key::{FLAG, SECONDS, SECRET, TEXT, URL, choice, integer, milliseconds, section};
+use super::key::{
+    FLAG, ISSUERS, SECONDS, SECRET, TEXT, URL, choice, integer, milliseconds, section,
+};
+use super::{Issuer, Secret};
 
 section! {
     /// Service tokens.
@@ -29,6 +31,9 @@ section! {
         /// Who checks passwords: our own table (`gom account`), or an OAuth 2 token endpoint. Unset: `oauth2` if
         /// `auth.oauth2.client_id` is set, else `accounts`.
         provider: Option<Provider> = choice(&["accounts", "oauth2"]).former_words(&[("auth0", "oauth2")]),
+        /// Issuers elsewhere whose access tokens are accepted as bearer tokens: see
+        /// [Accept tokens of an identity provider](SESSIONS.md#accept-tokens-of-an-identity-provider).
+        pub issuers: Vec<Issuer> = ISSUERS,
     } with {
         /// The token endpoint.
         pub oauth2: OAuth2,

@@ -3,6 +3,7 @@
 use gom_actors::database::DatabaseOptions;
 use gom_actors::push::{VapidError, VapidKeys};
 
+use super::address::url;
 use super::auth::Provider;
 use super::cookies::SameSite;
 use super::redis::StoreBackend;
@@ -43,6 +44,7 @@ pub(super) fn check(
         weak_service_secret(settings, environment, &mut found);
         token_endpoint(settings, &mut found);
     }
+    issuers(settings, environment, &mut found);
     database_password(settings, &mut found);
     cookies(settings, &mut found);
     push_keys(settings, &mut found);
@@ -229,6 +231,55 @@ fn token_endpoint(settings: &Settings, found: &mut Findings<'_>) {
             "the same as auth.oauth2.client_id: an id token could not be distinguished from an access token",
             "give the API an audience of its own at the issuer, and set it here",
         );
+    }
+}
+
+/// Whose tokens are accepted has users of its own: no token may be taken for another issuer's, or for one of another use.
+fn issuers(settings: &Settings, environment: &str, found: &mut Findings<'_>) {
+    let auth = &settings.auth;
+    for issuer in &auth.issuers {
+        let name = &issuer.issuer;
+        let mut problem = |message: &str, remedy: &str| {
+            found.add(
+                "auth.issuers",
+                format!("issuer \"{name}\": {message}"),
+                remedy,
+            );
+        };
+        let addresses = [Some(name), issuer.jwks_url.as_ref()];
+        let is_plain = |address: &String| url(address).is_some_and(|url| url.scheme() == "http");
+        if environment != "development" && addresses.into_iter().flatten().any(is_plain) {
+            problem(
+                "keys that are fetched over http may be anybody's",
+                "give https URLs; http is for development",
+            );
+        }
+        if *name == auth.local.issuer {
+            problem(
+                "the same as auth.local.issuer, which names the server's own tokens",
+                "give one of them another name",
+            );
+        }
+        let oauth2 = &auth.oauth2;
+        if oauth2.issuer.as_ref() != Some(name) {
+            continue;
+        }
+        if issuer.subject_claim.0 != ["sub"] {
+            problem(
+                "its users log in as well (auth.oauth2.issuer), by the claim `sub`: another claim would be another user's name",
+                "leave out subject_claim",
+            );
+        }
+        if oauth2
+            .client_id
+            .as_ref()
+            .is_some_and(|client| issuer.audiences.contains(client))
+        {
+            problem(
+                "auth.oauth2.client_id is among its audiences: an id token could not be distinguished from an access token",
+                "give the API an audience of its own at the issuer",
+            );
+        }
     }
 }
 

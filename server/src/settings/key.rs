@@ -139,6 +139,7 @@ pub(super) const FLAG: Key = Key::of(Kind::Flag);
 pub(super) const SECRET: Key = Key::of(Kind::Secret);
 pub(super) const URL: Key = Key::of(Kind::Url);
 pub(super) const NETWORKS: Key = Key::of(Kind::Networks);
+pub(super) const ISSUERS: Key = Key::of(Kind::Issuers);
 
 pub(super) const COUNT: Key = integer(1, 1_000_000_000);
 pub(super) const SIZE: Key = Key::of(Kind::Bytes {

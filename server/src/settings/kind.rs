@@ -7,6 +7,7 @@ use gom_actors::database::DatabaseOptions;
 use gom_actors::push::Contact;
 
 use super::address::{host_pattern, network, origin, time_zone, url};
+use super::issuers;
 
 /// What values a key takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +64,8 @@ pub enum Kind {
     Origins,
     /// A list of host names, each perhaps with `*.` in front.
     Hosts,
+    /// A list of tables, each an issuer of access tokens; as text, JSON.
+    Issuers,
     /// A time zone's name.
     TimeZone,
     /// Where somebody can be written to.
@@ -99,6 +102,11 @@ impl Kind {
                     .filter(|text| !text.is_empty())
                     .map(str::to_owned),
             ),
+            Kind::Issuers => {
+                serde_json::from_str::<Value>(text)
+                    .map_err(|error| self.refuse(&format!("text that is no JSON ({error})")))?
+                    .kind
+            }
             _ => ValueKind::String(text.to_owned()),
         };
         self.check(value)
@@ -110,6 +118,12 @@ impl Kind {
             (&value, self)
         {
             return self.check_list(elements);
+        }
+        if let (ValueKind::Array(elements), Kind::Issuers) = (&value, self) {
+            return issuers::check(elements.clone()).map_err(|message| Refusal {
+                message,
+                remedy: format!("give {}", self.expectation()),
+            });
         }
         let good = match (&value, self) {
             (
@@ -167,7 +181,11 @@ impl Kind {
 
     /// The value of a key that was set nowhere, where its field takes one.
     pub fn unset(self) -> Option<ValueKind> {
-        matches!(self, Kind::Networks | Kind::Origins | Kind::Hosts).then(|| list([]))
+        matches!(
+            self,
+            Kind::Networks | Kind::Origins | Kind::Hosts | Kind::Issuers
+        )
+        .then(|| list([]))
     }
 
     /// A value as the settings' structs read it: durations carry their unit.
@@ -218,6 +236,9 @@ impl Kind {
             Kind::Networks => "a list of networks such as 10.0.0.0/8, fd00::/8 or 192.0.2.7".into(),
             Kind::Origins => "a list of origins such as https://shop.example, https://*.shop.example or http://localhost:8080".into(),
             Kind::Hosts => "a list of host names such as push.example or *.push.example".into(),
+            Kind::Issuers => {
+                "a list of tables (`[[auth.issuers]]`; in a variable, the same as JSON), each with `issuer` and `audiences`".into()
+            }
             Kind::Name => "a letter, then letters, digits, - and _, 32 in all at most".into(),
             Kind::Contact => "a mailto: address or an https: URL".into(),
             Kind::TimeZone => "a time zone such as UTC or America/Mexico_City".into(),
@@ -254,7 +275,7 @@ fn list(texts: impl IntoIterator<Item = String>) -> ValueKind {
     )
 }
 
-fn shown(value: &ValueKind) -> String {
+pub(super) fn shown(value: &ValueKind) -> String {
     match value {
         ValueKind::String(text) => format!("\"{text}\""),
         ValueKind::Table(_) => "a table".into(),
@@ -270,55 +291,6 @@ fn shown(value: &ValueKind) -> String {
         }
         other => other.to_string(),
     }
-}
-
-/// The value as people may see it: secrets masked, a URL without its password.
-pub fn masked(kind: Kind, value: &ValueKind) -> String {
-    match (kind, value) {
-        (Kind::Secret, _) => "***".into(),
-        (Kind::DatabaseUrl, ValueKind::String(text)) => mask_password(text),
-        (_, value) => shown(value),
-    }
-}
-
-/// Keeps of a connection string what says where it leads; anything that is not understood is masked whole.
-fn mask_password(text: &str) -> String {
-    let Ok(DatabaseOptions { server: config, .. }) = DatabaseOptions::from_url(text) else {
-        return "***".into();
-    };
-    let hosts: Vec<String> = config
-        .get_hosts()
-        .iter()
-        .zip(
-            config
-                .get_ports()
-                .iter()
-                .copied()
-                .map(Some)
-                .chain(std::iter::repeat(None)),
-        )
-        .map(|(host, port)| {
-            let host = match host {
-                tokio_postgres::config::Host::Tcp(name) => name.clone(),
-                #[cfg(unix)]
-                tokio_postgres::config::Host::Unix(path) => path.display().to_string(),
-            };
-            port.map_or_else(|| host.clone(), |port| format!("{host}:{port}"))
-        })
-        .collect();
-    let password = if config.get_password().is_some() {
-        ":***"
-    } else {
-        ""
-    };
-    let user = config
-        .get_user()
-        .map_or(String::new(), |user| format!("{user}{password}@"));
-    format!(
-        "postgres://{user}{}/{}",
-        hosts.join(","),
-        config.get_dbname().unwrap_or_default()
-    )
 }
 
 #[cfg(test)]
@@ -479,21 +451,5 @@ mod tests {
                 "{url}: {message}"
             );
         }
-    }
-
-    #[test]
-    fn a_database_url_is_shown_without_its_password() {
-        let shown = masked(
-            Kind::DatabaseUrl,
-            &ValueKind::String(
-                "postgres://gom:hunter2@db.example:5433/shop?sslmode=require".into(),
-            ),
-        );
-        assert_eq!(shown, "postgres://gom:***@db.example:5433/shop");
-        let shown = masked(
-            Kind::DatabaseUrl,
-            &ValueKind::String("host=db password=hunter2 user=gom".into()),
-        );
-        assert_eq!(shown, "postgres://gom:***@db/");
     }
 }

@@ -386,6 +386,13 @@ fn typed(value: &DeValue<'_>) -> Result<ValueKind, String> {
             });
             Ok(ValueKind::Array(elements.collect::<Result<_, _>>()?))
         }
+        DeValue::Table(table) => {
+            let entries = table.iter().map(|(name, value)| {
+                let value = typed(value.get_ref())?;
+                Ok((name.get_ref().to_string(), Value::new(None, value)))
+            });
+            Ok(ValueKind::Table(entries.collect::<Result<_, String>>()?))
+        }
         other => Err(format!("a value of type {}", other.type_str())),
     }
 }

@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use super::kind::{Kind, masked};
+use super::kind::Kind;
+use super::masked::masked;
 use super::table::{Key, KeyTable};
 
 /// A key's value in use, with secrets masked, and where it came from.

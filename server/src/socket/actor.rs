@@ -1,6 +1,7 @@
 //! The `Socket` actor: the one place that knows actix-web-actors. It reads frames (`receiving`), does what the state machine says, and
 //! puts what is to be sent into the outbox, which the connection's answer drains.
 
+mod bearer;
 mod receiving;
 mod remembering;
 mod renewing;
@@ -136,6 +137,7 @@ where
         running: HashMap::new(),
         begun: 0,
         expiry: None,
+        verifying: None,
         partial: BytesMut::new(),
         heard: now,
         outbox: Rc::clone(&outbox),
@@ -174,6 +176,8 @@ pub(super) struct Socket {
     /// How many operations were started.
     begun: u64,
     expiry: Option<SpawnHandle>,
+    /// A bearer token is being verified.
+    verifying: Option<SpawnHandle>,
     /// The frames of a message that has not come to its end.
     partial: BytesMut,
     heard: Instant,
@@ -247,7 +251,7 @@ impl Socket {
         for effect in effects {
             match effect {
                 Effect::Send(text) => self.outbox.reply(frame::text(&[text.as_bytes()])),
-                Effect::Authenticate(token) => self.authenticate(token.as_deref(), ctx),
+                Effect::Authenticate(token) => self.authenticate(token, ctx),
                 Effect::Start(id, start) => self.start(id, *start, ctx),
                 Effect::Stop(id) => self.stop(&id, ctx),
                 Effect::Close(code, reason) => {
@@ -269,16 +273,8 @@ impl Socket {
         self.outbox.send(frames);
     }
 
-    fn authenticate(&mut self, token: Option<&str>, ctx: &mut <Self as Actor>::Context) {
-        if let Some(token) = token {
-            let left = self.services.tokens.time_left(token).ok();
-            self.until = left.and_then(|left| Instant::now().checked_add(left));
-            self.viewer = left.map(|_| Viewer::Service);
-            if let Some(viewer) = &self.viewer {
-                self.outbox
-                    .belongs_to(&self.services.waiting.account(&reader(viewer)));
-            }
-        }
+    /// Who the client is has been found out.
+    fn authenticated(&mut self, ctx: &mut <Self as Actor>::Context) {
         let known = self.viewer.is_some();
         if known {
             self.expire_later(ctx);

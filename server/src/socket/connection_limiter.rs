@@ -54,11 +54,7 @@ impl ConnectionLimiter {
             of: "from this address",
             setting: "sockets.per_address",
         };
-        let own = TooManyConnections {
-            most: bounds.per_user,
-            of: "of this user",
-            setting: "sockets.per_user",
-        };
+        let own = of_user(bounds);
         let mut asked = vec![
             (LimitScope::All, all),
             (LimitScope::Address(address.to_owned()), here),
@@ -89,6 +85,38 @@ impl ConnectionLimiter {
 }
 
 impl Place {
+    /// The connection turns out to be this user's.
+    ///
+    /// # Errors
+    /// If there is no room for another one of the user.
+    pub fn is_of(&mut self, bounds: &Sockets, user: &str) -> Result<(), TooManyConnections> {
+        let new = LimitScope::User(user.to_owned());
+        if self.held.contains(&new) {
+            return Ok(());
+        }
+        let mut counts = self
+            .connections
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if counts
+            .get(&new)
+            .is_some_and(|count| *count >= bounds.per_user)
+        {
+            CONNECTIONS_REFUSED.inc(metrics::ConnectionLimit::User);
+            return Err(of_user(bounds));
+        }
+        *counts.entry(new.clone()).or_default() += 1;
+        let of_another = self
+            .held
+            .extract_if(.., |scope| matches!(scope, LimitScope::User(_)));
+        for scope in of_another {
+            leave(&mut counts, &scope);
+        }
+        self.held.push(new);
+        Ok(())
+    }
+
     /// The connection is this user's from now on, whether or not there would be room for a new one.
     pub fn belongs_to(&mut self, user: &str) {
         let new = LimitScope::User(user.to_owned());
@@ -107,6 +135,14 @@ impl Place {
         leave(&mut counts, own);
         *counts.entry(new.clone()).or_default() += 1;
         *own = new;
+    }
+}
+
+fn of_user(bounds: &Sockets) -> TooManyConnections {
+    TooManyConnections {
+        most: bounds.per_user,
+        of: "of this user",
+        setting: "sockets.per_user",
     }
 }
 
@@ -168,6 +204,24 @@ mod tests {
         );
         drop(place);
         assert_eq!(refused("v"), None);
+    }
+
+    #[test]
+    fn a_connection_that_turns_out_to_be_a_users_needs_room_among_the_users() {
+        let (connections, bounds) = (ConnectionLimiter::default(), bounds());
+        let mut first = connections.enter(&bounds, "a", None).unwrap();
+        let mut second = connections.enter(&bounds, "b", Some("v")).unwrap();
+        assert_eq!(first.is_of(&bounds, "u"), Ok(()));
+        assert_eq!(first.is_of(&bounds, "u"), Ok(()), "it is already");
+        assert_eq!(second.is_of(&bounds, "u"), Err(of_user(&bounds)));
+        drop(first);
+        assert_eq!(second.is_of(&bounds, "u"), Ok(()));
+        assert!(
+            connections.enter(&bounds, "c", Some("v")).is_ok(),
+            "it is no longer of the other"
+        );
+        drop(second);
+        assert!(connections.0.lock().unwrap().is_empty());
     }
 
     #[test]

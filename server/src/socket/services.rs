@@ -14,13 +14,15 @@ use super::outbox::Outbox;
 use super::own_task::OwnTask;
 use crate::admission::HeldRequests;
 use crate::graphql::Api;
-use crate::identity::{ServiceTokens, User};
+use crate::identity::{Identity, ServiceTokens, User};
 use crate::settings::{Settings, Sockets};
 
 /// What the sockets of one worker use.
 pub struct SocketServices {
     pub api: Api,
     pub tokens: Arc<ServiceTokens>,
+    /// Verifies users' bearer tokens.
+    pub identity: Identity,
     pub bounds: Arc<Sockets>,
     /// Of subscriptions of clients without cursors; nothing if they are not kept.
     pub positions: Option<Positions>,

@@ -9,6 +9,7 @@
 //!   dropped with the value. [`TestDatabase::with_own_tables`] has Gom's own tables.
 //! - [`TestCluster`]: a PostgreSQL of the test's very own, to be stopped, killed and frozen.
 //! - [`TestRedis`]: the same for Redis.
+//! - [`token_issuer::TokenIssuer`]: an issuer of users' bearer tokens.
 //! - [`PushService`]: where messages to browsers go, over real TLS.
 //! - [`eventually`]: waits for what comes about without the test.
 //!
@@ -33,6 +34,7 @@ pub mod proxy;
 mod push_service;
 pub mod random;
 mod redis;
+pub mod token_issuer;
 pub mod two_shops;
 
 pub use database::TestDatabase;

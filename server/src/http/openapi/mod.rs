@@ -192,7 +192,7 @@ header `X-Csrf-Token`, and a page of this server's. A refusal for the token's sa
 same can be sent again. Pages of `server.origins` find the token in the header `X-Csrf-Token` of such answers and of \
 `/auth/ping`, and get CORS headers on every path. `jwt_error` means that nobody is logged in.
 
-**Services** send `Authorization: Bearer TOKEN` and need none of this.
+**Services**, and users with an access token of an issuer of `auth.issuers`, send `Authorization: Bearer TOKEN` and need none of this.
 
 **Prisma's addresses.** What `/graphql` serves is served at `/` and at `/SERVICE/STAGE` as well, for clients that were written for Prisma 1.
 

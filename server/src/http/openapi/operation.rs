@@ -54,7 +54,7 @@ pub enum Caller {
     SessionWithCsrf,
     /// A browser with the cookie and the token that `/auth/ping` hands out; logged in or not.
     CsrfOnly,
-    /// A service, with a token that the operator has signed.
+    /// A service, with a token that the operator has signed, or a user with one of an issuer elsewhere.
     Bearer,
 }
 

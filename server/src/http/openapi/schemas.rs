@@ -46,9 +46,9 @@ pub fn headers() -> Value {
             "schema": { "type": "string", "const": "no-store" },
         },
         WWW_AUTHENTICATE: {
-            "description": "Which tokens are taken.",
+            "description": "Which tokens are taken, and what is wrong with the one that was sent (RFC 6750).",
             "required": true,
-            "schema": { "type": "string", "const": "Bearer" },
+            "schema": { "type": "string", "pattern": "^Bearer( error=\"invalid_token\", error_description=\"[^\"]*\")?$" },
         },
         GOM_CURSOR: {
             "description": "The cursor of the answer, where the header `Gom-Cursor: true` has asked for it.",
@@ -82,7 +82,7 @@ pub fn security_schemes() -> Value {
         },
         "bearer": {
             "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
-            "description": "A service's token (HS256), as `gom token` signs them. It counts before cookies.",
+            "description": "A service's token (HS256), as `gom token` signs them, or a user's access token of an issuer of `auth.issuers`. It counts before cookies.",
         },
     })
 }

@@ -12,10 +12,9 @@ use crate::http::State;
 use crate::http::graphql::refused;
 use crate::http::json_body;
 use crate::http::openapi::{self, Caller, OperationObject, ResponseObject, SET_COOKIE, Tag};
-use crate::http::refusal::Refusal;
 use crate::http::rest_error::RestError;
 use crate::http::session;
-use crate::http::viewer::{ViewerError, viewer};
+use crate::http::viewer::{ViewerError, session_of, viewer};
 
 pub fn operation() -> OperationObject {
     OperationObject::new(Tag::Push, "subscribeDevice", "From now on this device receives the user's notifications")
@@ -30,7 +29,7 @@ pub fn operation() -> OperationObject {
                 403,
                 &["jwt_error", "EBADCSRFTOKEN", "Forbidden"],
                 "Nobody is logged in (`jwt_error`); the CSRF token is missing or another session's, or the page is another \
-                 site's (`EBADCSRFTOKEN`); or a service asks, which has no devices (`Forbidden`).",
+                 site's (`EBADCSRFTOKEN`); or a bearer token was sent, and devices belong to sessions (`Forbidden`).",
             )
             .header(SET_COOKIE),
         )
@@ -40,15 +39,17 @@ pub fn operation() -> OperationObject {
 pub async fn handle(request: HttpRequest, state: Data<State>, body: Payload) -> HttpResponse {
     let viewer = match viewer(&request, &state).await {
         Ok(viewer) => viewer,
-        Err(ViewerError::Bearer(error)) => {
-            return Refusal::unauthenticated(&request, error).error_response();
-        }
+        Err(ViewerError::Bearer(refusal)) => return refusal.error_response(),
         Err(ViewerError::Browser(error)) => return error.error_response(),
     };
-    // Users are known by the session of their cookie.
-    let (Some(user), Some(id)) = (viewer.user(), state.auth.cookies.id_of(&request)) else {
-        let message = "A service has no devices: only users can subscribe";
-        return RestError::new(StatusCode::FORBIDDEN, message).error_response();
+    let forbidden = |message| RestError::new(StatusCode::FORBIDDEN, message).error_response();
+    let Some(user) = viewer.user() else {
+        return forbidden("A service has no devices: only users can subscribe");
+    };
+    let Some(id) = session_of(&request, &state.auth) else {
+        return forbidden(
+            "Devices end with their session: subscribe with its cookies, without a bearer token",
+        );
     };
     match subscribe(&request, &state, body, &user.subject, &id).await {
         Ok(()) => HttpResponse::Created().json(true),

@@ -90,6 +90,12 @@ impl KeptClient {
         Ok(rows.first().map(stored))
     }
 
+    /// Whether the subject has accounts, and all of them are disabled.
+    pub async fn are_disabled(&self, subject: &str) -> Result<bool, AccountError> {
+        let rows = self.run(ARE_DISABLED, &[&subject]).await?;
+        Ok(rows.first().is_some_and(|row| row.get(0)))
+    }
+
     /// Unless the hash was replaced meanwhile.
     pub async fn replace_hash(&self, account: &Stored, hash: &str) -> Result<(), AccountError> {
         self.run(
@@ -177,6 +183,8 @@ fn stored(row: &Row) -> Stored {
 
 const FIND: &str = "SELECT username, subject, role, password_hash, disabled, version, profile
                     FROM gom.account WHERE username = $1";
+const ARE_DISABLED: &str =
+    "SELECT coalesce(bool_and(disabled), false) FROM gom.account WHERE subject = $1";
 const REPLACE_HASH: &str =
     "UPDATE gom.account SET password_hash = $3 WHERE username = $1 AND password_hash = $2";
 

@@ -2,6 +2,7 @@
 
 mod checks;
 mod former;
+mod issuers;
 mod layers;
 
 use std::time::Duration;

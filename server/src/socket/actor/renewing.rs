@@ -47,7 +47,7 @@ impl Socket {
     }
 
     fn expire(&mut self, ctx: &mut <Self as Actor>::Context) {
-        if self.viewer.as_ref().is_some_and(Viewer::is_service) {
+        if self.session.is_none() || self.viewer.as_ref().is_some_and(Viewer::is_service) {
             // Its client comes back with another token.
             return self.end(CloseCode::Forbidden, "the token has expired: connect again");
         }
@@ -67,7 +67,7 @@ impl Socket {
 
     /// The token was renewed. Where it allows something else, what runs is restarted, each after the last event that it has
     /// delivered.
-    fn go_on_as(&mut self, user: Arc<User>, ctx: &mut <Self as Actor>::Context) {
+    pub(super) fn go_on_as(&mut self, user: Arc<User>, ctx: &mut <Self as Actor>::Context) {
         let same = self
             .viewer
             .as_ref()
