@@ -95,3 +95,26 @@ fn the_tanstack_packages_pass_their_tests() {
 fn react_and_tanstack_lists_equal_the_query_after_each_fault() {
     pass(&["test/react.tanstack.server.test.js"]);
 }
+
+#[test]
+fn apollo_client_resumes_and_keeps_lists() {
+    pass(&[
+        "--test-concurrency=2",
+        "test/apollo.scripted.test.js",
+        "test/apollo.server.test.js",
+    ]);
+}
+
+#[test]
+fn urql_resumes_and_keeps_lists() {
+    pass(&[
+        "--test-concurrency=2",
+        "test/urql.scripted.test.js",
+        "test/urql.server.test.js",
+    ]);
+}
+
+#[test]
+fn graphql_ws_and_graphql_sse_resume_as_documented() {
+    pass(&["test/graphql-ws.test.js"]);
+}

@@ -1,134 +1,80 @@
-// The demo's open orders of one seller, and a random schedule of writes and faults that a list of them has to survive.
-import assert from "node:assert/strict";
+// The open orders of the demo's seller, as the tests of the adapters read and write them.
 import { createClient } from "@gom/client";
-import { startProxy, startServer, dice, until } from "./place.js";
 
-export const FIELDS = "uid name stage assignedTo { extUid }";
+const FIELDS = "uid name stage assignedTo { extUid }";
 const WHERE = '{ stage: OPEN, assignedTo: { extUid: "auth0|demo-paletas" } }';
-export const OPEN_ORDERS = `{ orders(where: ${WHERE}) { ${FIELDS} } }`;
+export const OPEN_ORDERS = `query OpenOrders { orders(where: ${WHERE}) { ${FIELDS} } }`;
 export const OPEN_EVENTS = `subscription { order(where: { node: ${WHERE} }) { mutation node { ${FIELDS} } previousValues { uid } } }`;
-export const CREATE = `mutation($uid: ID, $name: String!) {
-  createOrder(data: { uid: $uid, name: $name, stage: OPEN, assignedTo: { connect: { extUid: "auth0|demo-paletas" } },
-    issuedTo: { connect: { uid: "cdemobp000000000000000001" } } }) { ${FIELDS} } }`;
-export const UPDATE = `mutation($uid: ID!, $data: OrderUpdateInput!) { updateOrder(where: { uid: $uid }, data: $data) { ${FIELDS} } }`;
+export const CREATE = `mutation($name: String!) {
+  createOrder(data: { name: $name, stage: OPEN, assignedTo: { connect: { extUid: "auth0|demo-paletas" } },
+    issuedTo: { connect: { uid: "cdemobp000000000000000001" } } }) { uid name stage assignedTo { extUid } } }`;
+export const UPDATE = "mutation($uid: ID!, $data: OrderUpdateInput!) { updateOrder(where: { uid: $uid }, data: $data) { uid name stage } }";
 export const DELETE = "mutation($uid: ID!) { deleteOrder(where: { uid: $uid }) { uid } }";
 const STAGES = ["OPEN", "OPEN", "WON", "CLOSED"];
 
-export const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
-export const byId = (rows) => rows.toSorted((left, right) => (left.uid < right.uid ? -1 : 1));
+/** Without what a client adds, in the order of the ids. */
+export const plain = (rows) =>
+  JSON.parse(JSON.stringify(rows, (name, value) => (name === "__typename" ? undefined : value))).sort((left, right) => (left.uid < right.uid ? -1 : 1));
 
-/** A server, a client that reaches it directly, and what a list of the open orders has to be. */
-export async function startOrders() {
-  const server = await startServer();
-  const direct = createClient({ url: `${server.address}/graphql`, token: () => server.token });
-  const openOrders = async () => byId((await direct.query(OPEN_ORDERS)).data.orders);
-  /** Removes the changes that clients who are away would resume from. */
-  const trim = () => direct.mutate(`mutation { executeRaw(query: "select gom.trim_changes('0 s', 1, 100000)") }`, undefined, { idempotencyKey: false });
-  return {
-    server,
-    direct,
-    openOrders,
-    trim,
-    stop: () => server.stop(),
-    /** Waits until `rows` equals the viewer's own query. */
-    equals: (rows, name) =>
-      until(
-        async () => JSON.stringify(byId(rows())) === JSON.stringify(await openOrders()),
-        async () => `${name} has ${JSON.stringify(byId(rows()))}, the query ${JSON.stringify(await openOrders())}`,
-      ),
-  };
+/** A client without a proxy. */
+export const directly = (server) => createClient({ url: `${server.address}/graphql`, token: () => server.token });
+
+/** What the query has, for this viewer. */
+export const openOrders = async (client) => plain((await client.query(OPEN_ORDERS)).data.orders);
+
+/** Removes the changes from which clients who are away would resume. */
+const trim = (direct) => direct.mutate(`mutation { executeRaw(query: "select gom.trim_changes('0 s', 1, 100000)") }`, undefined, { idempotencyKey: false });
+
+/** After how many bytes of the server each connection is cut: the first two certainly, half of the others. */
+export function limits(random) {
+  let connections = 0;
+  return () => ((connections += 1) <= 2 ? 500 : random() < 0.5 ? 300 + Math.floor(random() * 6_000) : Infinity);
 }
 
-/** A `fetch` that counts in `reads.count` how often the list is read whole. */
-export function counting(reads) {
-  return (url, init) => {
-    if (JSON.parse(init.body).query === OPEN_ORDERS) reads.count += 1;
-    return fetch(url, init);
-  };
-}
+const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
 /**
- * Random writes through connections that are cut at random bytes, a SIGKILL, and an absence that is longer than changes are kept.
- * `open` is called with the address of the proxy and gives `writer` (`create(name)`, `update(uid, data)`, `remove(uid)`), `reads` (a list of counters of whole reads) and `check`, which is called with the seed.
+ * Creates, changes and deletes orders by `write`, which goes through `proxy`, while connections are cut, the server is killed, and the changes that clients missed are removed.
+ * Returns the names that the orders must have in the end.
  */
-export async function survive({ server, direct, trim }, open) {
-  const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 32));
-  console.log(`SEED=${seed}`);
-  const random = dice(seed);
-  const proxy = await startProxy(server.port, () => (random() < 0.5 ? 100 + Math.floor(random() * 8_000) : Infinity));
-  try {
-    const { writer, reads, check, close } = await open(proxy.address);
-    const prefix = `s${seed} `;
-    const rows = new Map();
-    const count = Number(process.env.WRITES ?? 12);
-    for (let write = 0; write < count; write += 1) {
-      const known = [...rows.keys()];
-      const uid = known[Math.floor(random() * known.length)];
-      const dice = random();
-      if (write === Math.floor(count / 3)) {
-        const back = server.kill().then(() => server.restart());
-        await Promise.all([back, pause(random() * 1_000)]);
-      } else if (write === Math.floor((2 * count) / 3)) {
-        proxy.up = false;
-        proxy.cut();
-        for (const each of known) {
-          rows.set(each, `${rows.get(each)} away`);
-          await direct.mutate(UPDATE, { uid: each, data: { stage: "OPEN", name: rows.get(each) } });
-        }
-        // Two changes at least: the last one is kept, which needs its position.
-        for (const name of [`${prefix}away`, `${prefix}away too`]) rows.set((await direct.mutate(CREATE, { name }, { cursor: true })).data.createOrder.uid, name);
-        await trim();
-        const earlier = reads.map((each) => each.count);
-        proxy.up = true;
-        await until(() => reads.every((each, at) => each.count > earlier[at]), () => `the trimmed log leads to no snapshot (SEED=${seed})`);
-      } else if (write === 2 || dice < 0.1) {
-        proxy.cut();
-      }
-      if (!uid || dice < 0.45) {
-        const name = `${prefix}made ${write}`;
-        rows.set(await writer.create(name), name);
-      } else if (dice < 0.85) {
-        const name = `${prefix}changed ${write}`;
-        await writer.update(uid, { name, stage: STAGES[Math.floor(random() * STAGES.length)] });
-        rows.set(uid, name);
-      } else {
-        await writer.remove(uid);
-        rows.delete(uid);
-      }
+export async function writeThroughFaults({ server, proxy, direct, write, random, count, between = () => undefined }) {
+  const rows = new Map();
+  for (let turn = 0; turn < count; turn += 1) {
+    const known = [...rows.keys()];
+    const uid = known[Math.floor(random() * known.length)];
+    const choice = random();
+    if (turn === Math.floor(count / 3)) {
+      const back = server.kill().then(() => server.restart());
+      await Promise.all([back, pause(random() * 500)]);
+    } else if (turn === Math.floor((2 * count) / 3)) {
+      proxy.up = false;
+      proxy.cut();
+      // Two changes at least: the last one is kept.
+      for (const name of ["made away", "made away too"]) rows.set((await direct.mutate(CREATE, { name }, { cursor: true })).data.createOrder.uid, name);
+      await trim(direct);
+      proxy.up = true;
+    } else if (choice < 0.15) {
+      proxy.cut();
     }
-    // The faults are over.
-    proxy.limit = () => Infinity;
-    await check(seed);
-    const { data } = await direct.query(`{ orders(where: { name_starts_with: "${prefix}" }) { uid name } }`);
-    assert.deepEqual(new Map(byId(data.orders).map(({ uid, name }) => [uid, name])), new Map([...rows].sort()), `SEED=${seed}`);
-    await close();
-  } finally {
-    proxy.stop();
+    between(turn);
+    if (!uid || choice < 0.45) {
+      const name = `made ${turn}`;
+      rows.set((await write(CREATE, { name })).createOrder.uid, name);
+    } else if (choice < 0.85) {
+      const name = `changed ${turn}`;
+      await write(UPDATE, { uid, data: { name, stage: STAGES[Math.floor(random() * STAGES.length)] } });
+      rows.set(uid, name);
+    } else {
+      // A repetition without its key would find no row.
+      await write(DELETE, { uid });
+      rows.delete(uid);
+    }
   }
+  return rows;
 }
 
-/** A browser's cookies, and the CSRF token that its pages read. */
-export function browser(Socket, origin) {
-  const jar = new Map();
-  const cookies = () => [...jar].map(([name, value]) => `${name}=${value}`).join("; ");
-  return {
-    csrfToken: () => jar.get("csrf-token"),
-    WebSocket: class extends Socket {
-      constructor(url, protocol) {
-        super(url, protocol, { headers: { cookie: cookies(), origin } });
-      }
-    },
-    async fetch(url, init = {}) {
-      const headers = new Headers(init.headers);
-      if (jar.size > 0) headers.set("cookie", cookies());
-      headers.set("origin", origin);
-      const response = await fetch(url, { ...init, headers });
-      for (const cookie of response.headers.getSetCookie()) {
-        const [, name, value] = /^([^=]+)=([^;]*)/.exec(cookie);
-        if (value === "" || /max-age=0/i.test(cookie)) jar.delete(name);
-        else jar.set(name, decodeURIComponent(value));
-      }
-      return response;
-    },
-  };
+/** The orders that the faults have left, by id. */
+export async function written(direct) {
+  const { data } = await direct.query('{ orders(where: { OR: [{ name_starts_with: "made" }, { name_starts_with: "changed" }] }) { uid name } }');
+  return new Map(plain(data.orders).map(({ uid, name }) => [uid, name]));
 }

@@ -28,7 +28,7 @@ test("the core has at most 5 KiB, minified and compressed, and no dependencies",
   const whole = size('export * from "@gom/client"');
   assert.ok(whole <= 5 * 1024, `${whole} bytes`);
   assert.ok(size('export { GomError } from "@gom/client"') < 500, "what is not used is left out");
-  for (const entry of ["patch", "iterate"]) assert.ok(size(`export * from "@gom/client/${entry}"`) < 1024, entry);
+  for (const entry of ["patch", "iterate", "positions"]) assert.ok(size(`export * from "@gom/client/${entry}"`) < 1024, entry);
   assert.ok(size('export * from "@gom/client/sse"') < 1_536, "sse");
   const { dependencies, sideEffects } = JSON.parse(readFileSync(`${root}packages/client/package.json`, "utf8"));
   assert.deepEqual([dependencies, sideEffects], [undefined, false]);
@@ -43,6 +43,8 @@ test("@gom/offline adds at most 10 KiB to the core, its only peer", () => {
 
 test("typed documents give their types to results and variables, and wrong uses do not compile", () => {
   const tsc = `${root}node_modules/typescript/bin/tsc`;
-  const { status, stdout } = spawnSync(process.execPath, [tsc, "--project", `${root}test/types`], { encoding: "utf8" });
-  assert.equal(status, 0, stdout);
+  for (const project of ["types", "types/adapters"]) {
+    const { status, stdout } = spawnSync(process.execPath, [tsc, "--project", `${root}test/${project}`], { encoding: "utf8" });
+    assert.equal(status, 0, stdout);
+  }
 });

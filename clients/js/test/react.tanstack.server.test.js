@@ -14,7 +14,7 @@ import { gomLiveOptions, gomSetOptions } from "@gom/tanstack-query";
 import { transformSync } from "esbuild";
 import WebSocket from "ws";
 import { createElement, gom, mount, unmountAll } from "./react.page.js";
-import { CREATE, DELETE, OPEN_EVENTS, OPEN_ORDERS, UPDATE, browser, counting, pause, startOrders, survive } from "./orders.js";
+import { CREATE, DELETE, OPEN_EVENTS, OPEN_ORDERS, UPDATE, browser, counting, pause, startOrders, survive } from "./react.orders.js";
 import { until } from "./place.js";
 
 const SET = { query: OPEN_ORDERS, subscription: OPEN_EVENTS, key: "uid" };

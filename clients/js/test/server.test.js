@@ -1,14 +1,13 @@
 // Sets, writes and sessions against a server with PostgreSQL, through cut connections, killed servers, trimmed logs and ended sessions.
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { after, before, test } from "node:test";
-import { promisify } from "node:util";
 import { GomError, createClient } from "@gom/client";
 import { iterate } from "@gom/client/iterate";
 import { sse } from "@gom/client/sse";
 import { applyPatch } from "@gom/client/patch";
 import WebSocket from "ws";
+import { browser } from "./browser.js";
+import { runDocumented } from "./documented.js";
 import { dice, startProxy, startServer, until } from "./place.js";
 
 const FIELDS = "uid name stage assignedTo { extUid }";
@@ -49,17 +48,7 @@ const equals = (set, name, query = openOrders) =>
   );
 
 test("the program of docs/clients/javascript.md does what its page says", async () => {
-  const page = readFileSync(new URL("../../../docs/clients/javascript.md", import.meta.url), "utf8");
-  const [, program] = page.match(/## Keep a list\n\n```js\n(.*?)```/s);
-  const path = new URL("documented.mjs", import.meta.url).pathname;
-  writeFileSync(path, program);
-  try {
-    const env = { ...process.env, GOM_URL: `${server.address}/graphql`, GOM_TOKEN: server.token };
-    const { stdout } = await promisify(execFile)(process.execPath, [path], { env, timeout: 20_000 });
-    assert.deepEqual(stdout.trim().split("\n").sort(), ["one order less is open", "the query includes the write"]);
-  } finally {
-    rmSync(path, { force: true });
-  }
+  assert.deepEqual(await runDocumented("javascript.md", "Keep a list", server), ["one order less is open", "the query includes the write"]);
 });
 
 test("two clients and a writer, through cut connections and a killed server, lose and double nothing", async () => {
@@ -205,28 +194,6 @@ test("live queries go on after a cut, and events are read as an async iterable",
   }
   proxy.stop();
 });
-
-/** A browser's cookies, and the CSRF token that its pages read. */
-function browser() {
-  const jar = new Map();
-  return {
-    csrfToken: () => jar.get("csrf-token"),
-    cookies: () => [...jar].map(([name, value]) => `${name}=${value}`).join("; "),
-    async fetch(url, init = {}) {
-      const headers = new Headers(init.headers);
-      const own = [...jar].map(([name, value]) => `${name}=${value}`).join("; ");
-      if (own) headers.set("cookie", own);
-      headers.set("origin", new URL(url).origin);
-      const response = await fetch(url, { ...init, headers });
-      for (const cookie of response.headers.getSetCookie()) {
-        const [, name, value] = /^([^=]+)=([^;]*)/.exec(cookie);
-        if (value === "" || /max-age=0/i.test(cookie)) jar.delete(name);
-        else jar.set(name, decodeURIComponent(value));
-      }
-      return response;
-    },
-  };
-}
 
 test("a row that leaves the filter leaves the set, and a log-out in one tab ends the sets of the other and takes their rows", async () => {
   for (const [transport, how] of [["websocket", { WebSocket }], ["sse", { transport: sse() }]]) {

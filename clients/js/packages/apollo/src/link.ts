@@ -1,0 +1,141 @@
+import { Observable } from "@apollo/client";
+import type { OperationVariables } from "@apollo/client";
+import { CombinedGraphQLErrors } from "@apollo/client/errors";
+import { ApolloLink } from "@apollo/client/link";
+import { print } from "@apollo/client/utilities";
+import { GomError } from "@gom/client";
+import type { Answer, Client, GraphQLErrorLike, SubscribeHandlers } from "@gom/client";
+import { applyPatch } from "@gom/client/patch";
+import { createPositions } from "@gom/client/positions";
+import type { Positions } from "@gom/client/positions";
+
+export interface GomLinkOptions {
+  readonly client: Client;
+  /** Each query waits until its result includes what this link's mutations have written, on any server. Each mutation then costs the server one more transaction. `false` by default. */
+  readonly readOwnWrites?: boolean | undefined;
+}
+
+/** What `context: { gom: … }` of an operation may have. */
+export interface GomContext {
+  /** Of a mutation: a key of the application's own, to repeat it later. By default a new key for each execution, which links that repeat an operation keep. `false`: no key. */
+  readonly idempotencyKey?: string | false | undefined;
+  /** Of a mutation: `true` asks for its position, in `extensions.cursor`. Of a subscription: the position after which it begins. */
+  readonly cursor?: string | boolean | undefined;
+  /** Of a query: a position that its result has to include. */
+  readonly after?: string | undefined;
+  /** Of a subscription: report rows that leave, in `extensions.left`. */
+  readonly leaves?: boolean | undefined;
+  /** Of a subscription: reads again what is shown and gives its position, where changes are no longer kept. */
+  readonly resync?: SubscribeHandlers<unknown>["resync"];
+}
+
+/** What is known of one execution, which a link such as `RetryLink` may request several times. */
+interface Execution {
+  readonly idempotencyKey: string;
+  /** It ended with its viewer: the next viewer must not repeat it. */
+  ended?: GomError;
+}
+
+const newKey = (): string =>
+  // `randomUUID` is missing in pages that are not from https.
+  Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+
+/** In the context, since links may pass on a copy of the operation. */
+function executionOf(operation: ApolloLink.Operation): Execution {
+  const found = operation.getContext()["gomExecution"] as Execution | undefined;
+  if (found) return found;
+  const execution: Execution = { idempotencyKey: newKey() };
+  operation.setContext({ gomExecution: execution });
+  return execution;
+}
+
+const isLive = ({ query }: ApolloLink.Operation): boolean =>
+  query.definitions.some((each) => each.kind === "OperationDefinition" && each.directives?.some(({ name }) => name.value === "live"));
+
+const formatted = (data: unknown, errors: readonly GraphQLErrorLike[] | undefined): ApolloLink.Result =>
+  ({ data, ...(errors && { errors }) }) as ApolloLink.Result;
+
+const answered = ({ data, cursor }: Answer<unknown>): ApolloLink.Result => ({ ...formatted(data, undefined), ...(cursor && { extensions: { cursor } }) });
+
+/** What the server refused is a result with errors, as `errorPolicy` expects; rejects with everything else. */
+function resultOf(error: unknown): ApolloLink.Result {
+  if (error instanceof GomError && error.details.errors) return formatted(error.details.data, error.details.errors);
+  throw error;
+}
+
+/** The error that ends a subscription. */
+const endOf = (error: Error): Error =>
+  error instanceof GomError && error.details.errors ? new CombinedGraphQLErrors(formatted(error.details.data, error.details.errors)) : error;
+
+/** A terminating link that sends queries, mutations, subscriptions and live queries through a client of `@gom/client`. */
+export class GomLink extends ApolloLink {
+  readonly #client: Client;
+  readonly #positions: Positions | undefined;
+
+  constructor({ client, readOwnWrites = false }: GomLinkOptions) {
+    super();
+    this.#client = client;
+    this.#positions = readOwnWrites ? createPositions(client) : undefined;
+  }
+
+  override request(operation: ApolloLink.Operation): Observable<ApolloLink.Result> {
+    const context = operation.getContext();
+    const options = (context["gom"] ?? {}) as GomContext;
+    const execution = executionOf(operation);
+    // Apollo has added fields to the document: the text that it was parsed from is another one.
+    const document = print(operation.query);
+    const { variables } = operation;
+    return new Observable((observer) => {
+      if (execution.ended) return observer.error(execution.ended);
+      const failed = (error: Error): void => {
+        if (error instanceof GomError && error.code === "UNAUTHENTICATED") execution.ended = error;
+        observer.error(endOf(error));
+      };
+      const ended = (error?: Error): void => (error ? failed(error) : observer.complete());
+      const type = operation.query.definitions.find((each) => each.kind === "OperationDefinition")?.operation;
+      if (type === "subscription") {
+        const { resync, leaves, cursor } = options;
+        const stream = this.#client.subscribe(document, variables, {
+          resync,
+          leaves,
+          cursor: typeof cursor === "string" ? cursor : undefined,
+          onResult: ({ data, errors, cursor, left }) => observer.next({ ...formatted(data, errors), extensions: { cursor, left } }),
+          onEnd: ended,
+        });
+        return () => stream.close();
+      }
+      if (isLive(operation)) {
+        if (context["queryDeduplication"] !== false) {
+          observer.error(new TypeError("Apollo Client would keep every result of the live query: pass `context: { queryDeduplication: false }` with it"));
+          return;
+        }
+        const stream = this.#client.live(document, variables, {
+          patch: applyPatch,
+          onResult: ({ data, errors }) => observer.next(formatted(data, errors)),
+          onEnd: ended,
+        });
+        return () => stream.close();
+      }
+      const stop = new AbortController();
+      const answer = type === "mutation" ? this.#mutate(document, variables, options, execution, stop.signal) : this.#query(document, variables, options, stop.signal);
+      answer.catch(resultOf).then((result) => {
+        observer.next(result);
+        observer.complete();
+      }, failed);
+      return () => stop.abort();
+    });
+  }
+
+  async #query(document: string, variables: OperationVariables, { after }: GomContext, signal: AbortSignal): Promise<ApolloLink.Result> {
+    const read = (position: string | undefined) => this.#client.query(document, variables, { after: position, signal });
+    return answered(await (this.#positions && after === undefined ? this.#positions.include(read, signal) : read(after)));
+  }
+
+  async #mutate(document: string, variables: OperationVariables, options: GomContext, execution: Execution, signal: AbortSignal): Promise<ApolloLink.Result> {
+    const { idempotencyKey = execution.idempotencyKey, cursor } = options;
+    const written = this.#positions?.write();
+    const answer = await this.#client.mutate(document, variables, { idempotencyKey, cursor: cursor === true || written !== undefined, signal });
+    written?.(answer.cursor);
+    return answered(answer);
+  }
+}

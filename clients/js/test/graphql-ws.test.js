@@ -1,0 +1,103 @@
+// The module of docs/clients/graphql-ws.md with npm's graphql-ws and graphql-sse, through cut connections, a killed server and a trimmed log.
+import assert from "node:assert/strict";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { after, before, test } from "node:test";
+import { createClient as createSseClient } from "graphql-sse";
+import { createClient as createWsClient } from "graphql-ws";
+import WebSocket from "ws";
+import { OPEN_EVENTS, OPEN_ORDERS, directly, limits, openOrders, plain, writeThroughFaults, written } from "./orders.js";
+import { dice, startProxy, startServer, until } from "./place.js";
+
+let server;
+let direct;
+let keep;
+const path = new URL("documented.graphql-ws.mjs", import.meta.url).pathname;
+before(async () => {
+  const page = readFileSync(new URL("../../../docs/clients/graphql-ws.md", import.meta.url), "utf8");
+  writeFileSync(path, [...page.matchAll(/```js\n(\/\*\*.*?)```/gs)].map(([, code]) => code).join("\n"));
+  ({ keep } = await import(path));
+  server = await startServer();
+  direct = directly(server);
+});
+after(() => {
+  rmSync(path, { force: true });
+  return server?.stop();
+});
+
+test("two lists equal the query, and no write is lost or doubled", async () => {
+  const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 32));
+  console.log(`SEED=${seed}`);
+  const random = dice(seed);
+  const proxy = await startProxy(server.port, limits(random));
+  const wait = () => new Promise((done) => setTimeout(done, 50 + Math.random() * 100));
+  const ws = createWsClient({
+    url: `${proxy.address.replace("http", "ws")}/graphql`,
+    webSocketImpl: WebSocket,
+    connectionParams: () => ({ Authorization: `Bearer ${server.token}` }),
+    retryAttempts: Infinity,
+    retryWait: wait,
+    shouldRetry: () => true,
+  });
+  const sse = createSseClient({ url: `${proxy.address}/graphql`, headers: () => ({ Authorization: `Bearer ${server.token}` }), retryAttempts: Infinity, retry: wait });
+  const lists = [ws, sse].map((client) => {
+    const list = { failures: [] };
+    list.stop = keep(client, { query: OPEN_ORDERS, subscription: OPEN_EVENTS, key: "uid", show: (rows) => (list.shown = plain([...rows.values()])), failed: (error) => list.failures.push(error) });
+    return list;
+  });
+  await until(() => lists.every(({ shown }) => shown));
+  let keys = 0;
+  const write = (query, variables) =>
+    new Promise((resolve, reject) => {
+      let result;
+      const next = ({ data, errors }) => (errors ? reject(new Error(JSON.stringify(errors))) : (result = data));
+      ws.subscribe({ query, variables, extensions: { idempotencyKey: `${seed}-${(keys += 1)}` } }, { next, error: reject, complete: () => resolve(result) });
+    });
+  const rows = await writeThroughFaults({ server, proxy, direct, write, random, count: Number(process.env.WRITES ?? 9) });
+  for (const [index, list] of lists.entries()) {
+    await until(
+      async () => {
+        assert.deepEqual(list.failures, [], `SEED=${seed}`);
+        return JSON.stringify(list.shown) === JSON.stringify(await openOrders(direct));
+      },
+      async () => `list ${index} shows ${JSON.stringify(list.shown)}, the query has ${JSON.stringify(await openOrders(direct))} (SEED=${seed})`,
+    );
+  }
+  assert.deepEqual(await written(direct), new Map([...rows].sort()), `SEED=${seed}`);
+  assert.ok(proxy.cuts > 0);
+  for (const { stop } of lists) stop();
+  await ws.dispose();
+  sse.dispose();
+  proxy.stop();
+});
+
+test("the end of a session takes the rows, a lost position reads them again, and an ended list starts nothing", () => {
+  const started = [];
+  const client = {
+    subscribe(request, sink) {
+      started.push({ ...sink, request });
+      return () => undefined;
+    },
+  };
+  const shown = [];
+  const failures = [];
+  const list = { query: "{ rows { id } }", subscription: "subscription { row { node { id } } }", show: (rows) => shown.push([...rows.keys()]), failed: (error) => failures.push(error) };
+  const stop = keep(client, list);
+  const read = (id) => {
+    started.at(-1).next({ data: { rows: [{ id }] }, extensions: { cursor: `position of ${id}` } });
+    started.at(-1).complete();
+  };
+  read("a");
+  assert.deepEqual(started.at(-1).request.extensions, { cursor: "position of a", leaves: true });
+  started.at(-1).next({ data: { row: { node: { id: "b" } } }, extensions: { cursor: "c1", left: [{ id: "a" }] } });
+  assert.equal(started.at(-1).request.extensions.cursor, "c1");
+  started.at(-1).error([{ message: "gone", extensions: { code: "RESYNC_REQUIRED" } }]);
+  read("c");
+  started.at(-1).error({ code: 4403 });
+  assert.deepEqual([shown, failures, started.length], [[["a"], ["b"], ["c"], []], [{ code: 4403 }], 4]);
+  stop();
+  const other = keep(client, list);
+  started.at(-1).next({ data: { rows: [] }, extensions: { cursor: "p" } });
+  other();
+  started.at(-1).complete();
+  assert.equal(started.length, 5);
+});
