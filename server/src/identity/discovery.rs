@@ -13,9 +13,13 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where the keys of an issuer are fetched.
 pub enum KeySource {
+    /// At the address of `jwks_url`.
     At(UpstreamClient),
+    /// Where the issuer's discovery document says.
     Discovered {
+        /// Whose document it must be.
         issuer: String,
+        /// Fetches the document.
         document: UpstreamClient,
     },
 }
@@ -28,6 +32,8 @@ struct Document {
 }
 
 impl KeySource {
+    /// The source that an entry of `auth.issuers` names.
+    ///
     /// # Errors
     /// In words, if no client can be made.
     pub fn of(issuer: &Issuer) -> Result<Self, String> {
