@@ -234,7 +234,7 @@ mod tests {
             written[name] = value.clone();
         }
         let issuer: Issuer = serde_json::from_value(written).unwrap();
-        let roles = ["seller", "admin"].map(|role| {
+        let roles = ["member", "admin"].map(|role| {
             let permissions = vec![format!("role:{role}"), "read:orders".to_owned()];
             (role.to_owned(), permissions)
         });
@@ -245,7 +245,7 @@ mod tests {
     fn user(of: &Trusted, changes: &Value) -> Result<User, TokenError> {
         let mut claims = json!({
             "iss": NAME, "aud": "api", "sub": "alice", "iat": NOW, "exp": NOW + 60,
-            "realm": { "roles": ["offline", "shop-seller"] }, "https://shop.example/tier": "gold",
+            "realm": { "roles": ["offline", "app-member"] }, "https://app.example/tier": "gold",
             "app": { "business": "tacos" }, "email": "alice@example.com",
         });
         for (name, value) in changes.as_object().unwrap() {
@@ -261,8 +261,8 @@ mod tests {
     fn mapped() -> Trusted {
         let settings = json!({
             "role_claim": ["realm", "roles"],
-            "roles": { "shop-seller": "seller", "shop-admin": "admin", "boss": "admin" },
-            "claims": { "tier": "https://shop.example/tier", "business": ["app", "business"], "none": ["app", "none"] },
+            "roles": { "app-member": "member", "app-admin": "admin", "boss": "admin" },
+            "claims": { "tier": "https://app.example/tier", "business": ["app", "business"], "none": ["app", "none"] },
         });
         trusted(&settings, false).unwrap()
     }
@@ -285,10 +285,10 @@ mod tests {
             Value::Object(alice.claims.clone()),
             json!({ "sub": subject, "business": "tacos", "tier": "gold" })
         );
-        assert_eq!(roles(&alice), ["role:seller"]);
+        assert_eq!(roles(&alice), ["role:member"]);
         assert_eq!(alice.expires, UNIX_EPOCH + Duration::from_secs(NOW + 70));
         let renamed = trusted(
-            &json!({ "subject_claim": "email", "default_role": "seller" }),
+            &json!({ "subject_claim": "email", "default_role": "member" }),
             false,
         );
         let renamed = user(&renamed.unwrap(), &json!({})).unwrap();
@@ -302,10 +302,10 @@ mod tests {
     #[test]
     fn the_users_of_the_issuer_of_logins_keep_their_subjects_and_permissions() {
         let same = trusted(&json!({}), true).unwrap();
-        let alice = user(&same, &json!({ "permissions": ["role:seller"] })).unwrap();
+        let alice = user(&same, &json!({ "permissions": ["role:member"] })).unwrap();
         assert_eq!(
             (alice.subject.as_str(), roles(&alice)),
-            ("alice", vec!["role:seller"])
+            ("alice", vec!["role:member"])
         );
         assert_eq!(
             user(&same, &json!({})),
@@ -324,17 +324,17 @@ mod tests {
         };
         assert_eq!(found(json!("boss")), ["role:admin"]);
         assert_eq!(
-            found(json!(["boss", "shop-admin"])),
+            found(json!(["boss", "app-admin"])),
             ["role:admin"],
             "one role"
         );
         assert_eq!(
-            found(json!(["boss", "shop-seller"])).len(),
+            found(json!(["boss", "app-member"])).len(),
             2,
             "the policy refuses two"
         );
         for none in [
-            json!(["seller"]),
+            json!(["member"]),
             json!([]),
             json!(7),
             json!({ "boss": true }),
@@ -342,10 +342,10 @@ mod tests {
         ] {
             assert_eq!(found(none.clone()), Vec::<String>::new(), "{none}");
         }
-        let by_default = trusted(&json!({ "default_role": "seller" }), false).unwrap();
+        let by_default = trusted(&json!({ "default_role": "member" }), false).unwrap();
         // Permissions of the token's own grant nothing where the settings assign roles.
         let claims = json!({ "permissions": ["role:admin"] });
-        assert_eq!(roles(&user(&by_default, &claims).unwrap()), ["role:seller"]);
+        assert_eq!(roles(&user(&by_default, &claims).unwrap()), ["role:member"]);
         let unknown = trusted(&json!({ "default_role": "owner" }), false)
             .err()
             .unwrap();
