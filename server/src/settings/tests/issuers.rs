@@ -31,8 +31,8 @@ fn a_file_has_a_table_for_each_issuer_and_a_variable_the_same_as_json() {
         algorithms = ["PS256"]
         subject-claim = "https://shop.example/user.id"
         role_claim = ["realm_access", "roles"]
-        roles = { shopSeller = "seller" }
-        default_role = "customer"
+        roles = { appMember = "member" }
+        default_role = "guest"
         claims = { business = ["app", "business"] }
         leeway = 0
         "#,
@@ -55,7 +55,7 @@ fn a_file_has_a_table_for_each_issuer_and_a_variable_the_same_as_json() {
         keycloak.role_claim.as_ref().unwrap().0,
         ["realm_access", "roles"]
     );
-    assert_eq!(keycloak.roles["shopSeller"], "seller");
+    assert_eq!(keycloak.roles["appMember"], "member");
     assert_eq!(keycloak.claims["business"].0, ["app", "business"]);
     assert_eq!(keycloak.leeway, Duration::ZERO);
     assert!(keycloak.jwks_url.as_ref().unwrap().ends_with("/certs"));
