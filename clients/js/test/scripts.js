@@ -19,7 +19,7 @@ export async function asPage(task) {
   globalThis.location = { origin: new URL(url).origin, href: url };
   globalThis.document = { cookie: "" };
   try {
-    await task({ logIn: (sub, exp) => (document.cookie = `csrf-token=c; session-token=${encodeURIComponent(jwt(sub, exp).split(".").slice(0, 2).join("."))}`) });
+    await task({ logIn: (sub, exp, more) => (document.cookie = `csrf-token=c; session-token=${encodeURIComponent(jwt(sub, exp, more).split(".").slice(0, 2).join("."))}`) });
   } finally {
     delete globalThis.location;
     delete globalThis.document;

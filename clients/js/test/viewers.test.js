@@ -1,6 +1,6 @@
 // Nothing of one viewer is shown to, or sent as, the next one.
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import { createClient } from "@gom/client";
 import { sse } from "@gom/client/sse";
 import { answered, asPage, json, jwt, scriptedSocket, script, turns, url } from "./scripts.js";
@@ -134,6 +134,29 @@ test("a set of a page whose cookies have become another viewer's ends without ro
     });
   }
 });
+
+test("a tab whose session became the same customer's at another seller ends without rows, and one whose token was renewed goes on", () =>
+  asPage(async (page) => {
+    page.logIn("a", 1, { seller: "s", permissions: ["read:order"] });
+    const { Socket, sockets } = scriptedSocket();
+    const client = createClient({ url, WebSocket: Socket, fetch: script(rowsOf("a")).fetch, random: () => 0 });
+    const set = client.set(LIST);
+    const connected = async (count) => {
+      await until(() => sockets[count - 1]?.sent.length === 1);
+      sockets[count - 1].receive({ type: "connection_ack" });
+      await turns();
+    };
+    after(() => client.close());
+    await connected(1);
+    page.logIn("a", 2, { seller: "s", permissions: [] });
+    sockets[0].onclose({ code: 1006 });
+    await connected(2);
+    assert.deepEqual([set.error, set.rows(), sockets[1].started.length], [undefined, [{ id: "a" }], 1]);
+    page.logIn("a", 2, { seller: "t", permissions: [] });
+    sockets[1].onclose({ code: 1006 });
+    await connected(3);
+    assert.deepEqual([set.error?.code, set.rows(), sockets[2].started.length], ["UNAUTHENTICATED", [], 0]);
+  }));
 
 test("where cookies cannot be read, a set reads its query after each loss", async () => {
   const { Socket, sockets } = scriptedSocket();

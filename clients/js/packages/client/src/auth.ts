@@ -67,8 +67,8 @@ export function createAuth(endpoint: URL, options: AuthOptions): Auth {
       if (text === undefined) return UNKNOWN;
       try {
         const claims: unknown = JSON.parse(atob((text.split(".")[1] as string).replaceAll("-", "+").replaceAll("_", "/")));
-        // The session's token is renewed with other claims, without another viewer.
-        return source ? JSON.stringify(claims, (name, value: unknown) => (VOLATILE.test(name) ? undefined : value)) : JSON.stringify(claims, ["sub"]);
+        // The session's token is renewed with other claims, without another viewer. A customer at two sellers is two viewers.
+        return source ? JSON.stringify(claims, (name, value: unknown) => (VOLATILE.test(name) ? undefined : value)) : JSON.stringify(claims, ["sub", "seller"]);
       } catch {
         return text;
       }
