@@ -1,6 +1,7 @@
 // A client in miniature: what it sends and what it reads is checked against the schema by the compiler alone.
 
 import { createClient } from '@gom/client';
+import { sse } from '@gom/client/sse';
 import { print } from 'graphql';
 import type { TypedDocumentNode } from '@graphql-typed-document-node/core';
 
@@ -38,8 +39,8 @@ export async function ask<Data, Variables>(
 }
 
 /** The same with `@gom/client`. */
-export async function nameOf(url: string, uid: string): Promise<string | undefined> {
-  const { data } = await createClient({ url, print }).query(ReadOrderDocument, { where: { uid } });
+export async function nameOf(url: string, token: string, uid: string): Promise<string | undefined> {
+  const { data } = await createClient({ url, token: () => token, transport: sse(), print }).query(ReadOrderDocument, { where: { uid } });
   return data.order?.name;
 }
 
@@ -72,10 +73,9 @@ async function main(url: string, token: string): Promise<void> {
     item: { quantity: 2, description: 'Mango', pricing: { create: [{ amount: 15.5, currency: 'MXN' }] } },
   });
   const amount: number | undefined = updateOrder?.items?.[0]?.pricing?.[0]?.amount;
-  const { order } = await ask(url, token, ReadOrderDocument, { where: { uid: createOrder.uid } });
   const page = await ask(url, token, OrdersPageDocument, { where: { uid: createOrder.uid }, first: 1 });
   const count: number = page.ordersConnection.aggregate.count;
-  console.log(JSON.stringify({ amount, name: order?.name, count, lines: lines(page) }));
+  console.log(JSON.stringify({ amount, name: await nameOf(url, token, createOrder.uid), count, lines: lines(page) }));
 }
 
 const [url, token] = process.argv.slice(2);

@@ -27,7 +27,7 @@ test("the package has the ready worker, which imports nothing, and the client as
   assert.doesNotMatch(readFileSync(`${folder}dist/gom-push-sw.js`, "utf8"), /^\s*(import|export)\b/m);
   assert.ok(!readdirSync(`${folder}dist`).includes("gom-push-sw.d.ts"));
   const { dependencies, peerDependencies, sideEffects } = JSON.parse(readFileSync(`${folder}package.json`, "utf8"));
-  assert.deepEqual([dependencies, peerDependencies, sideEffects], [undefined, { "@gom/client": "^0.1.0" }, false]);
+  assert.deepEqual([dependencies, peerDependencies, sideEffects], [undefined, { "@gom/client": "0.1.0" }, false]);
 });
 
 test("pages compile with the client's options, workers with their own types, and wrong uses do not compile", () => {

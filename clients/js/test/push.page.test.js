@@ -1,7 +1,7 @@
 // Notifications are turned on, kept on and turned off in a page, whatever happens to the subscription, the network and the session.
 import assert from "node:assert/strict";
-import { test } from "node:test";
-import { checkPush, clearBadge, onNotificationClick, registerPush, unregisterPush } from "@gom/push";
+import { mock, test } from "node:test";
+import { checkPush, clearBadge, onNotificationClick, pausePush, registerPush, unregisterPush } from "@gom/push";
 import { installPush } from "@gom/push/worker";
 import { dice, until } from "./place.js";
 import { openBrowser, origin, target, url } from "./push.world.js";
@@ -44,7 +44,7 @@ test("what the user answers to the browser's question is the state", () =>
     }
     assert.deepEqual(server.sent, []);
     delete globalThis.PushManager;
-    for (const each of [registerPush, checkPush, unregisterPush]) assert.equal(await each(options), "unsupported");
+    for (const each of [registerPush, checkPush, pausePush, unregisterPush]) assert.equal(await each(options), "unsupported");
   }));
 
 test("a permission that the user has taken back ends the device at the server", () =>
@@ -132,8 +132,12 @@ test("what a page that was closed has begun is ended by the next one", () =>
   inBrowser(async (browser, server) => {
     browser.logIn("ana");
     server.fault = (path) => (path === "subscribe" ? "never" : undefined);
+    // The closed page's own timer never ends.
+    mock.timers.enable({ apis: ["setTimeout"] });
     void registerPush(options);
-    await until(() => browser.receiver() === "ana");
+    await turns(40);
+    mock.timers.reset();
+    assert.equal(browser.receiver(), "ana");
     browser.closePage();
     server.fault = () => undefined;
     assert.deepEqual([await checkPush(options), browser.subscription, endpoints(server)], ["off", null, []]);
@@ -240,6 +244,7 @@ async function schedule(seed, steps) {
     installPush(browser.scope);
     const log = [];
     let wanted;
+    let out = false;
     let faulty = 0;
     let lost = 0;
     server.fault = () => (random() < faulty ? ((lost += 1), pick(["before", "after"])) : undefined);
@@ -252,8 +257,15 @@ async function schedule(seed, steps) {
       }
     };
     const events = {
-      logIn: () => browser.logIn(pick(["ana", "bea"])),
-      logOut: () => browser.user && browser.logOut(),
+      logIn: () => ((out = false), browser.logIn(pick(["ana", "bea"]))),
+      /** As documented. */
+      async logOut() {
+        if (!browser.user) return;
+        await run(pausePush);
+        if (browser.user !== wanted) wanted = undefined;
+        browser.logOut();
+        out = true;
+      },
       leave: () => browser.leave(),
       vanish: () => (browser.subscription = null),
       replace: () => browser.subscription && (browser.subscription = browser.create(server.key)),
@@ -282,6 +294,7 @@ async function schedule(seed, steps) {
       if (browser.user && browser.user !== wanted) wanted = undefined;
       if (state === "NETWORK") return;
       const receiver = browser.receiver();
+      if (out) assert.deepEqual([state, receiver], ["off", undefined], "after a log-out nobody receives");
       if (wanted === undefined || !browser.user) assert.ok([undefined, wanted].includes(receiver), `${receiver} receives`);
       if (wanted === undefined) assert.deepEqual([state, browser.subscription], ["off", null]);
       else if (browser.user) assert.deepEqual([state, receiver], ["on", wanted]);

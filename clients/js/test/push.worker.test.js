@@ -93,6 +93,13 @@ test("a click opens no page of another origin and runs no script", () =>
     assert.equal(browser.opened.at(-1), `${origin}/b?c#d`, "the payload's own");
   }));
 
+test("an application whose function fails opens the worker's scope", () =>
+  withWorker({ url: ({ uid }) => `/orders/${uid.slice(2)}` }, async (browser) => {
+    await browser.dispatch("push", message("no JSON"));
+    await click(browser);
+    assert.deepEqual([browser.opened, browser.badges], [[`${origin}/`], [1, 0]]);
+  }));
+
 test("the icon's number counts what came while no page was shown, and a click removes it", () =>
   withWorker({}, async (browser) => {
     const push = () => browser.dispatch("push", message('{"title":"a"}'));

@@ -46,7 +46,7 @@ function createServer(browser) {
       if (headers.get("x-csrf-token") !== server.csrf) return json({ error: "EBADCSRFTOKEN", message: "no" }, 403, { "x-csrf-token": server.csrf });
       const known = server.devices.get(body.endpoint);
       if (same(known, body) && known.key !== server.key) return json({ error: "Bad Request", message: ["was made for another key"] }, 400);
-      server.devices.set(body.endpoint, { user: browser.user, auth: body.keys.auth, key: server.key });
+      server.devices.set(body.endpoint, { user: browser.user, session: browser.session, auth: body.keys.auth, key: server.key });
       return json(true, 201);
     },
     renew({ old, new: fresh }) {
@@ -74,7 +74,7 @@ function createServer(browser) {
 
 /** Installs a page in a new browser as the globals; `close` removes them. */
 export function openBrowser() {
-  const browser = { user: undefined, expired: false, subscription: null, shown: [], badges: [], focused: [], opened: [], pages: [], answer: "granted", ids: 0 };
+  const browser = { user: undefined, expired: false, subscription: null, shown: [], badges: [], focused: [], opened: [], pages: [], answer: "granted", ids: 0, session: 0 };
   const server = createServer(browser);
   const manager = {
     getSubscription: async () => browser.subscription,
@@ -89,6 +89,7 @@ export function openBrowser() {
       options: { applicationServerKey: bytes(key) },
       toJSON: () => ({ endpoint: `https://push.test/${id}`, expirationTime: null, keys: { p256dh: `p${id}`, auth: `a${id}` } }),
       unsubscribe: async () => {
+        if (browser.keeps) return browser.keeps();
         if (browser.subscription === subscription) browser.subscription = null;
         return true;
       },
@@ -108,6 +109,7 @@ export function openBrowser() {
       if (browser.refuses?.(options)) throw new TypeError("refused");
       browser.shown.push({ title, ...options });
     },
+    getNotifications: async () => browser.shown.map((each) => ({ close: () => (browser.shown = browser.shown.filter((other) => other !== each)) })),
   };
   const listeners = new Map();
   const scope = {
@@ -144,17 +146,19 @@ export function openBrowser() {
       listeners.get(type)({ waitUntil: (task) => tasks.push(task), ...event });
       await Promise.all(tasks);
     },
-    logIn(user) {
+    /** A new session of `user`; `claims` are more of its token. */
+    logIn(user, claims) {
       browser.user = user;
+      browser.session += 1;
       browser.expired = false;
       server.csrf = `c-${user}`;
-      document.cookie = `csrf-token=${server.csrf}; session-token=${encodeURIComponent(jwt(user).split(".").slice(0, 2).join("."))}`;
+      document.cookie = `csrf-token=${server.csrf}; session-token=${encodeURIComponent(jwt(user, 1, claims).split(".").slice(0, 2).join("."))}`;
     },
     /** A page that is closed has no locks any more. */
     closePage: () => (navigator.locks = createLocks()),
-    /** As `/auth/logout`: the session's devices are removed. */
+    /** As `/auth/logout`: the devices that were subscribed last in this session are removed. */
     logOut() {
-      for (const [endpoint, { user }] of server.devices) if (user === browser.user) server.devices.delete(endpoint);
+      for (const [endpoint, { session }] of server.devices) if (session === browser.session) server.devices.delete(endpoint);
       browser.leave();
     },
     /** The session has ended by itself. */

@@ -1,7 +1,8 @@
 import { GomError } from "@gom/client";
-import { createAuth } from "@gom/client/auth";
+import { createAuth, UNKNOWN } from "@gom/client/auth";
 import type { AuthOptions } from "@gom/client/auth";
 import { createHttp, refusal } from "@gom/client/http";
+import { within } from "./within.js";
 
 export interface ServerOptions extends Pick<AuthOptions, "cookiePrefix" | "csrfToken"> {
   readonly fetch?: typeof fetch | undefined;
@@ -27,46 +28,50 @@ const TIMEOUT = 20_000;
 /** An uncompressed point on P-256: 65 bytes in base64url. */
 const KEY = /^[\w-]{87}$/;
 
-/** The `viewer` of cookies that the page has not, or cannot read. */
-const NOBODY = "?";
-
-export function openServer(endpoint: URL, options: ServerOptions = {}): PushServer {
-  const fetcher: typeof fetch = options.fetch ?? ((input, init) => fetch(input, init));
-  const auth = createAuth(endpoint, options);
+export function openServer(endpoint: URL, { fetch: given, cookiePrefix, csrfToken }: ServerOptions = {}): PushServer {
+  const fetcher: typeof fetch = given ?? ((input, init) => fetch(input, init));
+  // A token among the caller's options is not used: only a session has devices.
+  const auth = createAuth(endpoint, { cookiePrefix, csrfToken });
   const http = createHttp(endpoint, auth, fetcher);
   const at = (path: string): URL => new URL(`webpush/${path}`, endpoint);
-  const send = (path: string, body: unknown, as?: () => void): Promise<Response> => http.post(at(path), body, { signal: AbortSignal.timeout(TIMEOUT), as });
+  /** Runs a request, with its body, for `TIMEOUT` at most. */
+  const bounded = async <Result>(request: (signal: AbortSignal) => Promise<Result>): Promise<Result> => {
+    try {
+      return await within(TIMEOUT, request);
+    } catch (error) {
+      throw error instanceof GomError ? error : new GomError("NETWORK", `No answer: ${String(error)}`);
+    }
+  };
+  /** The body of the answer; nothing if it has the status `tolerated`. */
+  const send = (path: string, body: unknown, as?: () => void, tolerated?: number): Promise<unknown> =>
+    bounded(async (signal) => {
+      const response = await http.post(at(path), body, { signal, as });
+      if (response.status === tolerated) return undefined;
+      if (!response.ok) throw await refusal(response);
+      return response.json();
+    });
   return {
     endpoint,
     viewer() {
       const viewer = auth.viewer();
-      return viewer === NOBODY ? undefined : viewer;
+      return viewer === UNKNOWN ? undefined : viewer;
     },
-    async key() {
-      try {
-        const response = await fetcher(at("key"), { signal: AbortSignal.timeout(TIMEOUT) });
+    key: () =>
+      bounded(async (signal) => {
+        const response = await fetcher(at("key"), { signal });
         if (response.status === 404) return undefined;
         if (!response.ok) throw await refusal(response);
         const key = await response.text();
         if (KEY.test(key)) return key;
-      } catch (error) {
-        throw error instanceof GomError ? error : new GomError("NETWORK", `No answer: ${String(error)}`);
-      }
-      throw new GomError("BAD_KEY", `${at("key").href} is no key: pass the address of /graphql as \`url\``);
-    },
+        throw new GomError("BAD_KEY", `${at("key").href} is no key: pass the address of /graphql as \`url\``);
+      }),
     async subscribe(subscription, check) {
-      const response = await send("subscribe", subscription, check);
-      if (!response.ok) throw await refusal(response);
+      await send("subscribe", subscription, check);
     },
-    async renew(old, fresh) {
-      const response = await send("renew", { old, new: fresh });
-      if (!response.ok) throw await refusal(response);
-      return (await response.json()) === true;
-    },
+    renew: async (old, fresh) => (await send("renew", { old, new: fresh })) === true,
     async unsubscribe(subscription) {
-      const response = await send("unsubscribe", subscription);
       // What the server does not accept as a subscription, it does not have.
-      if (!response.ok && response.status !== 400) throw await refusal(response);
+      await send("unsubscribe", subscription, undefined, 400);
     },
   };
 }

@@ -2,7 +2,7 @@ import { resetCount } from "./store.js";
 import { CLICKED } from "./worker.js";
 import type { ClickedNotification } from "./worker.js";
 
-/** Calls `handler` when a notification is clicked for which this page was opened or focused. Returns what stops it. */
+/** Calls `handler` when a notification is clicked for which this page was opened or focused. Call it before `DOMContentLoaded`: a later call misses the click that has opened the page. Returns what stops it. */
 export function onNotificationClick(handler: (clicked: ClickedNotification) => void): () => void {
   const { serviceWorker } = navigator;
   // A browser without service workers, or a page that is not from https.

@@ -1,3 +1,5 @@
+import { GomError } from "@gom/client";
+
 /** What a browser's profile keeps for the pages and the worker of one origin. */
 
 /** The subscription that was sent to the server last. */
@@ -7,8 +9,15 @@ export interface Kept {
   /** Who has turned notifications on in this browser. */
   readonly viewer: string;
   readonly subscription: PushSubscriptionJSON;
-  /** It is to be ended, or has not been confirmed: the server may have it, and notifications are off. */
-  readonly ended?: boolean;
+  /** The server's key for which it was made. */
+  readonly key?: string | undefined;
+  /** The browser's own subscription, where it is another one: to be removed as well. */
+  readonly other?: PushSubscriptionJSON | undefined;
+  /**
+   * Notifications are off. `ended`: it is to be ended, or has not been confirmed, and the server may have it. `pausing`: the user logs out, and the server may
+   * have it until a request has removed it. `paused`: the server has removed it, until the next log-in of the same user.
+   */
+  readonly off?: "ended" | "pausing" | "paused" | undefined;
 }
 
 const DATABASE = "gom-push";
@@ -59,4 +68,11 @@ export async function countUp(): Promise<number> {
 export const resetCount = (): Promise<unknown> => transaction("readwrite", (store) => store.delete("badge"));
 
 /** Runs `task` while no other page and no worker of this origin changes the subscription. */
-export const exclusive = <Result>(task: () => Promise<Result>): Promise<Result> => navigator.locks.request("gom-push", task) as Promise<Result>;
+export async function exclusive<Result>(task: () => Promise<Result>): Promise<Result> {
+  try {
+    return (await navigator.locks.request("gom-push", task)) as Result;
+  } catch (error) {
+    // Of the lock or the database, such as where the user has blocked a site's data.
+    throw error instanceof DOMException ? new GomError("STORAGE", `The browser refuses its locks or its database: ${String(error)}`) : error;
+  }
+}

@@ -109,13 +109,13 @@ async function show(scope: PushScope, options: WorkerOptions, event: PushEventLi
 }
 
 /** An address of the scope's origin: a payload opens no other site, and runs no script. */
-function addressOf(scope: PushScope, target: unknown): string {
+function addressOf(scope: PushScope, options: WorkerOptions, data: Fields, action: string): string {
   const home = new URL(scope.registration.scope);
   try {
-    const url = new URL(text(target) ?? "", home);
+    const url = new URL(text(options.url?.(data, action) ?? data["url"]) ?? "", home);
     if (url.origin === home.origin && url.protocol === home.protocol) return url.href;
   } catch {
-    // It is no address.
+    // It is no address, or the application's function has failed.
   }
   return home.href;
 }
@@ -123,7 +123,7 @@ function addressOf(scope: PushScope, target: unknown): string {
 async function open(scope: PushScope, options: WorkerOptions, { notification, action }: ClickEventLike): Promise<void> {
   notification.close();
   const data = isFields(notification.data) ? notification.data : {};
-  const url = addressOf(scope, options.url?.(data, action) ?? data["url"]);
+  const url = addressOf(scope, options, data, action);
   const pages = (await scope.clients.matchAll({ type: "window", includeUncontrolled: true })) as readonly WindowLike[];
   let page = pages.find((each) => each.url === url);
   // A browser may refuse to focus.
@@ -139,13 +139,13 @@ async function open(scope: PushScope, options: WorkerOptions, { notification, ac
 const replace = (scope: PushScope): Promise<void> =>
   exclusive(async () => {
     const kept = await read();
-    if (!kept || kept.ended) return;
+    if (!kept || kept.off) return;
     const server = openServer(new URL(kept.endpoint));
     const key = await server.key();
     if (key === undefined) return;
-    const subscription = await subscriptionFor(scope.registration.pushManager, key);
+    const subscription = await subscriptionFor(scope.registration.pushManager, key, kept.key);
     await server.renew(kept.subscription, subscription);
-    await write({ ...kept, subscription });
+    await write({ ...kept, key, subscription });
   });
 
 async function renew(scope: PushScope): Promise<void> {
