@@ -5,6 +5,7 @@ import type { PushServer, ServerOptions } from "./server.js";
 import { exclusive, read, remove, resetCount, write } from "./store.js";
 import type { Kept } from "./store.js";
 import { equal, present, subscriptionFor, unsubscribe } from "./subscription.js";
+import { within } from "./within.js";
 
 /** `unsupported`: by the browser, or by the server, which has no VAPID keys. `denied`: the user has to allow notifications in the browser's settings. */
 export type PushState = "unsupported" | "denied" | "off" | "on";
@@ -20,6 +21,9 @@ export interface PushOptions extends ServerOptions {
    */
   readonly viewer?: (() => string | undefined) | undefined;
 }
+
+/** Milliseconds for what the browser removes from the screen. */
+const HIDING = 5_000;
 
 const supported = (): boolean => ["serviceWorker", "locks"].every((name) => name in navigator) && "PushManager" in globalThis && "Notification" in globalThis;
 const silent = (): PushState => (Notification.permission === "denied" ? "denied" : "off");
@@ -40,9 +44,11 @@ function placeOf({ url, serviceWorker, viewer, ...options }: PushOptions): Place
 /** Removes what was shown to the user, and the number on the icon. What a browser does not remove is no reason to keep notifications on. */
 async function hide(registration: ServiceWorkerRegistration | undefined): Promise<void> {
   try {
-    for (const notification of (await registration?.getNotifications()) ?? []) notification.close();
-    await resetCount();
-    await navigator.clearAppBadge?.();
+    await within(HIDING, async () => {
+      for (const notification of (await registration?.getNotifications()) ?? []) notification.close();
+      await resetCount();
+      await navigator.clearAppBadge?.();
+    });
   } catch {
     // They stay, as does what the user has not looked at.
   }
@@ -59,6 +65,7 @@ async function stop({ server, worker }: Place, kept: Kept | undefined, off: "end
   // A browser that fails does not keep the server from removing the device.
   try {
     const registration = await registered(worker);
+    if (kept) await hide(registration);
     const manager = registration?.pushManager;
     const current = manager && (await present(manager));
     if (current && !(own && equal(own.subscription, current))) {
@@ -67,7 +74,6 @@ async function stop({ server, worker }: Place, kept: Kept | undefined, off: "end
     }
     // Without a network, too, nothing is shown from then on.
     if (manager && off === "ended") await unsubscribe(manager);
-    if (own) await hide(registration);
   } catch (error) {
     failure = error;
   }
