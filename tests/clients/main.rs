@@ -57,6 +57,7 @@ fn the_notifications_of_a_page_and_a_worker_pass_their_tests() {
     pass(&[
         "test/push.package.test.js",
         "test/push.page.test.js",
+        "test/push.ends.test.js",
         "test/push.worker.test.js",
         "test/push.browser.test.js",
     ]);

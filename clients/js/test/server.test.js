@@ -8,6 +8,7 @@ import { applyPatch } from "@gom/client/patch";
 import WebSocket from "ws";
 import { browser } from "./browser.js";
 import { runDocumented } from "./documented.js";
+import { limits } from "./orders.js";
 import { dice, startProxy, startServer, until } from "./place.js";
 
 const FIELDS = "uid name stage assignedTo { extUid }";
@@ -55,7 +56,7 @@ test("two clients and a writer, through cut connections and a killed server, los
   const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 32));
   console.log(`SEED=${seed}`);
   const random = dice(seed);
-  const proxy = await startProxy(server.port, () => (random() < 0.7 ? 100 + Math.floor(random() * 6_000) : Infinity));
+  const proxy = await startProxy(server.port, limits(random));
   const snapshots = { websocket: 0, "event stream": 0 };
   /** A `fetch` that counts how often `tab` reads its query whole. */
   const counting = (tab) => (url, init) => {
