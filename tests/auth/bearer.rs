@@ -1,12 +1,13 @@
 //! Users' access tokens of an identity provider, in `Authorization` (ADR 53).
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures::StreamExt;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+use gom_server::identity::ServiceTokens;
 use gom_test_support::app::{Answer, TestApp, read};
 use gom_test_support::place::{Place, Stores};
 use gom_test_support::token_issuer::{TokenIssuer, in_seconds};
@@ -15,7 +16,7 @@ use gom_test_support::two_shops::{
 };
 
 const CODES: &str = "{ bps { extUid } }";
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Both shops, and an issuer whose users are sellers of the shop that their token names.
 async fn start(issuer: &TokenIssuer, more: &[(&'static str, &str)]) -> (Place, TestApp) {
@@ -98,6 +99,16 @@ async fn the_answer_to_a_wrong_token_says_what_is_wrong() {
         let challenge = format!(r#"Bearer error="invalid_token", error_description="{reason}""#);
         assert_eq!(answer.header("www-authenticate"), challenge);
     }
+    let services = ServiceTokens::new(app.settings.service.secret.as_ref().unwrap());
+    let hour = Duration::from_secs(3_600);
+    let ended = services.sign(SystemTime::now() - 2 * hour, hour).unwrap();
+    let answer = ask(&app, &ended).await;
+    assert!(
+        answer
+            .header("www-authenticate")
+            .ends_with("\"jwt expired\""),
+        "a service's"
+    );
     // Quotes and line breaks of a token reach no header.
     let answer = ask(&app, "a\"b.c\"d.e").await;
     assert!(
@@ -168,7 +179,7 @@ async fn an_event_stream_ends_with_its_token_also_with_cookies() {
         .iter()
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
-    let token = issuer.token(OTHER_SELLER, &json!({ "exp": in_seconds(4) }));
+    let token = issuer.token(OTHER_SELLER, &json!({ "exp": in_seconds(15) }));
     let query = json!({ "query": "subscription { order { node { name } } }" });
     let response = app
         .request(Method::POST, "/graphql")

@@ -133,7 +133,12 @@ async fn a_page_of_an_allowed_origin_logs_in_and_sends_the_token_of_the_header()
         .await;
     assert_eq!(ping.status, StatusCode::OK);
     let exposed = text(&ping.headers, "access-control-expose-headers").to_ascii_lowercase();
-    for name in ["x-csrf-token", "request-id", "retry-after"] {
+    for name in [
+        "x-csrf-token",
+        "request-id",
+        "retry-after",
+        "www-authenticate",
+    ] {
         assert!(exposed.contains(name), "{name}: {exposed}");
     }
     let token = text(&ping.headers, "x-csrf-token").to_owned();

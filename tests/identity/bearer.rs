@@ -327,6 +327,28 @@ async fn an_added_key_is_found_and_keys_are_kept_when_a_fetch_fails() {
 }
 
 #[actix_web::test]
+async fn an_issuer_that_withdraws_all_its_keys_has_no_more_tokens() {
+    let issuer = Issuer::start();
+    let world = world(&[entry(&issuer, &json!({}))]).await;
+    assert!(verify(&world, &issuer.access_token()).await.is_ok());
+    issuer.keys(Mood::Answers(200, r#"{"keys":[]}"#));
+    actix_web::rt::time::sleep(PACE.fresh).await;
+    // The first tokens may still find the old key, beside which the keys are fetched.
+    let begun = std::time::Instant::now();
+    for n in 0.. {
+        issuer.claims(json!({ "sub": format!("number {n}") }));
+        match verify(&world, &issuer.access_token()).await {
+            Ok(_) if begun.elapsed() < Duration::from_secs(30) => {}
+            refused => {
+                let unknown = "jwt signed with an unknown key".to_owned();
+                return assert_eq!(refused, Err(TokenError::Invalid(unknown)));
+            }
+        }
+        actix_web::rt::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[actix_web::test]
 async fn while_an_issuer_does_not_answer_its_tokens_are_not_judged_and_others_are() {
     let (first, _second, world) = two_issuers().await;
     first.keys(Mood::Huge);

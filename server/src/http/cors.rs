@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix_cors::Cors;
 use actix_web::http::Method;
-use actix_web::http::header::{HeaderName, ORIGIN, RETRY_AFTER};
+use actix_web::http::header::{HeaderName, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::middleware::Condition;
 use actix_web::{HttpRequest, web};
 
@@ -27,7 +27,13 @@ pub fn cors(origins: &Arc<Origins>) -> Condition<Cors> {
         })
         .allowed_methods([Method::GET, Method::HEAD, Method::POST])
         .allow_any_header()
-        .expose_headers([CSRF_HEADER, REQUEST_ID, RETRY_AFTER, GOM_CURSOR])
+        .expose_headers([
+            CSRF_HEADER,
+            REQUEST_ID,
+            RETRY_AFTER,
+            GOM_CURSOR,
+            WWW_AUTHENTICATE,
+        ])
         .supports_credentials()
         .max_age(MAX_AGE);
     Condition::new(any, cors)

@@ -66,6 +66,8 @@ async fn bearer(request: &HttpRequest, state: &State, token: &str) -> Result<Vie
     match state.auth.identity.bearer(token).await {
         Ok(user) => Ok(Viewer::User(user)),
         Err(error) => {
+            let expired = error != TokenError::Unavailable && state.tokens.has_expired(token);
+            let error = if expired { TokenError::Expired } else { error };
             RequestContext::of(request, |context| context.refused(&error));
             let wrong = || Refusal::unauthenticated(request, invalid_token());
             Err(ViewerError::Bearer(match error {

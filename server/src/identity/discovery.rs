@@ -82,7 +82,7 @@ fn keys_of(issuer: &str, document: &UpstreamClient, text: &[u8]) -> Result<Upstr
     let address = url(&found.jwks_uri)
         .filter(|url| url.scheme() == "https" || document.url().scheme() == "http")
         .ok_or("the discovery document has no https URL as `jwks_uri`")?;
-    Ok(document.at(address))
+    document.at(address)
 }
 
 #[cfg(test)]

@@ -120,7 +120,7 @@ impl IssuerKeys {
     pub async fn find(self: &Arc<Self>, id: Option<&str>) -> Result<Arc<IssuerKey>, NoKey> {
         let found = self.found();
         if let Some(key) = found.as_ref().and_then(|found| self.pick(found, id)) {
-            if found.is_some_and(|found| found.at.elapsed() > self.pace.fresh) {
+            if found.is_some_and(|found| found.at.elapsed() > self.pace.fresh) && self.is_due() {
                 // Nobody waits for it.
                 tokio::spawn(Arc::clone(self).fetch());
             }
@@ -155,18 +155,29 @@ impl IssuerKeys {
         }
     }
 
-    /// Fetches the keys unless that was done just now. Whether the issuer has published its keys, then or now.
-    async fn fetch(self: Arc<Self>) -> bool {
-        let mut last = self.last.lock().await;
-        if let Some(last) = last.as_ref() {
+    /// Whether a fetch would send a request: none is in flight, and the last one is not of just now.
+    fn is_due(&self) -> bool {
+        let last = self.last.try_lock();
+        last.is_ok_and(|last| self.still_counts(last.as_ref()).is_none())
+    }
+
+    /// The last attempt, if it is too recent for another.
+    fn still_counts<'a>(&self, last: Option<&'a Attempt>) -> Option<&'a Attempt> {
+        last.filter(|last| {
             let pause = if last.succeeded {
                 self.pace.after_success
             } else {
                 self.pace.after_failure
             };
-            if last.at.elapsed() < pause {
-                return last.succeeded;
-            }
+            last.at.elapsed() < pause
+        })
+    }
+
+    /// Fetches the keys unless that was done just now. Whether the issuer has published its keys, then or now.
+    async fn fetch(self: Arc<Self>) -> bool {
+        let mut last = self.last.lock().await;
+        if let Some(last) = self.still_counts(last.as_ref()) {
+            return last.succeeded;
         }
         let fetched = self.fetch_now().await;
         *last = Some(Attempt {
@@ -175,6 +186,13 @@ impl IssuerKeys {
         });
         match fetched {
             Ok(keys) => {
+                if keys.is_empty() {
+                    tracing::warn!(
+                        issuer = self.name,
+                        "{}: none of the issuer's tokens is accepted, and earlier keys are forgotten",
+                        none_usable(&self.algorithms)
+                    );
+                }
                 tracing::debug!(
                     issuer = self.name,
                     keys = keys.len(),
@@ -214,29 +232,31 @@ struct Set {
 /// # Errors
 /// If there is none, or the text is no key set.
 pub fn usable_keys(text: &[u8], algorithms: &[Algorithm]) -> Result<usize, String> {
-    Ok(read(text, algorithms)?.len())
+    match read(text, algorithms)?.len() {
+        0 => Err(none_usable(algorithms)),
+        count => Ok(count),
+    }
 }
 
-/// The keys of a set that can be used. Keys of other kinds are no error.
+fn none_usable(algorithms: &[Algorithm]) -> String {
+    let names: Vec<String> = algorithms.iter().map(|one| format!("{one:?}")).collect();
+    format!(
+        "no key in the answer can be used for {}",
+        names.join(" or ")
+    )
+}
+
+/// The keys of a set that can be used. Keys of other kinds are no error, and neither is it if there is none: an issuer that
+/// withdraws all its keys has none that may verify.
 fn read(text: &[u8], algorithms: &[Algorithm]) -> Result<Vec<Arc<IssuerKey>>, String> {
     let set: Set = serde_json::from_slice(text)
         .map_err(|error| format!("the answer is no key set: {error}"))?;
-    let keys: Vec<_> = set
-        .keys
-        .into_iter()
+    let keys = set.keys.into_iter();
+    Ok(keys
         .filter_map(|key| usable(&serde_json::from_value(key).ok()?, algorithms))
         .take(MAX_KEYS)
         .map(Arc::new)
-        .collect();
-    if keys.is_empty() {
-        let names: Vec<String> = algorithms.iter().map(|one| format!("{one:?}")).collect();
-        Err(format!(
-            "no key in the answer can be used for {}",
-            names.join(" or ")
-        ))
-    } else {
-        Ok(keys)
-    }
+        .collect())
 }
 
 fn usable(key: &Jwk, algorithms: &[Algorithm]) -> Option<IssuerKey> {
@@ -286,6 +306,7 @@ fn of_type(parameters: &AlgorithmParameters) -> &'static [Algorithm] {
 
 #[cfg(test)]
 mod tests {
+    use super::super::upstream_client::UpstreamClient;
     use super::*;
 
     #[test]
@@ -314,16 +335,43 @@ mod tests {
                 (Some("c"), &[Algorithm::ES256])
             ]
         );
-        for text in [
-            "",
-            "<html>",
-            "{}",
-            r#"{"keys":[]}"#,
-            r#"{"keys":[{"kty":"oct","k":"AQAB"}]}"#,
-            "[]",
-        ] {
+        for text in ["", "<html>", "{}", "[]"] {
             assert!(read(text.as_bytes(), &ALL).is_err(), "{text}");
         }
+        for text in [r#"{"keys":[]}"#, r#"{"keys":[{"kty":"oct","k":"AQAB"}]}"#] {
+            assert!(
+                read(text.as_bytes(), &ALL).unwrap().is_empty(),
+                "a set without keys for us: {text}"
+            );
+            let error = usable_keys(text.as_bytes(), &ALL).unwrap_err();
+            assert!(error.contains("no key in the answer"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn requests_with_stale_keys_start_no_further_fetch_while_one_waits() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/keys", silent.local_addr().unwrap());
+        let client = UpstreamClient::new(&url, Duration::from_secs(60), 1_024).unwrap();
+        let pace = KeyPace {
+            fresh: Duration::ZERO,
+            ..KeyPace::default()
+        };
+        let issuer = IssuerKeys::new("issuer".into(), KeySource::At(client), ALL.to_vec(), pace);
+        let set = br#"{"keys":[{ "kty": "RSA", "kid": "a", "n": "AQAB", "e": "AQAB" }]}"#;
+        *issuer.found.write().unwrap() = Some(Found {
+            keys: Arc::new(read(set, &ALL).unwrap()),
+            at: Instant::now(),
+        });
+        let issuer = Arc::new(issuer);
+        for _ in 0..100 {
+            assert!(issuer.find(Some("a")).await.is_ok());
+            tokio::task::yield_now().await;
+        }
+        let tasks = tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks();
+        assert!((1..10).contains(&tasks), "{tasks} tasks");
     }
 
     const ALL: [Algorithm; 5] = [

@@ -18,12 +18,13 @@ use super::signature::{Parts, invalid, malformed, wrong_subject};
 use super::token::TokenError;
 use super::token_kind::{ISSUER_SUBJECTS, TokenKind, owner};
 use super::viewer::User;
-use super::{IdentityError, Roles};
+use super::{IdentityError, Roles, names_itself};
 use crate::settings::{Auth, ClaimPath, Issuer};
 
 /// No issuer makes longer ones, and proxies pass none.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
-/// Memory for remembered tokens.
+/// Memory for the claims and permissions of remembered tokens. The rights that the policy gives to them are not counted: they
+/// grow with the datamodel, which is the same for all.
 const REMEMBERED_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Verifies users' bearer tokens, and remembers those that it found valid until they end.
@@ -67,7 +68,7 @@ impl Issuers {
     /// `roles`: the permissions of each role of the policy.
     ///
     /// # Errors
-    /// If a client cannot be made, or the policy lacks a role.
+    /// If a client cannot be made, or the policy lacks a role or does not name it among its permissions.
     pub fn new(
         auth: &Auth,
         roles: &Roles,
@@ -140,12 +141,15 @@ impl Trusted {
             key: "auth.issuers",
             cause,
         })?;
-        let mut given = issuer.roles.values().chain(&issuer.default_role);
-        if let Some(role) = given.find(|role| !roles.contains_key(*role)) {
-            return Err(IdentityError::Role {
-                issuer: name.clone(),
-                role: role.clone(),
-            });
+        for role in issuer.roles.values().chain(&issuer.default_role) {
+            let (issuer, role) = (name.clone(), role.clone());
+            match roles.get(&role) {
+                None => return Err(IdentityError::Role { issuer, role }),
+                Some(permissions) if !names_itself(&role, permissions) => {
+                    return Err(IdentityError::Unnamed { issuer, role });
+                }
+                Some(_) => {}
+            }
         }
         let prefix = if of_logins {
             String::new()
@@ -171,6 +175,10 @@ impl Trusted {
     /// The user that the claims speak of, with the claims that the settings name and no others.
     fn user(&self, found: &Map<String, Value>, now: SystemTime) -> Result<User, TokenError> {
         self.expected.is_meant(found)?;
+        // It is good only with a proof of its sender's key (RFC 7800, RFC 8705, RFC 9449), which is not verified here.
+        if found.contains_key("cnf") {
+            return Err(invalid("jwt bound to its sender"));
+        }
         let subject = claims::subject(at(found, &self.settings.subject_claim))?;
         let subject = format!("{}{subject}", self.prefix);
         let permissions = self.permissions(found)?;
@@ -186,7 +194,7 @@ impl Trusted {
         Ok(User::new(subject, permissions, own, expires))
     }
 
-    /// Of the roles that the token's values stand for. With several, or none, the policy refuses what is asked for.
+    /// Of the role that the token's values stand for. With several, or none, the policy refuses what is asked for.
     fn permissions(&self, found: &Map<String, Value>) -> Result<Vec<String>, TokenError> {
         let settings = &self.settings;
         if !settings.assigns_roles() {
@@ -206,6 +214,10 @@ impl Trusted {
         if roles.is_empty() {
             roles.extend(&settings.default_role);
         }
+        // Their names alone: no viewer gets the permissions of one role with the rows of another.
+        if roles.len() > 1 {
+            return Ok(roles.iter().map(|role| format!("role:{role}")).collect());
+        }
         let permissions = roles.into_iter().filter_map(|role| self.roles.get(role));
         Ok(permissions.flatten().cloned().collect())
     }
@@ -221,6 +233,7 @@ fn at<'a>(claims: &'a Map<String, Value>, ClaimPath(path): &ClaimPath) -> Option
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
+    use gom_runtime::clock::ManualClock;
     use serde_json::json;
 
     use super::*;
@@ -328,10 +341,11 @@ mod tests {
             ["role:admin"],
             "one role"
         );
+        let several = json!({ "realm": { "roles": ["boss", "app-member"] } });
         assert_eq!(
-            found(json!(["boss", "app-member"])).len(),
-            2,
-            "the policy refuses two"
+            user(&mapped(), &several).unwrap().permissions,
+            ["role:admin", "role:member"],
+            "the policy refuses two, and neither's permissions are the other's"
         );
         for none in [
             json!(["member"]),
@@ -353,6 +367,38 @@ mod tests {
     }
 
     #[test]
+    fn a_role_that_its_own_permissions_do_not_name_is_an_error_at_start() {
+        let issuer = json!({ "issuer": NAME, "audiences": ["api"], "default_role": "clerk" });
+        let issuer: Issuer = serde_json::from_value(issuer).unwrap();
+        let roles = ("clerk".to_owned(), vec!["write:orders".to_owned()]);
+        let error = Trusted::new(&issuer, false, &[roles].into(), KeyPace::default());
+        let error = error.err().unwrap().to_string();
+        assert!(error.contains("add \"role:clerk\""), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_remembered_token_ends_when_it_does() {
+        let time = ManualClock::new(UNIX_EPOCH + Duration::from_secs(NOW));
+        let issuers = Issuers {
+            issuers: vec![mapped()],
+            kinds: Vec::new(),
+            clock: time.clock(),
+            valid: Cache::with_weighter(16, REMEMBERED_BYTES, ByBytes),
+        };
+        let (token, alice) = ("header.claims.signature", user(&mapped(), &json!({})));
+        let key = digest(&SHA256, token.as_bytes());
+        let alice = Arc::new(alice.unwrap());
+        issuers
+            .valid
+            .insert(key.as_ref().try_into().unwrap(), Arc::clone(&alice));
+        let left = alice.expires.duration_since(issuers.clock.now()).unwrap();
+        time.advance(left - Duration::from_secs(1));
+        assert_eq!(issuers.verify(token).await, Ok(alice));
+        time.advance(Duration::from_secs(1));
+        assert_eq!(issuers.verify(token).await, Err(TokenError::Expired));
+    }
+
+    #[test]
     fn each_wrong_claim_has_its_reason() {
         let issuer = mapped();
         for (changes, reason) in [
@@ -364,6 +410,10 @@ mod tests {
             (json!({ "aud": null }), "jwt audience invalid"),
             (json!({ "token_use": "id" }), "not an access token"),
             (json!({ "typ": "ID" }), "not an access token"),
+            (
+                json!({ "cnf": { "jkt": "a key" } }),
+                "jwt bound to its sender",
+            ),
             (json!({ "sub": null }), "jwt subject invalid"),
             (json!({ "exp": null }), "invalid exp value"),
             (json!({ "nbf": NOW + 11 }), "jwt not active"),

@@ -74,6 +74,13 @@ pub const LOGIN_ALGORITHMS: [Algorithm; 2] = [Algorithm::RS256, Algorithm::ES256
 /// The permissions of each role, as the policy has them.
 pub type Roles = HashMap<String, Vec<String>>;
 
+/// Whether a role's own name is among its permissions: else a token with them does not have the role.
+pub(crate) fn names_itself(role: &str, permissions: &[String]) -> bool {
+    permissions
+        .iter()
+        .any(|permission| permission.strip_prefix("role:") == Some(role))
+}
+
 /// Identity cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
@@ -91,6 +98,17 @@ pub enum IdentityError {
          `default_role`, or add the role to the policy"
     )]
     Role {
+        /// The issuer.
+        issuer: String,
+        /// The role, as `roles` or `default_role` has it.
+        role: String,
+    },
+    /// A role that an issuer's tokens may have is not named by its own permissions.
+    #[error(
+        "auth.issuers: tokens of {issuer} may have the role {role:?}, whose permissions do not name it, so that the policy \
+         would not know it: add \"role:{role}\" to roles.{role}.permissions of the policy"
+    )]
+    Unnamed {
         /// The issuer.
         issuer: String,
         /// The role, as `roles` or `default_role` has it.

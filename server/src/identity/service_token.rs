@@ -207,7 +207,21 @@ impl ServiceTokens {
                 Err(InvalidToken)
             };
         }
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.checking, &self.validation)
+        let exp = self.exp_of(token, &self.validation)?;
+        self.valid.insert(token.to_owned(), exp);
+        Ok(exp.saturating_add(LEEWAY))
+    }
+
+    /// Whether a token that is not accepted was a service's, and has ended: nothing else is wrong with it.
+    pub fn has_expired(&self, token: &str) -> bool {
+        let mut validation = self.validation.clone();
+        validation.validate_exp = false;
+        self.exp_of(token, &validation).is_ok()
+    }
+
+    /// When a token ends that was verified now; without `exp`, never.
+    fn exp_of(&self, token: &str, validation: &Validation) -> Result<u64, InvalidToken> {
+        let claims = jsonwebtoken::decode::<Claims>(token, &self.checking, validation)
             .map_err(|_| InvalidToken)?
             .claims;
         let of_service = claims.sub.is_none()
@@ -224,9 +238,7 @@ impl ServiceTokens {
         if !(of_service && complete && allowed) {
             return Err(InvalidToken);
         }
-        let exp = claims.exp.unwrap_or(u64::MAX);
-        self.valid.insert(token.to_owned(), exp);
-        Ok(exp.saturating_add(LEEWAY))
+        Ok(claims.exp.unwrap_or(u64::MAX))
     }
 }
 
@@ -297,6 +309,10 @@ mod tests {
         );
         let old = tokens().sign(SystemTime::now() - 2 * DAY, DAY).unwrap();
         assert_eq!(tokens().check(&old), Err(InvalidToken));
+        assert!(tokens().has_expired(&old));
+        assert!(!tokens().has_expired(&old[..old.len() - 2]));
+        let of_a_user = encode(Algorithm::HS256, &json!({ "sub": "ana", "exp": 1 }));
+        assert!(!tokens().has_expired(&of_a_user));
         assert_eq!(tokens().check(&token[..token.len() - 2]), Err(InvalidToken));
         assert_eq!(tokens().check(""), Err(InvalidToken));
     }

@@ -14,6 +14,7 @@ use crate::settings::is_local;
 pub struct UpstreamClient {
     client: reqwest::Client,
     url: Url,
+    timeout: Duration,
     max_bytes: usize,
 }
 
@@ -47,16 +48,23 @@ impl UpstreamClient {
         Ok(UpstreamClient {
             client,
             url,
+            timeout,
             max_bytes,
         })
     }
 
-    /// The same for another address.
-    pub(super) fn at(&self, url: Url) -> Self {
-        UpstreamClient {
+    /// The same for another address, which decides for itself whether a proxy may be asked.
+    ///
+    /// # Errors
+    /// As [`UpstreamClient::new`].
+    pub(super) fn at(&self, url: Url) -> Result<Self, String> {
+        if is_local(&url) != is_local(&self.url) {
+            return Self::new(url.as_str(), self.timeout, self.max_bytes);
+        }
+        Ok(UpstreamClient {
             url,
             ..self.clone()
-        }
+        })
     }
 
     pub(super) fn url(&self) -> &Url {

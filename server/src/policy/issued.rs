@@ -7,7 +7,7 @@ use gom_engine::policy::{Policy, Role};
 use super::{PolicyError, read};
 use crate::datamodel::BuiltIn;
 use crate::graphql::SUBJECT;
-use crate::identity::{ACCOUNT_CLAIMS, TokenKind};
+use crate::identity::{ACCOUNT_CLAIMS, TokenKind, names_itself};
 use crate::settings::{Issuer, Provider, Settings};
 
 /// Why no account can have a role.
@@ -58,12 +58,6 @@ pub fn check_role(
     } else {
         Err(RoleError::Unnamed(role.to_owned()))
     }
-}
-
-fn names_itself(role: &str, permissions: &[String]) -> bool {
-    permissions
-        .iter()
-        .any(|permission| permission.strip_prefix("role:") == Some(role))
 }
 
 /// What keeps tokens from a role or from what its rules compare, a line each: roles that the tokens of Gom's own issuing do not

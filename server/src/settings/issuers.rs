@@ -131,8 +131,9 @@ pub(super) fn check(elements: Vec<Value>) -> Result<ValueKind, String> {
     let mut names: Vec<String> = Vec::new();
     let mut checked = Vec::new();
     for (place, element) in elements.into_iter().enumerate() {
-        let element = with_known_spelling(element);
-        let issuer = read(&element).map_err(|reason| format!("issuer {}: {reason}", place + 1))?;
+        let at_place = |reason| format!("issuer {}: {reason}", place + 1);
+        let element = with_known_spelling(element).map_err(at_place)?;
+        let issuer = read(&element).map_err(at_place)?;
         if let Some(reason) = unusable(&issuer) {
             return Err(format!("issuer \"{}\": {reason}", issuer.issuer));
         }
@@ -163,25 +164,33 @@ pub(super) fn shown(elements: &[Value]) -> String {
     format!("[{}]", names.join(", "))
 }
 
-fn with_known_spelling(element: Value) -> Value {
-    match element.kind {
-        ValueKind::Table(table) => {
-            let table: config::Map<String, Value> = table
-                .into_iter()
-                .map(|(name, value)| (snake_case(&name), value))
-                .collect();
-            Value::new(None, ValueKind::Table(table))
+/// # Errors
+/// If a setting is there in two spellings: they are in no order, so that either might count.
+fn with_known_spelling(element: Value) -> Result<Value, String> {
+    let ValueKind::Table(written) = element.kind else {
+        return Ok(Value::new(None, element.kind));
+    };
+    let mut table = config::Map::<String, Value>::default();
+    for (name, value) in written {
+        let name = snake_case(&name);
+        if table.insert(name.clone(), value).is_some() {
+            return Err(format!("`{name}` is there twice, in two spellings"));
         }
-        kind => Value::new(None, kind),
     }
+    Ok(Value::new(None, ValueKind::Table(table)))
 }
 
 fn unusable(issuer: &Issuer) -> Option<&'static str> {
     let claims = issuer.claims.values();
     let paths = [&issuer.subject_claim].into_iter();
     let mut paths = paths.chain(&issuer.role_claim).chain(claims);
-    if url(&issuer.issuer).is_none() {
-        Some("`issuer` is no https URL (http only on this machine)")
+    let Some(name) = url(&issuer.issuer) else {
+        return Some("`issuer` is no https URL (http only on this machine)");
+    };
+    if name.query().is_some() {
+        Some(
+            "`issuer` has a query (`?`), which no issuer's name has (OpenID Connect Discovery 1.0)",
+        )
     } else if issuer
         .jwks_url
         .as_deref()

@@ -1,5 +1,6 @@
 //! The provider `accounts`: passwords in our own table, checked here.
 
+mod disabled;
 mod hasher;
 mod refresh_token;
 mod table;
@@ -9,13 +10,12 @@ use std::time::{Duration, SystemTime};
 use gom_actors::database::Database;
 use gom_actors::secret::SecretText;
 use gom_actors::sessions::{RefreshFailure, Renewed};
-use quick_cache::sync::Cache;
 use serde_json::{Map, Value};
-use tokio::time::Instant;
 
 pub use hasher::{Hasher, MAX_PASSWORD_CHARACTERS, PasswordError};
 pub use table::{AccountError, AccountTable, ListedAccount, MAX_NAME_CHARACTERS, NewAccount};
 
+use self::disabled::DisabledSubjects;
 use self::refresh_token::RefreshToken;
 use self::table::{KeptClient, Stored, fold_username};
 use super::app_keys::{AppKeys, KeyUse};
@@ -25,10 +25,6 @@ use super::{ACCOUNTS, Roles};
 use crate::settings::{Local, Settings};
 
 const RETRY: Duration = Duration::from_secs(2);
-/// After so long it is looked up again whether a subject's accounts are disabled.
-const REMEMBERED_FOR: Duration = Duration::from_secs(10);
-/// Of so many subjects that is remembered.
-const REMEMBERED: usize = 16_384;
 
 /// The accounts of our own table, and what is needed to let them in.
 pub(super) struct Accounts {
@@ -41,8 +37,7 @@ pub(super) struct Accounts {
     expiration: Duration,
     /// Of a refresh token, from the login on.
     longest_session: Duration,
-    /// Whether the accounts of a subject are disabled, and when that was found.
-    disabled: Cache<String, (bool, Instant)>,
+    disabled: DisabledSubjects,
 }
 
 impl Accounts {
@@ -55,24 +50,19 @@ impl Accounts {
             local: settings.auth.local.clone(),
             expiration: settings.auth.accounts.expiration,
             longest_session: settings.sessions.max_lifetime,
-            disabled: Cache::new(REMEMBERED),
+            disabled: DisabledSubjects::new(),
         }
     }
 
     /// Whether a subject has accounts, all of which are disabled: then nobody acts for it, with a token of another issuer neither.
     pub async fn are_disabled(&self, subject: &str) -> Result<bool, AccountError> {
-        if let Some((disabled, found)) = self.disabled.get(subject)
-            && found.elapsed() < REMEMBERED_FOR
-        {
-            return Ok(disabled);
-        }
-        let disabled = match self.table.are_disabled(subject).await {
-            Err(AccountError::NoTable) => false,
-            found => found?,
+        let look_up = async {
+            match self.table.are_disabled(subject).await {
+                Err(AccountError::NoTable) => Ok(false),
+                found => found,
+            }
         };
-        self.disabled
-            .insert(subject.to_owned(), (disabled, Instant::now()));
-        Ok(disabled)
+        self.disabled.get(subject, look_up).await
     }
 
     /// Takes the same steps whether there is such an account or not, and whatever is wrong with it.

@@ -111,13 +111,17 @@ impl KeptClient {
         sql: &str,
         parameters: &[&(dyn tokio_postgres::types::ToSql + Sync)],
     ) -> Result<Vec<Row>, AccountError> {
+        let mut used = None;
         let running = async {
             let (client, kept) = self.client().await?;
+            used = Some(Arc::clone(&client));
             match client.query(sql, parameters).await {
                 // Lost while nobody used it: both statements may be repeated.
                 Err(error) if kept && (error.is_closed() || client.is_closed()) => {
                     self.forget(&client).await;
-                    Ok(self.client().await?.0.query(sql, parameters).await?)
+                    let (client, _) = self.client().await?;
+                    used = Some(Arc::clone(&client));
+                    Ok(client.query(sql, parameters).await?)
                 }
                 result => Ok(result?),
             }
@@ -128,7 +132,9 @@ impl KeptClient {
             Ok(result) => result,
             Err(_) => {
                 // It may be dead without knowing. If it is only slow, others finish with it.
-                *self.client.lock().await = None;
+                if let Some(client) = used {
+                    self.forget(&client).await;
+                }
                 Err(late())
             }
         }

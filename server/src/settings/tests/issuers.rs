@@ -143,6 +143,14 @@ fn what_is_wrong_with_an_issuer_is_named() {
             r#"[{ "issuer": "a.example", "audiences": ["api"] }]"#,
             "`issuer` is no https URL",
         ),
+        (
+            r#"[{ "issuer": "https://a.example/?tenant=1", "audiences": ["api"] }]"#,
+            "`issuer` has a query",
+        ),
+        (
+            r#"[{ "issuer": "https://a.example/", "audiences": ["api"], "jwks_url": "https://a.example/1", "jwksUrl": "https://a.example/2" }]"#,
+            "issuer 1: `jwks_url` is there twice",
+        ),
     ] {
         let error = refused(&[(KEY, text)]);
         assert!(error.contains(expected), "{text}: {error}");
