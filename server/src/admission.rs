@@ -43,7 +43,12 @@ impl HeldRequests {
 
     /// What is held of the viewer's.
     pub fn account(&self, viewer: &Viewer) -> Arc<Account> {
-        self.waiting.account(&reader(viewer))
+        self.account_of(&reader(viewer))
+    }
+
+    /// What is held of a reader's: of clients at an address, if it is not known yet whose requests they are.
+    pub fn account_of(&self, reader: &Reader) -> Arc<Account> {
+        self.waiting.account(reader)
     }
 
     /// Why a request is not accepted.

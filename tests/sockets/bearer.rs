@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 use crate::renewal::{NEW_ORDERS, name, order};
 use crate::wire::{Got, LEGACY, TRANSPORT_WS, Wire, cookies, init};
@@ -10,6 +11,8 @@ use gom_test_support::app::TestApp;
 use gom_test_support::place::{Place, Stores};
 use gom_test_support::token_issuer::{TokenIssuer, in_seconds};
 use gom_test_support::two_shops::{CODE, OTHER_CODE, OTHER_SELLER, SELLER, seller, shops};
+
+const OLDEST: &str = "graphql-subscriptions";
 
 async fn start(issuer: &TokenIssuer, more: &[(&'static str, &str)]) -> (Place, TestApp) {
     let entry = issuer.entry(&json!({ "default_role": "seller", "claims": { "sub": "sub" } }));
@@ -77,12 +80,16 @@ async fn a_socket_with_a_users_token_has_its_events_and_ends_with_it() {
     let (_place, app) = start(&issuer, &[]).await;
     // The cookies' session, of another seller, is not the socket's.
     let jar = cookies(&seller(&app).await);
-    for protocol in [TRANSPORT_WS, LEGACY] {
-        let token = ending_in(&issuer, SELLER, 10);
+    // The older protocol has no pings with tokens: its token lives long enough for the subscription to begin.
+    for (protocol, seconds) in [(TRANSPORT_WS, 600), (LEGACY, 25)] {
+        let token = ending_in(&issuer, SELLER, seconds);
         let mut wire = subscribed(&app, protocol, &token, Some(&jar)).await;
         order(&app, OTHER_SELLER, OTHER_CODE, "not theirs").await;
         order(&app, SELLER, CODE, "last").await;
         reaches(&mut wire, "last").await;
+        if protocol == TRANSPORT_WS {
+            wire.send(ping(&ending_in(&issuer, SELLER, 5))).await;
+        }
         assert_eq!(wire.end().await, 4403, "{protocol}");
     }
 }
@@ -91,13 +98,97 @@ async fn a_socket_with_a_users_token_has_its_events_and_ends_with_it() {
 async fn a_user_renews_its_token_in_band() {
     let issuer = TokenIssuer::start();
     let (_place, app) = start(&issuer, &[]).await;
-    let token = ending_in(&issuer, SELLER, 8);
-    let begun = tokio::time::Instant::now();
+    let token = ending_in(&issuer, SELLER, 600);
     let mut wire = subscribed(&app, TRANSPORT_WS, &token, None).await;
+    // With which the socket would end.
+    let short = 20;
+    wire.send(ping(&ending_in(&issuer, SELLER, short))).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     wire.send(ping(&ending_in(&issuer, SELLER, 600))).await;
-    tokio::time::sleep_until(begun + Duration::from_secs(10)).await;
-    order(&app, SELLER, CODE, "after the first token").await;
-    reaches(&mut wire, "after the first token").await;
+    tokio::time::sleep(Duration::from_secs(short.unsigned_abs())).await;
+    order(&app, SELLER, CODE, "after the short token").await;
+    reaches(&mut wire, "after the short token").await;
+}
+
+#[actix_web::test]
+async fn a_ping_whose_token_cannot_be_verified_now_leaves_the_socket_its_own() {
+    let (issuer, down) = (TokenIssuer::start(), TokenIssuer::start());
+    let entries = json!([
+        issuer.entry(&json!({ "default_role": "seller", "claims": { "sub": "sub" } })),
+        down.entry(
+            &json!({ "default_role": "seller", "jwks_url": format!("{}/nowhere", down.name) })
+        ),
+    ]);
+    let place = Place::new(Stores::Postgres).await;
+    let app = shops(&place, &[("auth.issuers", &entries.to_string())]).await;
+    let token = ending_in(&issuer, SELLER, 600);
+    let mut wire = subscribed(&app, TRANSPORT_WS, &token, None).await;
+    wire.send(ping(&ending_in(&down, SELLER, 600))).await;
+    order(&app, SELLER, CODE, "meanwhile").await;
+    reaches(&mut wire, "meanwhile").await;
+    wire.send(ping(&ending_in(&issuer, SELLER, 1))).await;
+    assert_eq!(wire.end().await, 4403, "and the next ping counts");
+}
+
+/// A server that has an issuer whose keys never come, and a token of the issuer.
+async fn start_without_keys(
+    more: &[(&'static str, &str)],
+) -> (TcpListener, Place, TestApp, String) {
+    let issuer = TokenIssuer::start();
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let keys = format!("http://{}/keys", silent.local_addr().unwrap());
+    let entry = issuer.entry(&json!({ "default_role": "seller", "jwks_url": keys }));
+    let issuers = json!([entry]).to_string();
+    let place = Place::new(Stores::Postgres).await;
+    let mut settings = vec![("auth.issuers", issuers.as_str())];
+    settings.extend(more);
+    let app = shops(&place, &settings).await;
+    let token = ending_in(&issuer, SELLER, 600);
+    (silent, place, app, token)
+}
+
+#[actix_web::test]
+async fn operations_of_an_unauthenticated_client_count_for_its_address() {
+    let bounds = [
+        ("limits.body_bytes", "16384"),
+        ("limits.request_bytes", "16384"),
+        ("sockets.init_timeout", "60000"),
+    ];
+    let (_silent, _place, app, token) = start_without_keys(&bounds).await;
+    let filler = "x".repeat(4_000);
+    for (protocol, start) in [(LEGACY, "start"), (OLDEST, "subscription_start")] {
+        let mut wire = Wire::open(&app, protocol, &[]).await.unwrap();
+        let mut hello = init(&token);
+        if protocol == OLDEST {
+            hello["type"] = "init".into();
+        }
+        wire.send(hello).await;
+        for id in 0..8 {
+            let payload = json!({ "query": NEW_ORDERS, "variables": { "filler": filler } });
+            let mut message = payload.clone();
+            (message["id"], message["type"]) = (id.to_string().into(), start.into());
+            message["payload"] = payload;
+            wire.send(message).await;
+        }
+        match wire.got().await {
+            Got::Closed(1013, reason) => assert!(reason.contains("request_bytes"), "{reason}"),
+            other => panic!("{protocol}: {other:?}"),
+        }
+    }
+}
+
+#[actix_web::test]
+async fn a_token_that_is_not_verified_in_time_ends_its_socket() {
+    let (_silent, _place, app, token) =
+        start_without_keys(&[("sockets.init_timeout", "1000")]).await;
+    let begun = std::time::Instant::now();
+    for protocol in [TRANSPORT_WS, LEGACY] {
+        let mut wire = Wire::open(&app, protocol, &[]).await.unwrap();
+        wire.send(init(&token)).await;
+        assert_eq!(wire.end().await, 1013, "{protocol}");
+    }
+    // Less than the fetch waits for.
+    assert!(begun.elapsed() < Duration::from_millis(4_500));
 }
 
 #[actix_web::test]
@@ -107,7 +198,7 @@ async fn no_ping_makes_a_socket_another_users() {
     let token = ending_in(&issuer, SELLER, 600);
     let expired = ending_in(&issuer, SELLER, -5);
     let another = ending_in(&issuer, OTHER_SELLER, 600);
-    for wrong in [another.as_str(), &expired, "malformed"] {
+    for wrong in [another.as_str(), &expired, "malformed", &app.token] {
         let mut wire = subscribed(&app, TRANSPORT_WS, &token, None).await;
         wire.send(ping(wrong)).await;
         assert_eq!(wire.end().await, 4403, "{wrong}");

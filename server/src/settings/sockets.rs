@@ -7,7 +7,8 @@ use super::key::{COUNT, SIZE, TIME, milliseconds, section};
 section! {
     /// What websockets and event streams may take.
     pub struct Sockets at "sockets." {
-        /// A websocket that has not sent `connection_init` by then is closed.
+        /// A websocket that has not sent `connection_init` by then is closed, and so is one whose bearer token is not verified
+        /// within the same time after it.
         pub init_timeout: Duration = TIME.default("5000"),
         /// Size of a message that a websocket may send, in however many frames.
         pub message_bytes: usize = SIZE.default("262144"),

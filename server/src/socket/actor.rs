@@ -138,6 +138,8 @@ where
         begun: 0,
         expiry: None,
         verifying: None,
+        early: None,
+        address: handshake.address,
         partial: BytesMut::new(),
         heard: now,
         outbox: Rc::clone(&outbox),
@@ -178,6 +180,9 @@ pub(super) struct Socket {
     expiry: Option<SpawnHandle>,
     /// A bearer token is being verified.
     verifying: Option<SpawnHandle>,
+    /// Counts what is started before it is known who the client is, so many bytes.
+    early: Option<(usize, Charge)>,
+    address: Arc<str>,
     /// The frames of a message that has not come to its end.
     partial: BytesMut,
     heard: Instant,
@@ -304,6 +309,8 @@ impl Socket {
     ) {
         let head = head.map(|head| self.services.api.engine.cursors.seal(head));
         let effects = self.machine.authenticated(known, head.as_deref());
+        // From now on, they count for the viewer.
+        self.count_early();
         self.apply(effects, ctx);
     }
 

@@ -169,6 +169,13 @@ impl Legacy {
         }
     }
 
+    pub fn early_bytes(&self) -> usize {
+        match &self.state {
+            State::Asking(early) => early.bytes(),
+            _ => 0,
+        }
+    }
+
     pub fn init_is_late(&mut self) -> Vec<Effect> {
         match self.state {
             State::Waiting => refuse("Connection initialisation timeout"),
@@ -290,6 +297,31 @@ mod tests {
             matches!(&refused[..], [Effect::Send(text)] if text.contains("jwt expired")),
             "{refused:?}"
         );
+    }
+
+    #[test]
+    fn what_is_started_before_the_acknowledgement_is_counted_until_then() {
+        let mut legacy = Legacy::new(10, "request".to_owned(), false);
+        legacy.receive(read(r#"{"type":"connection_init","payload":{}}"#), 10);
+        let mut start = |id: u32, bytes| {
+            let start = format!(r#"{{"type":"start","id":{id},"payload":{{"query":"x"}}}}"#);
+            legacy.receive(read(&start), bytes);
+            legacy.early_bytes()
+        };
+        assert_eq!(start(1, 1_000), 1_000);
+        assert_eq!(start(2, 100), 1_100);
+        assert_eq!(start(1, 500), 600, "it takes the place of the first");
+        legacy.receive(read(r#"{"type":"stop","id":2}"#), 10);
+        assert_eq!(legacy.early_bytes(), 500);
+        // Numbers take more than their text.
+        let list = vec!["1"; 1_000].join(",");
+        let start = format!(
+            r#"{{"type":"start","id":3,"payload":{{"query":"x","variables":{{"a":[{list}]}}}}}}"#
+        );
+        legacy.receive(read(&start), start.len());
+        assert!(legacy.early_bytes() > 10_000, "{}", legacy.early_bytes());
+        assert_eq!(legacy.authenticated(true, None).len(), 3);
+        assert_eq!(legacy.early_bytes(), 0);
     }
 
     #[test]

@@ -79,23 +79,42 @@ pub struct Start {
     pub from: Option<String>,
 }
 
+impl Start {
+    /// What is held for it: the message, or more where its variables take more than their text.
+    pub fn memory(&self) -> usize {
+        self.bytes.max(self.request.memory())
+    }
+}
+
 /// What a client starts before it is known who it is, in order.
 #[derive(Debug, Default)]
-pub(super) struct EarlyStarts(Vec<(Id, Box<Start>)>);
+pub(super) struct EarlyStarts {
+    starts: Vec<(Id, Box<Start>)>,
+    bytes: usize,
+}
 
 impl EarlyStarts {
     /// One with the same id is replaced.
     pub fn add(&mut self, id: Id, start: Box<Start>) {
         self.stop(&id);
-        self.0.push((id, start));
+        self.bytes += start.memory();
+        self.starts.push((id, start));
     }
 
     pub fn stop(&mut self, id: &str) {
-        self.0.retain(|(other, _)| &**other != id);
+        if let Some(place) = self.starts.iter().position(|(other, _)| &**other == id) {
+            let (_, start) = self.starts.remove(place);
+            self.bytes -= start.memory();
+        }
+    }
+
+    /// What they hold.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub fn into_effects(self) -> impl Iterator<Item = Effect> {
-        self.0
+        self.starts
             .into_iter()
             .map(|(id, start)| Effect::Start(id, start))
     }
@@ -144,6 +163,15 @@ impl Machine {
     /// The answer to [`Effect::Authenticate`]. `head`: with which a client that has no cursor yet may come back.
     pub fn authenticated(&mut self, known: bool, head: Option<&str>) -> Vec<Effect> {
         each!(self, one => one.authenticated(known, head))
+    }
+
+    /// What is held of operations that wait until it is known who their client is.
+    pub fn early_bytes(&self) -> usize {
+        match self {
+            Machine::TransportWs(_) => 0,
+            Machine::Legacy(legacy) => legacy.early_bytes(),
+            Machine::Oldest(oldest) => oldest.early_bytes(),
+        }
     }
 
     /// The client has had time enough to say who it is.

@@ -124,6 +124,13 @@ impl Oldest {
         )]
     }
 
+    pub fn early_bytes(&self) -> usize {
+        match &self.state {
+            State::Asking(early) => early.bytes(),
+            _ => 0,
+        }
+    }
+
     pub fn init_is_late(&mut self) -> Vec<Effect> {
         match self.state {
             State::Waiting => refuse("Connection initialisation timeout"),

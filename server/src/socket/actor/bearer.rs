@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, WrapFuture};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::super::close_code::CloseCode;
 use super::Socket;
@@ -26,13 +26,30 @@ impl Socket {
             return self.authenticated(ctx);
         };
         if let Ok(left) = self.services.tokens.time_left(&token) {
+            if self.known && !self.viewer.as_ref().is_some_and(Viewer::is_service) {
+                return self.is_anothers();
+            }
             self.until = Instant::now().checked_add(left);
             self.viewer = Some(Viewer::Service);
             self.belongs_to(&Viewer::Service);
             return self.authenticated(ctx);
         }
-        let identity = self.services.identity.clone();
-        let verifying = async move { identity.bearer(&token).await }.into_actor(self);
+        let (identity, tokens) = (
+            self.services.identity.clone(),
+            Arc::clone(&self.services.tokens),
+        );
+        // Keys may have to be fetched: an unauthenticated client waits for them no longer than it may wait with its token.
+        let patience = self.services.bounds.init_timeout;
+        let verifying = async move {
+            match timeout(patience, identity.bearer(&token)).await {
+                Ok(Err(TokenError::Invalid(_))) if tokens.has_expired(&token) => {
+                    Err(TokenError::Expired)
+                }
+                Ok(verified) => verified,
+                Err(_) => Err(TokenError::Unavailable),
+            }
+        };
+        let verifying = verifying.into_actor(self);
         let verifying = verifying.map(|verified, socket, ctx| {
             socket.verifying = None;
             // Its own token has ended meanwhile, or the server stops.
@@ -70,17 +87,29 @@ impl Socket {
     fn renewed_by(&mut self, user: Arc<User>, ctx: &mut <Self as Actor>::Context) {
         let own = self.viewer.as_ref().and_then(Viewer::user);
         if self.session.is_some() || own.is_none_or(|own| own.subject != user.subject) {
-            return self.end(
-                CloseCode::Forbidden,
-                "the token is another viewer's: connect again",
-            );
+            return self.is_anothers();
         }
         self.until = end_of(&user);
         self.go_on_as(user, ctx);
     }
 
+    fn is_anothers(&mut self) {
+        self.end(
+            CloseCode::Forbidden,
+            "the token is another viewer's: connect again",
+        );
+    }
+
     fn refuse(&mut self, error: &TokenError, ctx: &mut <Self as Actor>::Context) {
         if *error == TokenError::Unavailable {
+            // The token that it has is still good, and the client may send the new one again.
+            if self.known {
+                tracing::info!(
+                    request_id = self.request_id,
+                    "a new bearer token of a websocket cannot be verified at the moment"
+                );
+                return;
+            }
             return self.end(
                 CloseCode::TryAgain,
                 "tokens cannot be verified at the moment: try again",

@@ -7,14 +7,16 @@ use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, StreamHandler, Wr
 use actix_http::ws::Item;
 use actix_web::web::BytesMut;
 use actix_web_actors::ws::{self, ProtocolError};
+use gom_runtime::waiting::Reader;
 use tokio::time::Instant;
 
 use super::super::close_code::CloseCode;
 use super::super::frame;
-use super::super::machine;
+use super::super::machine::{self, Message};
 use super::super::outbox::ClientSide;
 use super::super::own_task::OwnTask;
 use super::Socket;
+use crate::admission::reader;
 use crate::graphql::is_large;
 
 impl StreamHandler<Result<ws::Message, ProtocolError>> for Socket {
@@ -91,9 +93,35 @@ impl Socket {
         if is_large(bytes) {
             self.receive_large(text, bytes, ctx);
         } else {
-            let effects = self.machine.receive(machine::read(text.as_ref()), bytes);
-            self.apply(effects, ctx);
+            self.read(machine::read(text.as_ref()), bytes, ctx);
         }
+    }
+
+    fn read(&mut self, message: Message, bytes: usize, ctx: &mut <Self as Actor>::Context) {
+        let effects = self.machine.receive(message, bytes);
+        self.apply(effects, ctx);
+        self.count_early();
+    }
+
+    /// Operations that wait for the acknowledgement count for the client's address: anyone can make a token that has to be verified.
+    pub(super) fn count_early(&mut self) {
+        let bytes = self.machine.early_bytes();
+        let counted = self.early.as_ref().map_or(0, |(bytes, _)| *bytes);
+        if bytes == counted {
+            return;
+        }
+        let reader = self.viewer.as_ref().map_or_else(
+            || Reader::Address(Arc::clone(&self.address)),
+            |viewer| reader(viewer),
+        );
+        let account = self.services.requests.account_of(&reader);
+        if bytes > counted && account.check().is_err() {
+            self.end(
+                CloseCode::TryAgain,
+                "too many operations wait until it is known who their clients are (limits.request_bytes, server.request_bytes): try again",
+            );
+        }
+        self.early = (bytes > 0).then(|| (bytes, account.charge(bytes)));
     }
 
     /// Reads a message on another thread. What follows on the socket waits for it.
@@ -127,8 +155,7 @@ impl Socket {
                 .into_actor(self)
                 .map(move |read, socket, ctx| match read {
                     Some(Ok(message)) if !socket.outbox.is_over() => {
-                        let effects = socket.machine.receive(message, bytes);
-                        socket.apply(effects, ctx);
+                        socket.read(message, bytes, ctx);
                     }
                     Some(Ok(_)) | None => {}
                     Some(Err(_)) => socket.end(

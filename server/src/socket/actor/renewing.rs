@@ -62,6 +62,7 @@ impl Socket {
             .filter(|(_, operation)| is_carried_out(operation));
         let carried_out = carried_out.map(|(id, _)| Rc::clone(id)).collect();
         let effects = self.machine.expired(&carried_out);
+        self.count_early();
         self.apply(effects, ctx);
     }
 

@@ -30,9 +30,7 @@ impl Socket {
             return;
         };
         let asked = self.services.requests.account(&viewer);
-        let held = asked
-            .check()
-            .map(|()| asked.charge(start.bytes.max(start.request.memory())));
+        let held = asked.check().map(|()| asked.charge(start.memory()));
         let (request, bytes) = (Arc::clone(&start.request), start.bytes);
         // One that is refused is not kept until there is room to say so.
         let (held, start) = match held {
