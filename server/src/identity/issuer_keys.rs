@@ -130,9 +130,13 @@ impl IssuerKeys {
         let published = tokio::spawn(Arc::clone(self).fetch())
             .await
             .unwrap_or(false);
-        match self.found().and_then(|found| self.pick(&found, id)) {
+        let found = self.found();
+        match found.as_ref().and_then(|found| self.pick(found, id)) {
             Some(key) => Ok(key),
-            None if published => Err(NoKey::Unknown),
+            // Without any key, no token can be judged.
+            None if published && found.as_ref().is_some_and(|found| !found.keys.is_empty()) => {
+                Err(NoKey::Unknown)
+            }
             None => Err(NoKey::Unavailable),
         }
     }
@@ -189,7 +193,7 @@ impl IssuerKeys {
                 if keys.is_empty() {
                     tracing::warn!(
                         issuer = self.name,
-                        "{}: none of the issuer's tokens is accepted, and earlier keys are forgotten",
+                        "{}: no token of the issuer is verified, and earlier keys are forgotten",
                         none_usable(&self.algorithms)
                     );
                 }
