@@ -30,6 +30,7 @@ export function scripted(read = async () => answered({ rows: [{ id: "a" }] }), m
   const started = () => sockets.flatMap((socket) => socket.started);
   return {
     client,
+    Socket: Acknowledging,
     requests,
     sockets,
     started,

@@ -45,6 +45,11 @@ async function play(seed) {
 
   const own = new Set();
   const writes = [];
+  /** Few names, so that writes set values back; never the one that is shown. */
+  const another = (id) => {
+    const name = `n${Math.floor(random() * 2)}`;
+    return collection.get(id)?.name === name ? "n2" : name;
+  };
   for (let step = 0; step < 40; step += 1) {
     if (random() < 0.03) server.forget();
     const ids = [...own].filter((id) => collection.has(id));
@@ -53,16 +58,23 @@ async function play(seed) {
     if (!id || choice < 0.25) {
       const made = `o${step}`;
       own.add(made);
-      meant.set(made, [`n${step}`]);
-      writes.push(collection.insert({ id: made, name: `n${step}`, list: "a" }));
+      const name = another(made);
+      meant.set(made, [name]);
+      writes.push(collection.insert({ id: made, name, list: "a" }));
     } else if (choice < 0.65) {
-      meant.get(id).push(`n${step}`);
-      writes.push(collection.update(id, (row) => void (row.name = `n${step}`)));
+      const name = another(id);
+      meant.get(id).push(name);
+      writes.push(collection.update(id, (row) => void (row.name = name)));
     } else if (choice < 0.8) {
-      meant.get(id).push("-");
       own.delete(id);
-      writes.push(choice < 0.72 ? collection.delete(id) : collection.update(id, (row) => void Object.assign(row, { name: `n${step}`, list: "none" })));
-      if (choice >= 0.72) meant.get(id).splice(-1, 0, `n${step}`);
+      if (choice < 0.72) {
+        writes.push(collection.delete(id));
+      } else {
+        const name = another(id);
+        meant.get(id).push(name);
+        writes.push(collection.update(id, (row) => void Object.assign(row, { name, list: "none" })));
+      }
+      meant.get(id).push("-");
     } else {
       // Another viewer's rows come, change, leave and return.
       server.write({ query: random() < 0.2 ? "remove" : "set", variables: { id: `x${Math.floor(random() * 4)}`, name: `x${step}`, list: random() < 0.7 ? "a" : "none" } }, `x${step}`);

@@ -3,9 +3,11 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { createCollection } from "@tanstack/db";
 import { gomCollectionOptions } from "@gom/tanstack-db";
-import { answered, json, refused, turns } from "./scripts.js";
+import { createClient } from "@gom/client";
+import { answered, asPage, json, refused, turns, url } from "./scripts.js";
 import { LIST, event, scripted } from "./scripted.js";
 import { until } from "./place.js";
+import { seconds } from "./seconds.js";
 
 const WRITES = {
   insert: { mutation: "mutation insert { row { id name } }", variables: (row) => row },
@@ -33,7 +35,7 @@ async function open({ read = () => rowsOf(["a", "1"]), write, more = {}, options
   };
 }
 
-describe("a collection", { concurrency: true }, () => {
+describe("a collection", () => {
   test("has the snapshot and each event, and a new snapshot changes only what differs", async () => {
     const place = await open({ read: (count) => (count === 1 ? rowsOf(["a", "1"], ["b", "2"]) : rowsOf(["b", "2"], ["c", "3"], ["d", "5"])) });
     place.receive(event("CREATED", "c", "c2", { name: "3" }));
@@ -106,7 +108,7 @@ describe("a collection", { concurrency: true }, () => {
     const inserted = ["x", "y"].map((id) => place.collection.insert({ id, name: "elsewhere" }));
     await until(() => place.writes().length === 2);
     assert.equal(place.rows().length, 3);
-    await Promise.all(inserted.map(({ isPersisted }) => isPersisted.promise));
+    await seconds(() => inserted.every(({ state }) => state === "completed"));
     assert.deepEqual(place.rows(), [["a", "1"]]);
     const reads = place.requests.length - place.writes().length;
     assert.ok(reads <= 3, `${reads} reads`);
@@ -140,6 +142,122 @@ describe("a collection", { concurrency: true }, () => {
     const [first, second, third] = transactions.map(({ mutations }) => mutations[0].mutationId);
     assert.deepEqual(keys, [first, first, second, third]);
     assert.deepEqual(place.rows(), [["a", "4"]]);
+    await place.collection.cleanup();
+  });
+
+  test("shows a value that is set back, and not the value between them when its event comes", async () => {
+    const place = await open({ write: ({ variables }) => answered({ row: { id: "a", name: variables.name } }) });
+    const names = ["on", "1", "on", "1"];
+    const writes = names.map((name) => place.collection.update("a", (row) => void (row.name = name)));
+    await until(() => place.writes().length === names.length);
+    await turns();
+    assert.deepEqual(writes.map(({ state }) => state), names.map(() => "persisting"), "the answers alone are not enough");
+    for (const [at, name] of names.entries()) {
+      place.receive(event("UPDATED", "a", `c${at + 2}`, { name }));
+      await turns();
+      assert.deepEqual(place.rows(), [["a", "1"]]);
+    }
+    await Promise.all(writes.map(({ isPersisted }) => isPersisted.promise));
+    const shown = place.changes.map(([, , name]) => name).filter((name, at, all) => name !== all[at - 1]);
+    assert.deepEqual(shown, ["1", ...names]);
+    assert.equal(place.requests.length, 1 + names.length, "nothing was read again");
+    await place.collection.cleanup();
+  });
+
+  test("a value that is set back without an event is shown with what the query says after it", async () => {
+    const place = await open({ write: ({ variables }) => answered({ row: { id: "a", name: variables.name } }) });
+    const writes = ["2", "1"].map((name) => place.collection.update("a", (row) => void (row.name = name)));
+    await until(() => place.writes().length === 2);
+    await seconds(() => writes.every(({ state }) => state === "completed"));
+    assert.deepEqual(place.rows(), [["a", "1"]]);
+    await place.collection.cleanup();
+  });
+
+  test("is empty at once when its stream is refused while a write hangs, as after a log-out in another tab", async () => {
+    let hangs = false;
+    const place = await open({ write: () => new Promise(() => (hangs = true)), read: () => rowsOf(["a", "1"], ["b", "1"]) });
+    const codes = ["a", "b"].map((id) => place.collection.update(id, (row) => void (row.name = "2")).isPersisted.promise.catch(({ code }) => code));
+    await until(() => hangs);
+    place.receive({ type: "error", payload: [{ message: "no", extensions: { code: "UNAUTHENTICATED" } }] });
+    await turns();
+    assert.deepEqual([place.rows(), place.collection.status], [[], "error"]);
+    assert.deepEqual(await Promise.all(codes), ["OUTCOME_UNKNOWN", "CLOSED"]);
+    assert.equal(place.writes().length, 1);
+    await place.collection.cleanup();
+  });
+
+  for (const [what, fails] of [["is refused", true], ["is answered", false]]) {
+    test(`sends nothing that waited as a viewer who has logged in meanwhile in another tab, if the write before ${what}`, async () => {
+      await asPage(async ({ logIn }) => {
+        logIn("alice");
+        const { Socket, started, sockets } = scripted();
+        const sent = [];
+        let answer;
+        const fetch = async (_, { body }) => {
+          const { query, variables } = JSON.parse(body);
+          if (!query.startsWith("mutation")) return rowsOf(["a", "1"]);
+          sent.push(variables.name);
+          await new Promise((done) => (answer = done));
+          if (fails) throw new TypeError("offline");
+          return answered({ row: { id: "a", name: variables.name } });
+        };
+        const client = createClient({ url, WebSocket: Socket, fetch, random: () => 0 });
+        const collection = createCollection(gomCollectionOptions({ client, ...LIST, ...WRITES }));
+        collection.subscribeChanges(() => undefined, { includeInitialState: true });
+        await collection.preload();
+        await until(() => started().length === 1);
+        const codes = ["2", "3"].map((name) => collection.update("a", (row) => void (row.name = name)).isPersisted.promise.then(() => "written", ({ code }) => code));
+        await until(() => answer);
+        logIn("bob");
+        answer();
+        await turns();
+        sockets[0].receive({ id: started()[0].id, ...event("UPDATED", "a", "c2", { name: "2" }) });
+        assert.deepEqual(await Promise.all(codes), fails ? ["UNAUTHENTICATED", "CLOSED"] : ["written", "UNAUTHENTICATED"]);
+        assert.deepEqual(sent, ["2"]);
+        client.close();
+      });
+    });
+  }
+
+  test("that is cleaned up rejects what waits, and sends it to no later viewer", async () => {
+    let hangs = false;
+    const place = await open({ write: () => new Promise(() => (hangs = true)), more: { token: undefined, csrfToken: () => "c" } });
+    const codes = ["2", "3"].map((name) => place.collection.update("a", (row) => void (row.name = name)).isPersisted.promise.catch(({ code }) => code));
+    await until(() => hangs);
+    place.subscription.unsubscribe();
+    await place.collection.cleanup();
+    assert.equal(await codes[1], "CLOSED");
+    await place.client.session.logOut();
+    assert.equal(await codes[0], "UNAUTHENTICATED");
+    await turns();
+    assert.deepEqual([place.writes().length, place.collection.utils.error()], [1, undefined]);
+  });
+
+  test("a write whose variables are no JSON rejects, and does not let a later one overtake an earlier one", async () => {
+    const answers = [];
+    const place = await open({
+      write: ({ variables }) => new Promise((done) => answers.push(() => done(answered({ row: variables })))),
+      options: { update: { ...WRITES.update, variables: ({ id }, changes) => ({ id, ...changes, ...(changes.name === "bad" && { n: 1n }) }) } },
+    });
+    const writes = ["2", "bad", "3"].map((name) => place.collection.update("a", (row) => void (row.name = name)).isPersisted.promise);
+    await assert.rejects(writes[1], TypeError);
+    await turns();
+    assert.deepEqual(place.writes().map(({ variables }) => variables.name), ["2"]);
+    for (const name of ["2", "3"]) {
+      await until(() => answers.length > 0);
+      answers.shift()();
+      await turns();
+      place.receive(event("UPDATED", "a", `c${name}`, { name }));
+    }
+    await Promise.all([writes[0], writes[2]]);
+    await place.collection.cleanup();
+  });
+
+  test("a mutation that does not return the row rejects, and the collection goes on", async () => {
+    const place = await open({ write: () => answered({ row: "id" }) });
+    await assert.rejects(place.collection.insert({ id: "b", name: "2" }).isPersisted.promise, { code: "BAD_SELECTION" });
+    place.receive(event("CREATED", "b", "c2", { name: "2" }));
+    assert.deepEqual([place.collection.status, place.rows()], ["ready", [["a", "1"], ["b", "2"]]]);
     await place.collection.cleanup();
   });
 

@@ -45,6 +45,8 @@ export interface MutateOptions {
   readonly idempotencyKey?: string | false | undefined;
   /** Ask for the position of the write, for `after`: one more transaction on the server. `false` by default. */
   readonly cursor?: boolean | undefined;
+  /** Send it after this, as the viewer of the call; if this rejects, send nothing. */
+  readonly turn?: Promise<unknown> | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -135,10 +137,11 @@ export function createClient(options: ClientOptions): Client {
     JSON.parse(JSON.stringify({ query: textOf(document), variables })) as WireRequest;
 
   /** Sends a request until it is answered, for `retryFor`. */
-  const send = (request: WireRequest, signal: AbortSignal | undefined, repeatable: boolean): Promise<WireResult> =>
+  const send = (request: WireRequest, signal: AbortSignal | undefined, repeatable: boolean, turn?: Promise<unknown>): Promise<WireResult> =>
     during([signal, era.signal], async (own) => {
-      const until = Date.now() + retryFor;
       let who = auth.bearer ? undefined : auth.viewer();
+      await turn;
+      const until = Date.now() + retryFor;
       const as = (viewer: string): void => {
         if ((who ??= viewer) !== viewer) throw unauthenticated();
       };
@@ -161,10 +164,10 @@ export function createClient(options: ClientOptions): Client {
     async query(document, variables, { after, signal } = {}) {
       return answer(await send({ ...requestOf(document, variables), extensions: { cursor: true, after } }, signal, true));
     },
-    async mutate(document, variables, { idempotencyKey = newKey(), cursor, signal } = {}) {
+    async mutate(document, variables, { idempotencyKey = newKey(), cursor, turn, signal } = {}) {
       const extensions = { cursor: cursor || undefined, idempotencyKey: idempotencyKey || undefined };
       try {
-        return answer(await send({ ...requestOf(document, variables), extensions }, signal, idempotencyKey !== false));
+        return answer(await send({ ...requestOf(document, variables), extensions }, signal, idempotencyKey !== false, turn));
       } catch (error) {
         if (!(error instanceof GomError) || idempotencyKey === false) throw error;
         throw new GomError(error.code, error.message, { ...error.details, idempotencyKey });

@@ -56,9 +56,12 @@ export function createSet<R extends Row>(
   // Who does not wait for it sees the error in `error`.
   ready.catch(() => undefined);
 
+  const notify = (): void => {
+    for (const listener of [...listeners]) listener();
+  };
   const changed = (): void => {
     shown = undefined;
-    for (const listener of [...listeners]) listener();
+    notify();
   };
   const idOf = (row: Partial<R>): string => {
     const id = row[key];
@@ -91,7 +94,8 @@ export function createSet<R extends Row>(
       changed();
       return true;
     },
-    onStatus: changed,
+    // The rows stay the same array.
+    onStatus: notify,
     onEnd(reason) {
       error = reason;
       // A viewer who has logged out must not leave rows to the next one.

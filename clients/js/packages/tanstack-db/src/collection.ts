@@ -1,8 +1,10 @@
 import { GomError } from "@gom/client";
 import type { Client, Operation, Row, SetOptions } from "@gom/client";
 import type { CollectionConfig, PendingMutation } from "@tanstack/db";
+import { createQueue } from "./queue.js";
 import { openTail } from "./tail.js";
 import type { Tail } from "./tail.js";
+import type { Trace } from "./traces.js";
 
 /** A mutation document and its variables for a row. */
 export interface Writes<R extends Row, Changes extends readonly unknown[] = []> {
@@ -38,7 +40,12 @@ export type GomUtils = {
 
 type Config<R extends Row> = CollectionConfig<R, string, never, GomUtils> & { readonly utils: GomUtils; readonly schema?: never };
 
-const first = (data: unknown): Row | null | undefined => Object.values((data ?? {}) as Record<string, Row | null>)[0];
+/** The written row, if the mutation has returned one. */
+function writtenRow(data: unknown): Row {
+  const row = Object.values((data ?? {}) as Record<string, unknown>)[0] ?? {};
+  if (typeof row !== "object" || Array.isArray(row)) throw new GomError("BAD_SELECTION", "Select the written row as the mutation's first field; the write was carried out");
+  return row as Row;
+}
 
 /** Whether what both have is equal: an answer may select less or more than the query. */
 function agrees(left: unknown, right: unknown): boolean {
@@ -60,8 +67,7 @@ export function gomCollectionOptions<R extends Row, Variables = unknown>(options
   const open = () => client.set<R, Variables>({ query, subscription, key, ...(variables !== undefined && { variables }) });
   let tail: Tail<R> | undefined;
   let error: Error | undefined;
-  /** The write before: a later one must not overtake it, since each may be repeated. */
-  let last: Promise<unknown> = Promise.resolve();
+  const queue = createQueue(client);
 
   /** Sends the writes of a transaction, and waits until the collection shows them. */
   const write = async <Mutation extends PendingMutation<R>>(
@@ -71,24 +77,21 @@ export function gomCollectionOptions<R extends Row, Variables = unknown>(options
     shown: (rows: ReadonlyMap<string, R>, mutation: Mutation, answer: Row) => boolean,
   ): Promise<void> => {
     const own = tail;
-    const era = own?.era;
-    const visible: Promise<void>[] = [];
-    const send = async (): Promise<void> => {
-      for (const mutation of mutations) {
-        // What waited for an earlier write must not go out as the next viewer.
-        if (own?.era !== era) throw new GomError("CLOSED", "The collection ended before the write was sent");
-        const { data } = await client.mutate<unknown, never>(document, variablesOf(mutation) as never, { idempotencyKey: mutation.mutationId });
-        if (own) visible.push(own.shows({ id: mutation.key, comes: mutation.type === "insert", done: () => shown(own.rows, mutation, first(data) ?? {}) }));
+    let earlier: Promise<unknown> | undefined;
+    const send = async (mutation: Mutation): Promise<void> => {
+      let trace: Trace | undefined;
+      const sent = (): void => void (trace = own?.trace(mutation.key));
+      const answer = queue.send({ document, variables: variablesOf(mutation), idempotencyKey: mutation.mutationId, sent }, earlier);
+      earlier = answer;
+      try {
+        const row = writtenRow((await answer).data);
+        await trace?.shown(() => shown((own as Tail<R>).rows, mutation, row));
+      } finally {
+        trace?.drop();
       }
     };
-    const sent = own ? last.then(send) : send();
-    last = sent.catch(() => undefined);
-    try {
-      await sent;
-    } finally {
-      // Also if a later one was refused.
-      await Promise.all(visible);
-    }
+    // All are waited for, also if one was refused: the collection must show what the others have written.
+    for (const result of await Promise.allSettled(mutations.map(send))) if (result.status === "rejected") throw result.reason;
   };
 
   return {
@@ -97,6 +100,7 @@ export function gomCollectionOptions<R extends Row, Variables = unknown>(options
     sync: {
       rowUpdateMode: "full",
       sync({ begin, write: put, commit, truncate, markReady, markError }) {
+        error = undefined;
         const own = openTail(open, idOf, {
           apply(changes, before) {
             begin();
@@ -110,6 +114,8 @@ export function gomCollectionOptions<R extends Row, Variables = unknown>(options
           },
           end(reason) {
             error = reason;
+            // TanStack DB would show the optimistic rows of a write that hangs.
+            queue.stop(true);
             // At once, also while writes are in flight: the next viewer must not see the rows.
             begin();
             truncate({ markReady: false });
@@ -120,6 +126,8 @@ export function gomCollectionOptions<R extends Row, Variables = unknown>(options
         tail = own;
         return () => {
           if (tail === own) tail = undefined;
+          error = undefined;
+          queue.stop(false);
           own.close();
         };
       },

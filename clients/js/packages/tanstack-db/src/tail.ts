@@ -1,5 +1,7 @@
 import { GomError } from "@gom/client";
 import type { Row, RowSet } from "@gom/client";
+import { createTraces } from "./traces.js";
+import type { Trace } from "./traces.js";
 
 /** What a collection receives: rows that came, changed or went in one step; nothing more after `end`, until the next `ready`. */
 export interface TailHandlers<R> {
@@ -8,37 +10,13 @@ export interface TailHandlers<R> {
   end(error: Error): void;
 }
 
-/** One write that the collection does not show yet. */
-export interface Trace {
-  /** The written row. */
-  readonly id: string;
-  /** Whether the write makes the row come. */
-  readonly comes: boolean;
-  /** Whether the rows show the write. */
-  readonly done: () => boolean;
-}
-
 export interface Tail<R> {
-  /** Another number after each end: a log-out may have been the reason. */
-  readonly era: number;
   /** The rows that the collection has received. */
   readonly rows: ReadonlyMap<string, R>;
-  /**
-   * Resolves when the rows show a write that was carried out, or a later one of its row. If they do not soon, with a snapshot that is read
-   * after this call: the write may have left no trace in the set.
-   */
-  shows(trace: Trace): Promise<void>;
+  /** Follows a write of the row `id`, which is sent now. */
+  trace(id: string): Trace;
   refresh(): void;
   close(): void;
-}
-
-/** An event follows the answer to its mutation within milliseconds; after this the query is read again. Milliseconds. */
-const GRACE = 1_000;
-
-interface Waiter extends Trace {
-  readonly resolve: () => void;
-  timer?: ReturnType<typeof setTimeout>;
-  late: boolean;
 }
 
 /** Follows a set, and replaces it by a newer one where only a new snapshot can show what was written. */
@@ -48,42 +26,24 @@ export function openTail<R extends Row>(open: () => RowSet<R>, idOf: (row: R) =>
   /** The set that will replace the current one. */
   let next: RowSet<R> | undefined;
   let closed = false;
-  let ends = 0;
   /** The set that the current one has replaced, until the current one is open: the last subscription takes the socket with it. */
   let replaced: RowSet<R> | undefined;
-  const waiters = new Set<Waiter>();
+  const traces = createTraces((id) => rows.get(id), () => renew());
 
-  const finish = (waiter: Waiter): void => {
-    clearTimeout(waiter.timer);
-    waiters.delete(waiter);
-    waiter.resolve();
-  };
-  const check = (): void => {
-    // While a row has not come yet, its absence shows nothing of later writes.
-    const coming = new Set([...waiters].filter(({ comes, done }) => comes && !done()).map(({ id }) => id));
-    const rowsShown = new Set<string>();
-    const shown: Waiter[] = [];
-    // A row that shows a later write has had the earlier ones.
-    for (const waiter of [...waiters].reverse()) {
-      if (coming.has(waiter.id) || (!rowsShown.has(waiter.id) && !waiter.done())) continue;
-      rowsShown.add(waiter.id);
-      shown.push(waiter);
-    }
-    // In the order of the writes: a later one is not dropped while an earlier one is still shown.
-    for (const waiter of shown.reverse()) finish(waiter);
+  const over = (): void => {
+    replaced?.close();
+    replaced = undefined;
   };
   const end = (error: Error | undefined): void => {
-    ends += 1;
     current = undefined;
     rows = new Map();
-    // What was written is written.
-    for (const waiter of [...waiters]) finish(waiter);
+    traces.clear();
     handlers.end(error ?? new GomError("CLOSED", "The client was closed"));
   };
   const follow = (set: RowSet<R>): void => {
     const changed = (): void => {
       if (current !== set) return;
-      if (set.status !== "connecting") replaced?.close();
+      if (set.status !== "connecting") over();
       // The status comes before the error.
       if (set.status === "closed") return queueMicrotask(() => current === set && end(set.error));
       const before = rows;
@@ -93,7 +53,7 @@ export function openTail<R extends Row>(open: () => RowSet<R>, idOf: (row: R) =>
       const removed = [...before.keys()].filter((id) => !after.has(id));
       rows = after;
       if (put.length > 0 || removed.length > 0) handlers.apply({ put, removed }, before);
-      check();
+      traces.check();
     };
     current = set;
     set.subscribe(changed);
@@ -102,28 +62,28 @@ export function openTail<R extends Row>(open: () => RowSet<R>, idOf: (row: R) =>
   /** Opens another set, which takes the place of the current one with its first snapshot. */
   const renew = (): void => {
     if (closed || next) return;
-    const covered = [...waiters];
+    const covered = traces.answered();
     const set = (next = open());
-    const over = (): void => {
-      for (const waiter of covered) finish(waiter);
-      if ([...waiters].some(({ late }) => late)) renew();
+    const read = (): void => {
+      for (const entry of covered) traces.finish(entry);
+      if (traces.answered().some(({ late }) => late)) renew();
     };
     set.ready.then(
       () => {
         if (next !== set) return;
         next = undefined;
-        replaced?.close();
+        over();
         replaced = current;
         follow(set);
         if (set.status === "closed") return;
         handlers.ready();
-        over();
+        read();
       },
       (error: Error) => {
         if (next !== set) return;
         next = undefined;
         // The current set goes on, and will show what was written.
-        if (current) over();
+        if (current) read();
         else end(error);
       },
     );
@@ -131,25 +91,15 @@ export function openTail<R extends Row>(open: () => RowSet<R>, idOf: (row: R) =>
 
   renew();
   return {
-    get era() {
-      // Its listener is called later.
-      return current?.status === "closed" ? ends + 1 : ends;
-    },
     get rows() {
       return rows;
     },
-    shows: (trace) =>
-      new Promise((resolve) => {
-        // What has ended shows nothing more.
-        if (!current && !next) return resolve();
-        const waiter: Waiter = { ...trace, resolve, late: false };
-        waiter.timer = setTimeout(() => {
-          waiter.late = true;
-          renew();
-        }, GRACE);
-        waiters.add(waiter);
-        check();
-      }),
+    trace(id) {
+      const trace = traces.add(id);
+      // What has ended shows nothing more.
+      if (!current && !next) traces.clear();
+      return trace;
+    },
     refresh() {
       if (current && current.status !== "closed") current.refresh();
       else renew();
@@ -157,9 +107,9 @@ export function openTail<R extends Row>(open: () => RowSet<R>, idOf: (row: R) =>
     close() {
       closed = true;
       const ended = [current, next, replaced];
-      current = next = undefined;
+      current = next = replaced = undefined;
       for (const set of ended) set?.close();
-      for (const waiter of [...waiters]) finish(waiter);
+      traces.clear();
     },
   };
 }
