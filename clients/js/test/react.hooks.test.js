@@ -5,6 +5,7 @@ import { createElement, flushSync, gom, hydrateRoot, mount, place, React, render
 import { until } from "./place.js";
 import { answered, json, refused, turns } from "./scripts.js";
 import { LIST, event, scripted } from "./scripted.js";
+import { seconds } from "./seconds.js";
 
 const { GomProvider, useGom, useLive, useMutate, useSet, useSubscription } = gom;
 after(unmountAll);
@@ -20,7 +21,7 @@ const List = ({ options = LIST, onRender }) => {
 };
 const shown = (text, page) => until(() => page.text() === text, () => page.text());
 
-describe("the hooks", { concurrency: true }, () => {
+describe("the hooks", () => {
   test("components with equal options share one set, which StrictMode opens once, and which ends a moment after the last of them", async () => {
     const server = scripted();
     const compare = (left, right) => (left.id < right.id ? 1 : -1);
@@ -41,7 +42,7 @@ describe("the hooks", { concurrency: true }, () => {
     await shown("[a,b|open|]", page);
     assert.deepEqual([server.requests.length, server.started().length, server.sockets.length, server.ended()], [1, 1, 1, []]);
     page.unmount();
-    await until(() => server.sockets[0].closed);
+    await seconds(() => server.sockets[0].closed);
     assert.deepEqual([server.ended().length, server.sockets.length], [1, 1]);
   });
 
@@ -56,6 +57,11 @@ describe("the hooks", { concurrency: true }, () => {
     page.show(element());
     await until(() => views.length > renders);
     assert.equal(views.at(-1), open);
+    server.sockets[0].onclose({ code: 1006 });
+    await until(() => views.at(-1).status === "reconnecting");
+    assert.equal(views.at(-1).rows, open.rows, "a lost connection changes no row");
+    await until(() => views.at(-1).status === "open" && server.started().length === 2);
+    assert.equal(views.at(-1).rows, open.rows);
     server.receive(event("UPDATED", "a", "c2"));
     await until(() => views.at(-1).rows !== open.rows);
     assert.equal(views.at(-1).refresh, open.refresh);
@@ -79,7 +85,50 @@ describe("the hooks", { concurrency: true }, () => {
     await shown("[b|open|]", page);
     for (const [of, rows] of renders) assert.ok(rows === "" || rows === of, `${rows} is shown for ${of}`);
     page.unmount();
-    await until(() => server.sockets.every(({ closed }) => closed));
+    await seconds(() => server.sockets.every(({ closed }) => closed));
+  });
+
+  test("are `connecting` until something has been read, also while there is no server", async () => {
+    let down = true;
+    const server = scripted(async () => {
+      if (down) throw new TypeError("offline");
+      return answered({ rows: [] });
+    });
+    const seen = new Set();
+    const page = mount(server.client, createElement(List, { onRender: ({ status }) => seen.add(status) }));
+    await until(() => server.requests.length >= 2);
+    assert.deepEqual([[...seen], page.text()], [["connecting"], "[|connecting|]"]);
+    down = false;
+    await shown("[|open|]", page);
+    page.unmount();
+
+    const live = scripted();
+    const states = new Set();
+    const Live = () => {
+      const { data, status } = useLive("query @live { a }");
+      states.add(`${status} ${data?.a}`);
+      return null;
+    };
+    const other = mount(live.client, createElement(Live));
+    await until(() => live.started().length === 1);
+    live.sockets[0].onclose({ code: 1006 });
+    await until(() => live.started().length === 2);
+    live.receive({ type: "next", payload: { data: { a: 1 }, revision: 1 } });
+    await until(() => states.has("open 1"));
+    assert.deepEqual([...states], ["connecting undefined", "open 1"]);
+    other.unmount();
+  });
+
+  test("documents of one source are not the same", async () => {
+    const source = { body: "query A @live { a } query B @live { b }" };
+    const documents = ["a", "b"].map((field) => ({ kind: "Document", field, loc: { source } }));
+    const server = scripted(undefined, { print: ({ field }) => `query @live { ${field} }` });
+    const Live = ({ document }) => JSON.stringify(useLive(document).data) ?? "-";
+    const page = mount(server.client, documents.map((document, key) => createElement(Live, { key, document })));
+    await until(() => server.started().length === 2);
+    for (const { id, payload } of server.started()) server.receive({ type: "next", payload: { data: { [payload.query.at(-3)]: 1 }, revision: 1 } }, id);
+    await shown('{"a":1}{"b":1}', page);
+    page.unmount();
   });
 
   test("without options nothing is opened", async () => {
@@ -110,7 +159,7 @@ describe("the hooks", { concurrency: true }, () => {
     await shown("[a|open|][a|open|]", page);
     assert.deepEqual(first[0], ["connecting", undefined]);
     page.unmount();
-    await until(() => server.sockets.at(-1).closed);
+    await seconds(() => server.sockets.at(-1).closed);
   });
 
   test("`refresh` reads the query again, and opens what has ended", async () => {
@@ -138,7 +187,7 @@ describe("the hooks", { concurrency: true }, () => {
     page.show(list(), two.client);
     await shown("[b|open|]", page);
     assert.ok(!renders.slice(before).includes("a"));
-    await until(() => one.sockets[0].closed);
+    await seconds(() => one.sockets[0].closed);
     page.unmount();
   });
 
@@ -152,10 +201,13 @@ describe("the hooks", { concurrency: true }, () => {
     assert.deepEqual([text(), server.requests, server.sockets], ["[|connecting|]connecting", [], []]);
     const errors = [];
     const root = hydrateRoot(container, element, { onRecoverableError: (error) => errors.push(error) });
+    await shown("[a|open|]connecting", { text });
+    await until(() => server.started().length === 2);
+    server.receive({ type: "next", payload: { data: { a: 1 }, revision: 1 } }, server.started().find(({ payload }) => payload.query.includes("@live")).id);
     await shown("[a|open|]open", { text });
     assert.deepEqual(errors, []);
     root.unmount();
-    await until(() => server.sockets[0].closed);
+    await seconds(() => server.sockets[0].closed);
   });
 
   test("a live query keeps the parts that did not change, and shows nothing after its end", async () => {
@@ -209,6 +261,82 @@ describe("the hooks", { concurrency: true }, () => {
     assert.deepEqual(names, [0, 0, 2, 3, 4, 3, 6]);
   });
 
+  test("each call whose outcome is unknown is repeated with its key, for some minutes and with the same client; one that was refused is not", async (context) => {
+    const outcomes = [];
+    let hook;
+    const [one, two] = ["one", "two"].map(() => scripted(async () => (outcomes.length > 0 ? refused(outcomes.shift()) : answered({ done: 1 }))));
+    const Save = () => {
+      hook = useMutate("mutation($a: Int) { done }");
+      return useGom() === one.client ? "one" : "two";
+    };
+    const page = mount(one.client, createElement(Save));
+    await shown("one", page);
+    const names = ({ requests }) => {
+      const keys = requests.splice(0).map(({ extensions }) => extensions.idempotencyKey);
+      return keys.map((key) => keys.indexOf(key));
+    };
+    const call = async (a, ...codes) => {
+      outcomes.push(...codes);
+      for (const code of codes) await assert.rejects(hook.mutate({ a }), { code });
+    };
+
+    await call(1, "OUTCOME_UNKNOWN");
+    await call(2, "DEADLINE_EXCEEDED");
+    for (const a of [2, 1, 1]) await hook.mutate({ a });
+    assert.deepEqual(names(one), [0, 1, 1, 0, 4], "several");
+    await call(1, "OUTCOME_UNKNOWN", "LIMIT_EXCEEDED", "LIMIT_EXCEEDED");
+    assert.deepEqual(names(one), [0, 0, 2], "what was refused is another write next time");
+
+    await call(1, "SERVICE_UNAVAILABLE");
+    await hook.mutate({ a: 1 }, { idempotencyKey: "own" });
+    await hook.mutate({ a: 1 });
+    assert.deepEqual(names(one), [0, 1, 2], "the call has succeeded with another key");
+
+    await call(1, "NOT_FOUND", "TOO_MANY_REQUESTS");
+    context.mock.timers.enable({ apis: ["Date"], now: Date.now() + 6 * 60_000 });
+    await hook.mutate({ a: 1 });
+    assert.deepEqual(names(one), [0, 1, 2], "minutes later");
+    context.mock.timers.reset();
+
+    for (let a = 0; a <= 100; a += 1) await call(a, "OUTCOME_UNKNOWN");
+    for (const a of [1, 0]) await hook.mutate({ a });
+    assert.deepEqual(names(one).slice(-2), [1, 102], "only so many are remembered");
+
+    await call(1, "OUTCOME_UNKNOWN");
+    page.show(createElement(Save), two.client);
+    await shown("two", page);
+    await hook.mutate({ a: 1 });
+    assert.notEqual(two.requests[0].extensions.idempotencyKey, one.requests[0].extensions.idempotencyKey, "another client");
+    page.unmount();
+  });
+
+  test("another client shows nothing of the end of the earlier one's subscription, and `refresh` opens it again", async () => {
+    const [one, two] = ["one", "two"].map(() => scripted(async () => answered({ __typename: "Query" }, "c0")));
+    const seen = [];
+    let refresh;
+    const Events = () => {
+      const own = useSubscription("subscription { row { id } }", undefined, { onResult: () => undefined });
+      refresh = own.refresh;
+      seen.push(`${useGom() === one.client ? "one" : "two"} ${own.status} ${own.error?.code ?? ""}`);
+      return seen.at(-1);
+    };
+    const page = mount(one.client, createElement(Events));
+    const end = () => one.receive({ type: "error", payload: [{ message: "no", extensions: { code: "FORBIDDEN" } }] });
+    await shown("one open ", page);
+    end();
+    await shown("one closed FORBIDDEN", page);
+    refresh();
+    await shown("one open ", page);
+    assert.equal(one.started().length, 2);
+    end();
+    await shown("one closed FORBIDDEN", page);
+    page.show(createElement(Events), two.client);
+    await shown("two open ", page);
+    assert.ok(!seen.some((each) => /two.*FORBIDDEN/.test(each)), seen.join("; "));
+    page.unmount();
+    await until(() => two.sockets[0].closed);
+  });
+
   test("a subscription calls the newest handler, is opened once, and ends with its component or its variables", async () => {
     const server = scripted(async () => answered({ __typename: "Query" }, "c0"));
     const seen = [];
@@ -234,7 +362,7 @@ describe("the hooks", { concurrency: true }, () => {
     page.show(createElement(Events, { name: "fourth", of: 3 }));
     await until(() => server.started().length === 3);
     page.unmount();
-    await until(() => server.sockets.at(-1).closed);
+    await seconds(() => server.sockets.at(-1).closed);
   });
 
   test("a hook outside a provider reports what is missing", () => {

@@ -45,10 +45,11 @@ async function play(seed) {
 
   const own = new Set();
   const writes = [];
-  /** Few names, so that writes set values back; never the one that is shown. */
-  const another = (id) => {
-    const name = `n${Math.floor(random() * 2)}`;
-    return collection.get(id)?.name === name ? "n2" : name;
+  /** A new name, or the one before, to which the row is set back once. */
+  const another = (id, step) => {
+    const names = meant.get(id) ?? [];
+    const before = names.at(-2);
+    return before && random() < 0.5 && names.filter((name) => name === before).length === 1 ? before : `n${step}`;
   };
   for (let step = 0; step < 40; step += 1) {
     if (random() < 0.03) server.forget();
@@ -58,11 +59,11 @@ async function play(seed) {
     if (!id || choice < 0.25) {
       const made = `o${step}`;
       own.add(made);
-      const name = another(made);
+      const name = another(made, step);
       meant.set(made, [name]);
       writes.push(collection.insert({ id: made, name, list: "a" }));
     } else if (choice < 0.65) {
-      const name = another(id);
+      const name = another(id, step);
       meant.get(id).push(name);
       writes.push(collection.update(id, (row) => void (row.name = name)));
     } else if (choice < 0.8) {
@@ -70,7 +71,7 @@ async function play(seed) {
       if (choice < 0.72) {
         writes.push(collection.delete(id));
       } else {
-        const name = another(id);
+        const name = another(id, step);
         meant.get(id).push(name);
         writes.push(collection.update(id, (row) => void Object.assign(row, { name, list: "none" })));
       }

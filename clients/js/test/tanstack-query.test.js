@@ -6,6 +6,7 @@ import { gomLiveOptions, gomSetOptions } from "@gom/tanstack-query";
 import { answered, json, refused, turns } from "./scripts.js";
 import { LIST, event, scripted } from "./scripted.js";
 import { until } from "./place.js";
+import { seconds } from "./seconds.js";
 
 const queryKey = ["rows"];
 const rowsOf = (...ids) => answered({ rows: ids.map((id) => ({ id })) });
@@ -22,11 +23,11 @@ function observe(read, more = {}) {
     if (seen.at(-1) !== text) seen.push(text);
   });
   const shown = (text) => until(() => seen.at(-1) === text, () => seen.join("; "));
-  const closed = () => until(() => server.sockets.every((socket) => socket.closed) && !cache.getQueryCache().find({ queryKey }), () => "something stays open");
+  const closed = () => seconds(() => server.sockets.every((socket) => socket.closed) && !cache.getQueryCache().find({ queryKey }), () => "something stays open");
   return { ...server, cache, options, seen, watch, shown, closed, data: () => cache.getQueryData(queryKey)?.map(({ id }) => id).join() };
 }
 
-describe("a query", { concurrency: true }, () => {
+describe("a query", () => {
   test("has the rows of a set, each event, and the same rows until something changes; observers share it, and it ends after them", async () => {
     const place = observe(() => rowsOf("a"));
     const stops = [place.watch(), place.watch()];
@@ -34,12 +35,16 @@ describe("a query", { concurrency: true }, () => {
     const before = place.cache.getQueryData(queryKey);
     await until(() => place.started().length === 1);
     await turns();
-    assert.equal(place.cache.getQueryData(queryKey).length, before.length);
+    assert.equal(place.cache.getQueryData(queryKey), before);
+    place.sockets[0].onclose({ code: 1006 });
+    await until(() => place.started().length === 2);
+    await turns();
+    assert.equal(place.cache.getQueryData(queryKey), before, "a lost connection changes no row");
     place.receive(event("CREATED", "b", "c2"));
     await place.shown("success a,b");
     stops.push(place.watch());
     await turns(3);
-    assert.deepEqual([place.requests.length, place.sockets.length, place.ended()], [1, 1, []]);
+    assert.deepEqual([place.requests.length, place.sockets.length, place.ended()], [1, 2, []]);
     stops.forEach((stop) => stop());
     // As StrictMode does.
     const again = place.watch();
@@ -47,7 +52,7 @@ describe("a query", { concurrency: true }, () => {
     assert.deepEqual([place.requests.length, place.data()], [1, "a,b"]);
     again();
     await place.closed();
-    assert.equal(place.started().length, 1);
+    assert.equal(place.started().length, 2);
   });
 
   test("whose observer leaves and comes back during its first fetch opens one subscription", async () => {
@@ -177,6 +182,49 @@ describe("a query", { concurrency: true }, () => {
     assert.deepEqual([place.sockets.length, place.started().length], [0, 0]);
   });
 
+  test("that is reset is empty, and is fetched again for its observers", async () => {
+    const place = observe((count) => rowsOf(count === 1 ? "a" : "b"));
+    await place.cache.fetchQuery(place.options);
+    await until(() => place.started().length === 1);
+    await place.cache.resetQueries({ queryKey });
+    const { data, status } = place.cache.getQueryState(queryKey);
+    assert.deepEqual([data, status], [undefined, "pending"]);
+    await until(() => place.ended().length === 1);
+    const stop = place.watch();
+    await place.shown("success b");
+    await place.cache.resetQueries({ queryKey });
+    await place.shown("success b");
+    await until(() => place.started().length === 3);
+    place.receive(event("CREATED", "c", "c2"));
+    await place.shown("success b,c");
+    stop();
+    await place.closed();
+  });
+
+  test("with a hash function of its own has each event", async () => {
+    const place = observe(() => rowsOf("a"));
+    const stop = place.watch({ ...place.options, queryKeyHashFn: (key) => `own ${key}` });
+    await until(() => place.started().length === 1);
+    place.receive(event("CREATED", "b", "c2"));
+    await place.shown("success a,b");
+    assert.equal(place.cache.getQueryCache().getAll().length, 1);
+    stop();
+    await seconds(() => place.cache.getQueryCache().getAll().length === 0 && place.sockets[0].closed);
+  });
+
+  test("with `@live` whose first result has no data is closed", async () => {
+    const server = scripted();
+    const cache = new QueryClient();
+    const options = gomLiveOptions({ client: server.client, queryKey, document: "query @live { a }" });
+    const fetched = assert.rejects(cache.fetchQuery(options), { code: "TOO_LARGE" });
+    await until(() => server.started().length === 1);
+    server.receive({ type: "next", payload: { data: null, errors: [{ message: "no", extensions: { code: "TOO_LARGE" } }], revision: 1 } });
+    await fetched;
+    await turns();
+    assert.deepEqual([server.ended().length, server.sockets[0].closed], [1, true]);
+    cache.clear();
+  });
+
   test("with `@live` keeps the parts that did not change, and shows errors beside its data", async () => {
     const server = scripted();
     const cache = new QueryClient();
@@ -198,6 +246,6 @@ describe("a query", { concurrency: true }, () => {
     await until(() => shown.isSuccess);
     assert.equal(shown.data.b, 4);
     stop();
-    await until(() => server.sockets[0].closed);
+    await seconds(() => server.sockets[0].closed);
   });
 });

@@ -3,11 +3,10 @@ import type { Operation } from "@gom/client";
 const numbers = new WeakMap<object, string>();
 let count = 0;
 
-/** A text that equal documents share; a document without a text of its own is equal to itself only. */
+/** A text that equal documents share; a parsed one is equal to itself only: several documents of one file have the same source. */
 function documentKey(document: Operation<unknown, never>): string {
   if (typeof document === "string") return document;
-  const text = document.loc?.source.body ?? (document.kind ? undefined : document.toString());
-  if (text !== undefined) return text;
+  if (!document.kind) return document.loc?.source.body ?? document.toString();
   let number = numbers.get(document);
   if (!number) numbers.set(document, (number = `#${(count += 1)}`));
   return number;

@@ -10,6 +10,7 @@ export interface LiveView<Data> {
   readonly data: Data | undefined;
   /** The errors of this result. */
   readonly errors: readonly GraphQLErrorLike[] | undefined;
+  /** `connecting` until the first result. */
   readonly status: Status;
   /** Why the live query has ended. */
   readonly error: Error | undefined;
@@ -45,7 +46,7 @@ function openLive<Data, Variables>(client: Client, document: Operation<Data, Var
   });
   return {
     view() {
-      const { status } = stream;
+      const status = result === WAITING && stream.status !== "closed" ? "connecting" : stream.status;
       // As with sets: a log-out would not reach a result that stays.
       const { data, errors } = status === "closed" ? NOTHING : result;
       if (shown.data !== data || shown.errors !== errors || shown.status !== status || shown.error !== error) shown = { data, errors, status, error };

@@ -30,15 +30,25 @@ function openSet<R extends Row, Variables>(client: Client, options: UseSetOption
   const { query, subscription, variables, key } = options;
   const set = client.set<R, Variables>({ query, subscription, key, ...(variables !== undefined && { variables }) });
   let shown: SetView<R> = WAITING;
+  let read = false;
+  const ready = set.ready.then(
+    () => (read = true),
+    () => undefined,
+  );
   return {
     view() {
-      const { status, error } = set;
+      const { error } = set;
+      // Without a server the stream reconnects, and an empty list would look as if it had been read.
+      const status = read || set.status === "closed" ? set.status : "connecting";
       // Rows of a set that has ended would stay after a log-out, of which it learns no more.
       const rows = status === "closed" ? NO_ROWS : set.rows();
       if (shown.rows !== rows || shown.status !== status || shown.error !== error) shown = { rows, status, error };
       return shown;
     },
-    subscribe: set.subscribe,
+    subscribe(listener) {
+      void ready.then(listener);
+      return set.subscribe(listener);
+    },
     get ended() {
       return set.status === "closed";
     },

@@ -1,6 +1,6 @@
 "use client";
-import { useEffect, useRef, useState } from "react";
-import type { EventResult, Operation, Status } from "@gom/client";
+import { useCallback, useEffect, useRef, useState } from "react";
+import type { Client, EventResult, Operation, Status, Stream } from "@gom/client";
 import { useGom } from "./context.js";
 import { keyOf } from "./keys.js";
 
@@ -17,6 +17,13 @@ export interface UseSubscription {
   readonly status: Status;
   /** Why the subscription has ended. */
   readonly error: Error | undefined;
+  /** Calls `resync`; opens a subscription that has ended again. */
+  readonly refresh: () => void;
+}
+
+interface Shown extends Omit<UseSubscription, "refresh"> {
+  readonly client: Client;
+  readonly key: string | undefined;
 }
 
 /** Receives the events from the moment at which the component is mounted, until it is unmounted. Without a document nothing is opened. */
@@ -33,12 +40,14 @@ export function useSubscription<Data, Variables>(
   const { leaves = false } = options;
   const resyncs = options.resync !== undefined;
   const key = document && keyOf("subscription", [document], variables, leaves, resyncs);
-  const [state, setState] = useState<UseSubscription & { readonly key: string | undefined }>({ key, status: "connecting", error: undefined });
+  const [state, setState] = useState<Shown>({ client, key, status: "connecting", error: undefined });
+  const running = useRef<Stream | undefined>(undefined);
+  const [round, setRound] = useState(0);
   useEffect(() => {
     if (!document) return;
     let mounted = true;
     const show = (status: Status, error?: Error): void => {
-      if (mounted) setState({ key, status, error });
+      if (mounted) setState({ client, key, status, error });
     };
     show("connecting");
     const stream = client.subscribe(document, variables, {
@@ -48,12 +57,19 @@ export function useSubscription<Data, Variables>(
       onStatus: (status) => status !== "closed" && show(status),
       onEnd: (error) => show("closed", error),
     });
+    running.current = stream;
     return () => {
       mounted = false;
+      running.current = undefined;
       stream.close();
     };
-  }, [client, key]);
-  if (!document) return { status: "closed", error: undefined };
-  // The state of other variables is not that of these.
-  return state.key === key ? { status: state.status, error: state.error } : { status: "connecting", error: undefined };
+  }, [client, key, round]);
+  const refresh = useCallback(() => {
+    if (running.current?.status === "closed") setRound((count) => count + 1);
+    else running.current?.refresh();
+  }, []);
+  if (!document) return { status: "closed", error: undefined, refresh };
+  // The state of other variables or of another viewer is not that of these.
+  const { status, error } = state.client === client && state.key === key ? state : ({ status: "connecting", error: undefined } as const);
+  return { status, error, refresh };
 }

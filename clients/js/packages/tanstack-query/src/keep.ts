@@ -37,7 +37,8 @@ export async function keep<Data>(open: () => Source<Data>, { client, queryKey, s
     const data = source.data();
     if (kept.get(query) !== source || (query.state.data === data && query.state.error === (error ?? null))) return;
     if (error) query.setState({ data, status: "error", error });
-    else client.setQueryData<Data>(queryKey, () => data);
+    // Of the query itself, which may have a hash function of its own.
+    else query.setData(data, { manual: true });
   };
   const finish = (): void => {
     // Another source has taken its place.
@@ -46,14 +47,19 @@ export async function keep<Data>(open: () => Source<Data>, { client, queryKey, s
     // What is not kept current may not be shown to the next viewer.
     if (query.state.data !== undefined) query.setState({ data: undefined, status: "error", error: ended(source) });
   };
+  const forget = (): void => {
+    unsubscribe();
+    if (kept.get(query) === source) kept.delete(query);
+    source.close();
+  };
   const unsubscribe = queries.subscribe((event) => {
     if (event.query !== query) return;
     if (event.type === "removed") {
-      unsubscribe();
-      if (kept.get(query) === source) kept.delete(query);
-      source.close();
+      forget();
     } else if (event.type === "updated" && query.state.fetchStatus === "idle") {
       const { action } = event;
+      // The application has reset the query.
+      if (action.type === "setState" && query.state.status === "pending" && kept.get(query) === source) return forget();
       // A fetch ends later than its function, with what was current then; one that is cancelled goes back to what was current before.
       if (action.type === "setState" || (action.type === "success" && !action.manual)) (source.status === "closed" ? finish : show)();
     }
@@ -71,6 +77,7 @@ export async function keep<Data>(open: () => Source<Data>, { client, queryKey, s
     if (source.status === "closed") throw ended(source);
   } catch (error) {
     unsubscribe();
+    source.close();
     throw error;
   } finally {
     signal.removeEventListener("abort", abort);
