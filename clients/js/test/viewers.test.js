@@ -46,6 +46,30 @@ test("a repetition is not sent with another viewer's token, nor with another vie
   });
 });
 
+test("a mutation that waits for its turn is sent after it as the viewer of the call, as nobody else, and not if the turn is refused", async () => {
+  await asPage(async (page) => {
+    page.logIn("a");
+    const { sent, fetch } = script(answered({ done: 1 }));
+    const client = createClient({ url, fetch });
+    let begin;
+    const turn = new Promise((done) => (begin = done));
+    const variables = { n: 1 };
+    const first = client.mutate("mutation($n: Int) { done }", variables, { turn });
+    variables.n = 2;
+    const refusedTurn = Promise.reject(new Error("refused"));
+    await assert.rejects(client.mutate("mutation { done }", undefined, { turn: refusedTurn }), { message: "refused" });
+    await turns();
+    assert.equal(sent.length, 0);
+    begin();
+    assert.deepEqual((await first).data, { done: 1 });
+    assert.equal(sent[0].body.variables.n, 1);
+    const second = client.mutate("mutation { done }", undefined, { turn: turns() });
+    page.logIn("b");
+    await assert.rejects(second, { code: "UNAUTHENTICATED" });
+    assert.equal(sent.length, 1);
+  });
+});
+
 test("a token that was had for a refused one is not kept for another request", async () => {
   const { sent, fetch } = script(json({}, 401), answered({ a: 1 }), answered({ a: 2 }));
   let viewer = "a";
