@@ -13,11 +13,11 @@ test("collections and queries have the types of their documents, and wrong uses 
   assert.equal(status, 0, stdout);
 });
 
-test("each package adds less than 2 KiB to the client and the library, of which it imports types only", () => {
+test("each package adds at most 2.25 KiB to the client and the library, of which it imports types only", () => {
   for (const name of ["tanstack-db", "tanstack-query"]) {
     const stdin = { contents: `export * from "@gom/${name}"`, resolveDir: import.meta.dirname };
     const { outputFiles } = buildSync({ stdin, bundle: true, minify: true, format: "esm", target: "es2022", write: false, external: ["@gom/client"], logLevel: "error" });
     const { length } = gzipSync(outputFiles[0].contents, { level: 9 });
-    assert.ok(length < 2_048, `${name}: ${length} bytes`);
+    assert.ok(length <= 2_304, `${name}: ${length} bytes`);
   }
 });
