@@ -3,6 +3,46 @@ import "fake-indexeddb/auto";
 import { openOffline } from "@gom/offline";
 import { jwt, url } from "./scripts.js";
 
+/** Calls `task` while storing a leader's number fails as on a full disk; gives how often that was tried. */
+export async function withoutNumbers(task) {
+  const { put } = IDBObjectStore.prototype;
+  let tried = 0;
+  IDBObjectStore.prototype.put = function (value, ...key) {
+    if (!String(key[0]).startsWith("leader")) return put.call(this, value, ...key);
+    tried += 1;
+    this.transaction.abort();
+    throw new DOMException("full", "QuotaExceededError");
+  };
+  try {
+    await task(() => tried);
+  } finally {
+    IDBObjectStore.prototype.put = put;
+  }
+}
+
+/** Keeps every database that is opened from now on in the array that it gives. */
+export function databases() {
+  const opened = [];
+  const { open } = globalThis.indexedDB;
+  globalThis.indexedDB.open = function (...given) {
+    const request = open.apply(this, given);
+    request.addEventListener("success", () => opened.push(request.result));
+    return request;
+  };
+  return opened;
+}
+
+/** The name of the lock of a user's leader, as this process has asked for it; the channel's name is the first part. */
+export function leaderLocks() {
+  const names = [];
+  const { request } = navigator.locks;
+  navigator.locks.request = (name, ...rest) => {
+    if (!name.includes(" tab ")) names.push(name);
+    return request(name, ...rest);
+  };
+  return { names, request, channel: () => names[0].split(" ").slice(0, -1).join(" ") };
+}
+
 /** The Web Locks API, of one process. `drop` returns a lock without a notice to its owner, as of a page that was suspended. */
 export function locks() {
   const held = new Map();

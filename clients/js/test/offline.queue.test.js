@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 import { until } from "./place.js";
-import { closeAll, freshBrowser, openTab, playServer } from "./offline.place.js";
-import { jwt, refused } from "./scripts.js";
+import { openOffline } from "@gom/offline";
+import { closeAll, databases, freshBrowser, openTab, playServer, withoutNumbers } from "./offline.place.js";
+import { jwt, refused, url } from "./scripts.js";
 
 beforeEach(freshBrowser);
 afterEach(closeAll);
@@ -175,6 +176,8 @@ test("writes of a user who does not come back are removed after a week, and thos
     tab.offline.close();
   }
   Date.now = now;
+  // Nobody is no other user.
+  await assert.rejects(openOffline({ url, token: () => "", fetch: server.fetch }), { code: "UNAUTHENTICATED" });
   // Carl's are removed with Ana's visit.
   for (const [sub, left] of [["ana", [1]], ["carl", []]]) {
     const back = await openTab(server, { sub });
@@ -196,7 +199,7 @@ test("a session that has ended ends the tab, and keeps the write", async () => {
   assert.deepEqual([tab.ended, numbers(server)], ["UNAUTHENTICATED", [1]]);
 });
 
-test("writes go on with the user's new claims, which show none of the rows of the earlier ones", async () => {
+test("with other claims, what the user has queued is listed and not sent, and is sent when those are back", async () => {
   const server = playServer();
   const [first, second] = [await openTab(server), await openTab(server)];
   for (const tab of [first, second]) await tab.set().ready;
@@ -208,9 +211,37 @@ test("writes go on with the user's new claims, which show none of the rows of th
   await until(() => first.ended && second.ended);
   assert.deepEqual([first.ended, second.ended, set.rows(), await waits(next)], ["VIEWER_CHANGED", "VIEWER_CHANGED", [], [1]]);
   server.up = true;
+  await next.write(2);
   await next.offline.sent();
   await set.ready;
-  assert.deepEqual(server.mutations.map(({ token }) => token), [first.token]);
+  assert.deepEqual(server.mutations.map(({ variables, token }) => [variables.n, token]), [[2, first.token]]);
+  assert.deepEqual((await next.offline.writes()).map(({ variables, otherClaims }) => [variables.n, otherClaims]), [[1, true]]);
+  next.offline.close();
+  server.mutate = () => ({ data: { write: "secret" } });
+  const back = await openTab(server);
+  assert.deepEqual((await back.offline.writes()).map(({ otherClaims }) => otherClaims), [false]);
+  await back.offline.sent();
+  assert.deepEqual([numbers(server), server.mutations.at(-1).token], [[2, 1], jwt("ana")]);
+});
+
+test("a write with other claims can be discarded, and what one has returned is reported to other claims without its data", async () => {
+  const server = playServer();
+  server.mutate = () => ({ data: { write: "secret" } });
+  const [leader, gone] = [await openTab(server, { onOutcome: undefined }), await openTab(server)];
+  server.up = false;
+  await gone.write(1);
+  gone.offline.close();
+  server.up = true;
+  await leader.offline.sent();
+  server.up = false;
+  const { id } = await leader.write(2);
+  leader.offline.close();
+  const reported = [];
+  const token = jwt("ana", 1, { tenant: "other" });
+  const next = await openTab(server, { token: () => token, onOutcome: ({ kind, data }) => reported.push([kind, data]) });
+  assert.equal(await next.offline.discard(id), true);
+  await until(() => reported.length === 2);
+  assert.deepEqual([reported, await waits(next)], [[["done", undefined], ["discarded", undefined]], []]);
 });
 
 test("a log-out keeps the writes for their viewer, or removes them", async () => {
@@ -265,4 +296,150 @@ test("the queue is bounded, and a write that cannot be stored is refused with th
     IDBObjectStore.prototype.add = add;
   }
   assert.deepEqual(await waits(tab), [2]);
+});
+
+/** Lets timers end soon while `task` runs. */
+async function soon(task) {
+  const { setTimeout: timer } = globalThis;
+  globalThis.setTimeout = (call, milliseconds, ...rest) => timer(call, Math.min(milliseconds, 5), ...rest);
+  try {
+    await task();
+  } finally {
+    globalThis.setTimeout = timer;
+  }
+}
+
+test("a write whose key is forgotten while the server is looked for is not sent again", async () => {
+  const server = playServer();
+  server.mutate = () => new TypeError("cut");
+  const first = await openTab(server);
+  await first.write(1);
+  await until(async () => (await first.offline.writes())[0].sentAt);
+  first.offline.close();
+  server.mutations = [];
+  const { now } = Date;
+  const { fetch } = server;
+  // The page is suspended for three days.
+  server.fetch = (...given) => ((Date.now = () => now() + 3 * 86_400_000), fetch(...given));
+  try {
+    const second = await openTab(server);
+    await until(() => second.outcomes.length === 1);
+    assert.deepEqual([second.outcomes, numbers(server)], [[["unknown", 1, "OUTCOME_UNKNOWN"]], []]);
+  } finally {
+    Date.now = now;
+  }
+});
+
+test("a repetition that is refused before its key is looked up is of unknown outcome, and one that was carried out and failed is refused", async () => {
+  for (const [code, kind] of [["GRAPHQL_VALIDATION_FAILED", "unknown"], ["BAD_USER_INPUT", "unknown"], ["INTERNAL_SERVER_ERROR", "unknown"], ["GRAPHQL_EXECUTION_ERROR", "refused"], ["CHECK_VIOLATION", "refused"]]) {
+    const server = playServer();
+    const answers = [new TypeError("cut"), refused(code)];
+    server.mutate = () => answers.shift();
+    await soon(async () => {
+      const tab = await openTab(server);
+      await tab.write(1);
+      await until(() => tab.outcomes.length === 1);
+      assert.deepEqual(tab.outcomes, [[kind, 1, code]]);
+      tab.offline.close();
+    });
+  }
+});
+
+test("a write that something before the server refuses does not hold up the others for ever, and lists its last error", async () => {
+  const server = playServer();
+  server.mutate = ({ variables }) => (variables.n === 1 ? new Response("too large", { status: 413 }) : { data: { write: variables.n } });
+  const tab = await openTab(server);
+  await tab.write(1);
+  await tab.write(2);
+  assert.deepEqual(await until(async () => (await tab.offline.writes())[0]?.lastError), { code: "HTTP_413", message: "413" });
+  tab.offline.close();
+  await soon(async () => {
+    const next = await openTab(server);
+    await next.offline.sent();
+    await until(() => next.outcomes.length === 2);
+    assert.deepEqual(next.outcomes, [["unknown", 1, "HTTP_413"], ["done", 2, undefined]]);
+    next.offline.close();
+  });
+  // What no request is answered with is no fault of one write.
+  server.mutations = [];
+  server.mutate = () => ({ data: {} });
+  const { fetch } = server;
+  server.fetch = async () => new Response("log in to this network", { status: 403 });
+  await soon(async () => {
+    const portal = await openTab(server);
+    await portal.write(3);
+    await pause(200);
+    assert.deepEqual([await waits(portal), numbers(server)], [[3], []]);
+    server.fetch = fetch;
+  });
+});
+
+test("an answer settles whenever the tab closes", async () => {
+  const server = playServer();
+  server.up = false;
+  for (const shared of [true, false]) {
+    if (!shared) delete globalThis.navigator.locks;
+    const tab = await openTab(server);
+    const writing = tab.write(1);
+    tab.offline.close();
+    const outcome = await writing.then(({ answer }) => answer.then(() => "answered", ({ code }) => code), ({ code }) => code);
+    assert.equal(outcome, "CLOSED");
+  }
+});
+
+test("a tab that has ended while it looked who is logged in stores no write", async () => {
+  const server = playServer();
+  server.up = false;
+  let gate = Promise.resolve();
+  const viewer = () => gate.then(() => "ana");
+  const [tab, other] = [await openTab(server, { token: undefined, viewer }), await openTab(server, { token: undefined, viewer })];
+  let open;
+  gate = new Promise((done) => (open = done));
+  const writing = tab.write(1);
+  writing.catch(() => undefined);
+  const out = other.offline.logOut().catch(() => undefined);
+  await until(() => tab.ended);
+  open();
+  await assert.rejects(writing, { code: "UNAUTHENTICATED" });
+  await out;
+});
+
+test("a disk that is full for a moment keeps no leader from the queue, nor does a database that the browser closes", async () => {
+  const server = playServer();
+  const opened = databases();
+  let tab;
+  await withoutNumbers(async (tried) => {
+    tab = await openTab(server);
+    await until(() => tried() > 0);
+  });
+  await tab.write(1);
+  await tab.offline.sent();
+  const other = await openTab(server);
+  // Without an event, and with one.
+  opened[0].close();
+  assert.deepEqual(await (await other.write(2)).answer, { data: {} });
+  opened[0].onclose?.();
+  assert.deepEqual(await (await tab.write(3)).answer, { data: {} });
+  assert.deepEqual([numbers(server), tab.offline.leads, tab.offline.storage, opened.length], [[1, 2, 3], true, "indexeddb", 3]);
+});
+
+test("discard reports whether the write was there, and a log-out of a tab that has ended removes the writes too", async () => {
+  const server = playServer();
+  server.up = false;
+  const [tab, other] = [await openTab(server), await openTab(server)];
+  const { id } = await tab.write(1);
+  assert.deepEqual((await Promise.all([tab.offline.discard(id), other.offline.discard(id)])).sort(), [false, true]);
+  await other.write(2);
+  await tab.offline.logOut();
+  await until(() => other.ended);
+  await other.offline.logOut({ discard: true });
+  assert.deepEqual(await waits(await openTab(server)), []);
+});
+
+test("a write is bounded by the bytes of its request", async () => {
+  const server = playServer();
+  server.up = false;
+  const tab = await openTab(server);
+  await assert.rejects(tab.offline.write("mutation", { text: "é".repeat(2 ** 19) }), { code: "QUEUE_FULL" });
+  await tab.offline.write("mutation", { text: "é".repeat(2 ** 19 - 200) });
 });

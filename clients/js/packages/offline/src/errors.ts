@@ -11,6 +11,9 @@ export const endsViewer = (code: string): boolean => code === "UNAUTHENTICATED" 
 /** Another tab has become the leader, or another viewer the owner of what is stored: nothing more may be stored. */
 export class Superseded extends Error {}
 
+/** The session has logged out here, and the server may not have been reached for it. */
+export class LoggedOut extends Error {}
+
 /** An error as it can be stored and sent to other tabs. */
 export const failureOf = ({ code, message }: GomError): Failure => ({ code, message });
 

@@ -183,7 +183,11 @@ export function hostSet(definition: Definition, options: HostOptions): Host {
     // What cannot go on from its cursor is read again by the next page; and what may not be read is not shown.
     store.forget(id).catch(() => undefined);
     persisted = false;
-    if (error.code === "FORBIDDEN") rows = new Map();
+    if (error.code === "FORBIDDEN") {
+      rows = new Map();
+      // Tabs may show stored rows that this one has not.
+      loaded = true;
+    }
     step += 1;
     publish(state());
   };

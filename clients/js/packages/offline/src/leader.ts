@@ -1,8 +1,8 @@
 // What the leading tab does for all: one connection for the sets that tabs show, and the queue.
 import type { Client, GomError } from "@gom/client";
+import { backoff, pause } from "./backoff.js";
 import { hostSet } from "./host.js";
 import type { Host } from "./host.js";
-import { openMemory } from "./memory.js";
 import type { SetMessage } from "./messages.js";
 import { createQueue } from "./queue.js";
 import type { Queue } from "./queue.js";
@@ -20,6 +20,10 @@ export interface LeaderOptions {
   publish(message: SetMessage): void;
   /** It has its number: tabs may ask for sets. */
   started(): void;
+  /** It cannot lead: the database does not store its number. */
+  failed(): void;
+  /** Another leader has a later number. */
+  superseded(): void;
   /** A write has an outcome. */
   settled(): void;
   /** Calls `gone` when a tab is gone; returns what ends that. */
@@ -38,19 +42,21 @@ export interface Leader {
   close(): void;
 }
 
+/** How often it is tried to store the leader's number, with a growing delay: for about 2 s. */
+const ATTEMPTS = 4;
 /** By default: an hour less than the server keeps keys. Milliseconds. */
 const REPEAT_FOR = 23 * 3_600_000;
 
-export function createLeader({ client, sender, store, guard, options, publish, started, settled, watch, end }: LeaderOptions): Leader {
+export function createLeader({ client, sender, store, guard, options, publish, started, failed, superseded, settled, watch, end }: LeaderOptions): Leader {
   const hosts = new Map<string, { readonly host: Host; readonly tabs: Set<string> }>();
   const watched = new Map<string, () => void>();
   let number: number | undefined;
-  let sets = store;
   let queue: Queue | undefined;
-  let closed = false;
+  const closing = new AbortController();
+  const { signal } = closing;
 
   const close = (): void => {
-    closed = true;
+    closing.abort();
     queue?.close();
     for (const { host } of hosts.values()) host.close();
     for (const unwatch of watched.values()) unwatch();
@@ -64,27 +70,26 @@ export function createLeader({ client, sender, store, guard, options, publish, s
     hosts.delete(set);
     found.host.close();
   };
-  const common = { client, guard, publish, end, superseded: close, inUse: () => [...hosts.keys()] };
+  const common = { client, guard, publish, end, superseded, inUse: () => [...hosts.keys()] };
 
   const begin = async (): Promise<void> => {
-    try {
-      number = await store.lead();
-    } catch {
-      // The database is gone: sets go on in memory.
-      number = Number.MAX_SAFE_INTEGER;
-      sets = openMemory({ maxWrites: 0, maxSets: 0, maxBytes: 0, keepFor: 0 });
+    for (let attempt = 0; number === undefined; attempt += 1) {
+      const own = await store.lead().catch(() => undefined);
+      if (own === undefined && attempt + 1 < ATTEMPTS) await pause(backoff(attempt), signal, () => undefined);
+      if (signal.aborted) return;
+      if (own === undefined && attempt + 1 === ATTEMPTS) return failed();
+      number = own;
     }
-    if (closed) return;
     started();
     const { repeatFor = REPEAT_FOR, onRefusal } = options;
-    if (sets === store) queue = createQueue({ sender, store, guard, leader: number, repeatFor, stopOnRefusal: onRefusal === "stop", settled, end, superseded: close });
+    queue = createQueue({ sender, store, guard, leader: number, repeatFor, stopOnRefusal: onRefusal === "stop", settled, end, superseded });
   };
   void begin();
 
   return {
     want(definition, tab) {
       // It asks again when it hears that there is a leader.
-      if (closed || number === undefined) return;
+      if (signal.aborted || number === undefined) return;
       if (!watched.has(tab)) {
         watched.set(
           tab,
@@ -101,7 +106,7 @@ export function createLeader({ client, sender, store, guard, options, publish, s
         found.tabs.add(tab);
         return publish(found.host.state());
       }
-      hosts.set(definition.id, { host: hostSet(definition, { ...common, store: sets, leader: number }), tabs: new Set([tab]) });
+      hosts.set(definition.id, { host: hostSet(definition, { ...common, store, leader: number }), tabs: new Set([tab]) });
     },
     drop,
     refresh: (set) => hosts.get(set)?.host.refresh(),

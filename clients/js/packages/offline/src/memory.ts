@@ -13,10 +13,14 @@ export function openMemory({ maxWrites }: Limits): Store {
     save: async () => false,
     forget: async () => undefined,
     wipe: async () => undefined,
+    note: async ({ seq }, lastError) => {
+      const found = writes.get(seq);
+      if (found) writes.set(seq, { ...found, lastError });
+    },
     async enqueue(write) {
       checkSize(write);
       if (writes.size >= maxWrites) throw queueFull(maxWrites);
-      writes.set((last += 1), { ...write, seq: last });
+      writes.set((last += 1), { ...write, seq: last, viewer: "" });
     },
     writes: async () => [...writes.values()],
     next: async () => writes.values().next().value,
@@ -27,10 +31,11 @@ export function openMemory({ maxWrites }: Limits): Store {
     },
     async settle({ seq }, outcome, hold) {
       const found = writes.get(seq);
-      if (!found) return;
+      if (!found) return false;
       if (hold) writes.set(seq, { ...found, refusal: outcome.error });
       else writes.delete(seq);
       outcomes.set(seq, { seq, tab: found.tab, write: publicWrite(found), ...kept(outcome) });
+      return true;
     },
     async discardAll() {
       writes.clear();

@@ -50,5 +50,7 @@ export type Message =
   /** Whether the leader lives; its answer. */
   | { readonly type: "ping" }
   | { readonly type: "pong" }
-  /** The viewer has logged out or changed. */
+  /** A log-out was answered: whether the viewer is still logged in. */
+  | { readonly type: "check" }
+  /** The viewer has logged out or changed. The tab that sends it removes what is stored. */
   | { readonly type: "ended"; readonly error: Failure };

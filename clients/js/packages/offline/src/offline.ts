@@ -4,11 +4,12 @@ import type { Client, ClientOptions, DocumentLike, Operation, Row } from "@gom/c
 import { closedError, errorOf, failureOf, unauthenticated } from "./errors.js";
 import { createLeader } from "./leader.js";
 import type { Leader } from "./leader.js";
+import { openMemory } from "./memory.js";
 import type { Message, SetMessage } from "./messages.js";
 import { createOutcomes } from "./outcomes.js";
 import type { Store } from "./store.js";
 import { publicWrite } from "./store.js";
-import { alone, joinTabs } from "./tabs.js";
+import { alone, announce, joinTabs } from "./tabs.js";
 import type { TabHandlers, Tabs } from "./tabs.js";
 import type { Definition, OfflineOptions, OfflineSet, OfflineSetOptions, Queued, QueuedWrite } from "./types.js";
 import { digest } from "./viewer.js";
@@ -46,8 +47,12 @@ export interface Parts {
   readonly store: Store;
   /** Whether other tabs have the same store. */
   readonly shared: boolean;
+  /** The store once more, after it was closed. */
+  openAgain(): Promise<Store>;
   /** Sets what is called when the viewer has changed. */
   onChange(call: (error: GomError) => void): void;
+  /** Sets what is called when the store cannot be used any more. */
+  onLost(call: () => void): void;
 }
 
 const newId = (): string => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -56,7 +61,7 @@ const copyOf = (value: unknown): unknown => (value === undefined ? undefined : (
 function textOf(document: Operation<unknown, never>, print: ClientOptions["print"]): string {
   if (typeof document === "string") return document;
   const { kind, loc } = document as DocumentLike<unknown, never>;
-  const text = print && kind ? print(document) : (loc?.source.body ?? (kind ? undefined : document.toString()));
+  const text = print && kind ? print(document as never) : (loc?.source.body ?? (kind ? undefined : document.toString()));
   if (text === undefined) throw new TypeError("Pass `print` of graphql");
   return text;
 }
@@ -77,7 +82,7 @@ function watchViewer(check: () => void): () => void {
   };
 }
 
-export async function startOffline({ options, name, guard, store, shared, onChange }: Parts): Promise<Offline> {
+export async function startOffline({ options, name, guard, store, shared, openAgain, onChange, onLost }: Parts): Promise<Offline> {
   const { print, onOutcome, onEnd, token: _token, fetch: _fetch, ...rest } = options;
   const clientOptions: ClientOptions = { ...rest, ...(guard.token && { token: guard.token }), ...(guard.fetch && { fetch: guard.fetch }) };
   const client = createClient(clientOptions);
@@ -88,6 +93,11 @@ export async function startOffline({ options, name, guard, store, shared, onChan
   let tabs: Tabs | undefined;
   /** Whether the application is notified of the end: not before it is open, nor if it has logged out itself. */
   let reports = false;
+  /** Whether this tab goes on alone, without the store. */
+  let detached = false;
+  /** Closes the store at the end: not before a log-out of this tab is answered. */
+  let closeStore = (): void => store.close();
+  const channel = `${name} ${guard.user}`;
 
   const deliver = (message: SetMessage): void => views.get(message.set)?.forEach((view) => view.receive(message));
   /** Ends this tab's part; what is shown goes, unless it was closed by the application. */
@@ -101,17 +111,17 @@ export async function startOffline({ options, name, guard, store, shared, onChan
     outcomes.close();
     return true;
   };
-  /** The viewer is not logged in any more. */
-  const end = (error: GomError): void => {
+  /** The viewer is not logged in any more; `elsewhere`: another tab has noticed it. `loggedOut` is the session that this tab closes. */
+  const end = (error: GomError, elsewhere = false, loggedOut?: string): void => {
     if (!stop(error)) return;
     for (const each of [...views.values()].flatMap((all) => [...all])) each.end(error);
-    tabs?.post({ type: "ended", error: failureOf(error) });
-    wiped = store
-      .wipe()
+    // A tab that wakes late would remove the rows of the session after that.
+    if (!elsewhere) tabs?.post({ type: "ended", error: failureOf(error) });
+    wiped = (elsewhere ? Promise.resolve() : store.wipe(loggedOut))
       .catch(() => undefined)
       .finally(() => {
         tabs?.close();
-        store.close();
+        closeStore();
         // Now: the application may leave the page.
         if (reports) queueMicrotask(() => onEnd?.(error));
       });
@@ -125,39 +135,58 @@ export async function startOffline({ options, name, guard, store, shared, onChan
     // What the one before has settled without reporting it.
     outcomes.collect();
   };
+  const post = (message: Message): void => {
+    if (!detached) tabs?.post(message);
+  };
+  const lead = (own: Store): void => {
+    const elected: Leader = (leader = createLeader({
+      client,
+      sender: createClient({ ...clientOptions, retryFor: 0 }),
+      store: own,
+      guard,
+      options,
+      publish(message) {
+        if (leader !== elected) return;
+        post(message);
+        deliver(message);
+      },
+      started() {
+        if (leader !== elected) return;
+        post({ type: "leader" });
+        follow();
+      },
+      failed: () => leader === elected && detach(),
+      superseded: () => leader === elected && tabs?.giveUp(),
+      settled() {
+        post({ type: "settled" });
+        outcomes.collect();
+      },
+      watch: (tab, gone) => tabs?.watch(tab, gone) ?? (() => undefined),
+      end: (error) => leader === elected && end(error),
+    }));
+  };
+  /** Without the store, another tab has to lead, and this one follows the server by itself. It shows what it can still read. */
+  const detach = (): void => {
+    if (over || detached) return;
+    detached = true;
+    tabs?.giveUp(true);
+    outcomes.close();
+    const none = openMemory({ maxWrites: 0, maxSets: 0, maxBytes: 0, keepFor: 0 });
+    lead({ ...none, load: store.load, forget: store.forget });
+  };
   const handlers: TabHandlers = {
     lead() {
-      const elected = (leader = createLeader({
-        client,
-        sender: createClient({ ...clientOptions, retryFor: 0 }),
-        store,
-        guard,
-        options,
-        publish(message) {
-          if (leader !== elected) return;
-          tabs?.post(message);
-          deliver(message);
-        },
-        started() {
-          if (leader !== elected) return;
-          tabs?.post({ type: "leader" });
-          follow();
-        },
-        settled() {
-          tabs?.post({ type: "settled" });
-          outcomes.collect();
-        },
-        watch: (tab, gone) => tabs?.watch(tab, gone) ?? (() => undefined),
-        end: (error) => leader === elected && end(error),
-      }));
+      if (!over && !detached) lead(store);
     },
     resign() {
       leader?.close();
       leader = undefined;
+      // What this tab shows comes from the next leader now.
+      if (!over) follow();
     },
     changed: () => void guard.check(true).catch(() => undefined),
     receive(message: Message) {
-      if (over) return;
+      if (over || (detached && message.type !== "ended")) return;
       switch (message.type) {
         case "state":
         case "change":
@@ -175,12 +204,12 @@ export async function startOffline({ options, name, guard, store, shared, onChan
         case "settled":
           return outcomes.collect();
         case "ended":
-          return end(errorOf(message.error));
+          return end(errorOf(message.error), true);
       }
     },
   };
   const outcomes = createOutcomes({ store, onOutcome, tab: () => tabs?.tab, isGone: async (tab) => tabs !== undefined && tabs.isGone(tab) });
-  const joining = shared ? joinTabs(`${name} ${guard.user}`, guard.viewer, handlers) : alone(handlers);
+  const joining = shared ? joinTabs(channel, guard.viewer, handlers) : alone(handlers);
   const own = await Promise.resolve(joining).catch((error: unknown) => {
     stop(closedError());
     store.close();
@@ -194,6 +223,9 @@ export async function startOffline({ options, name, guard, store, shared, onChan
     own.close();
     throw over;
   }
+  onLost(detach);
+  // Or it was lost while this tab joined.
+  if (detached) own.giveUp(true);
   reports = true;
   outcomes.collect();
 
@@ -205,9 +237,11 @@ export async function startOffline({ options, name, guard, store, shared, onChan
   const check = async (): Promise<void> => {
     if (over) throw over;
     await guard.check();
+    if (over) throw over;
   };
+  const notStored = (reason: unknown): GomError => new GomError("NOT_STORED", `The write cannot be stored: ${String(reason)}. Send it with \`client.mutate\``);
   const wake = (): void => {
-    own.post({ type: "queued" });
+    post({ type: "queued" });
     leader?.wake();
   };
 
@@ -223,11 +257,11 @@ export async function startOffline({ options, name, guard, store, shared, onChan
         want: () => void definition.then((each) => {
           if (over || !view) return;
           if (leader) leader.want(each, own.tab);
-          else own.post({ type: "want", tab: own.tab, definition: each });
+          else post({ type: "want", tab: own.tab, definition: each });
         }),
         refresh: () => void definition.then(({ id }) => {
           if (leader) leader.refresh(id);
-          else own.post({ type: "refresh", set: id });
+          else post({ type: "refresh", set: id });
         }),
         closed: () => {
           view = undefined;
@@ -237,7 +271,7 @@ export async function startOffline({ options, name, guard, store, shared, onChan
             if (!all || all.size > 0) return;
             views.delete(id);
             if (leader) leader.drop(id, own.tab);
-            else own.post({ type: "drop", tab: own.tab, set: id });
+            else post({ type: "drop", tab: own.tab, set: id });
           });
         },
       });
@@ -255,27 +289,29 @@ export async function startOffline({ options, name, guard, store, shared, onChan
     },
     async write<Data, Variables>(document: Operation<Data, Variables>, variables?: Variables): Promise<Queued<Data>> {
       await check();
+      if (detached) throw notStored("the database is not available");
       const write = { id: newId(), document: textOf(document, print), variables: copyOf(variables), queuedAt: Date.now(), tab: own.tab };
       const answer = outcomes.expect<Data>(write.id);
       try {
         await store.enqueue(write);
       } catch (error) {
         outcomes.forget(write.id);
-        throw error instanceof GomError ? error : new GomError("NOT_STORED", `The write cannot be stored: ${String(error)}. Send it with \`client.mutate\``);
+        throw error instanceof GomError ? error : notStored(error);
       }
       wake();
       return { id: write.id, answer };
     },
     async writes() {
       await check();
-      return (await store.writes()).map(publicWrite);
+      return (await store.writes()).map((each) => publicWrite(each, shared ? guard.viewer : undefined));
     },
     async discard(id) {
       await check();
       const found = (await store.writes()).find((each) => each.id === id);
       if (!found) return false;
-      await store.settle(found, { kind: "discarded" });
-      own.post({ type: "settled" });
+      // The leader may have settled it meanwhile.
+      if (!(await store.settle(found, { kind: "discarded" }))) return false;
+      post({ type: "settled" });
       outcomes.collect();
       wake();
       return true;
@@ -284,24 +320,38 @@ export async function startOffline({ options, name, guard, store, shared, onChan
       for (;;) {
         const next = outcomes.next();
         await check();
+        if (detached) throw notStored("the database is not available");
         const write = await store.next();
         if (!write || write.refusal) return;
         await next;
       }
     },
     client,
-    storage: shared ? "indexeddb" : "memory",
+    get storage() {
+      return shared && !detached ? "indexeddb" : "memory";
+    },
     get leads() {
       return leader !== undefined;
     },
     async logOut({ discard = false } = {}) {
-      const session = over ? undefined : client.session;
-      const discarded = !over && discard ? store.discardAll() : undefined;
       reports = false;
-      end(unauthenticated());
+      if (over) {
+        if (!discard) return;
+        const again = shared ? await openAgain() : store;
+        return again.discardAll().finally(() => again.close());
+      }
+      const discarded = discard ? store.discardAll() : undefined;
+      closeStore = () => undefined;
+      end(unauthenticated(), false, guard.session);
       // At once: a disk that does not answer must not keep the session open. Nor is one that fails a reason not to wait for the other.
-      const closed = options.token ? undefined : session?.logOut();
+      const closed = options.token ? undefined : client.session.logOut();
       await Promise.allSettled([wiped, discarded, closed]);
+      if (closed) {
+        // Another tab may have opened again before the cookies were gone.
+        await guard.check(true).catch(() => store.wipe()).catch(() => undefined);
+        if (shared) announce(channel, guard.viewer, { type: "check" });
+      }
+      store.close();
       await discarded;
       await closed;
     },

@@ -1,5 +1,6 @@
+import { createClient } from "@gom/client";
 import type { GomError } from "@gom/client";
-import { unauthenticated } from "./errors.js";
+import { LoggedOut, unauthenticated } from "./errors.js";
 import { openMemory } from "./memory.js";
 import { startOffline } from "./offline.js";
 import type { Offline } from "./offline.js";
@@ -11,8 +12,8 @@ import { openGuard } from "./viewer.js";
 import type { Owner } from "./viewer.js";
 
 /** The store of `owner`, from which the rows of another one are gone. */
-async function adopt(name: string, owner: Owner, limits: Limits): Promise<Store> {
-  const store = await openStore(name, owner, limits);
+async function adopt(name: string, owner: Owner, limits: Limits, lost?: () => void): Promise<Store> {
+  const store = await openStore(name, owner, limits, lost);
   try {
     await store.adopt();
     return store;
@@ -20,6 +21,19 @@ async function adopt(name: string, owner: Owner, limits: Limits): Promise<Store>
     store.close();
     throw error;
   }
+}
+
+/** The longest that a log-out is waited for. Milliseconds. */
+const LOG_OUT_TIMEOUT = 10_000;
+
+/** Closes the session of a log-out for which the server was not reached. */
+async function logOutAgain(options: OfflineOptions): Promise<void> {
+  const client = createClient(options);
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, LOG_OUT_TIMEOUT)));
+  await Promise.race([client.session.logOut().catch(() => undefined), late]);
+  clearTimeout(timer);
+  client.close();
 }
 
 /**
@@ -40,6 +54,28 @@ export async function openOffline(options: OfflineOptions): Promise<Offline> {
     if (canShare()) await adopt(name, { viewer: "", user: "" }, limits).then((store) => store.close(), () => undefined);
     throw unauthenticated();
   }
-  const stored = canShare() ? await adopt(name, guard, limits).catch(() => undefined) : undefined;
-  return startOffline({ options, name, guard, store: stored ?? openMemory(limits), shared: stored !== undefined, onChange: (call) => (onChange = call) });
+  let onLost = (): void => undefined;
+  let lost = false;
+  const noteLost = (): void => {
+    lost = true;
+    onLost();
+  };
+  const stored = canShare() ? await adopt(name, guard, limits, noteLost).catch((error: unknown) => (error instanceof LoggedOut ? error : undefined)) : undefined;
+  if (stored instanceof LoggedOut) {
+    await logOutAgain({ ...options, ...(guard.fetch && { fetch: guard.fetch }) });
+    throw unauthenticated();
+  }
+  return startOffline({
+    options,
+    name,
+    guard,
+    store: stored ?? openMemory(limits),
+    shared: stored !== undefined,
+    openAgain: () => openStore(name, guard, limits),
+    onChange: (call) => (onChange = call),
+    onLost(call) {
+      onLost = call;
+      if (lost) call();
+    },
+  });
 }

@@ -56,18 +56,19 @@ export function createOutcomes({ store, onOutcome, tab, isGone }: OutcomesOption
   };
   return {
     expect<Data>(id: string) {
-      const answer = new Promise<Pick<Answer<Data>, "data">>((resolve, reject) => waiting.set(id, { resolve, reject }));
+      const answer = new Promise<Pick<Answer<Data>, "data">>((resolve, reject) => (closed ? reject(closedError()) : waiting.set(id, { resolve, reject })));
       // Who does not wait for it has `onOutcome`.
       answer.catch(() => undefined);
       return answer;
     },
     forget: (id) => void waiting.delete(id),
     collect() {
+      if (closed) return;
       const wake = signal;
       upcoming = new Promise<void>((resolve) => (signal = resolve));
       wake();
       again = true;
-      if (collecting || closed) return;
+      if (collecting) return;
       collecting = true;
       void (async () => {
         while (again && !closed) {

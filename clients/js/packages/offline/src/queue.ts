@@ -29,8 +29,12 @@ export interface Queue {
 
 /** Without an answer in the server's format, the write may have been carried out, or not have arrived: it is repeated with its key. */
 const NO_ANSWER = /^(NETWORK|SERVICE_UNAVAILABLE|TOO_MANY_REQUESTS|DEADLINE_EXCEEDED|OUTCOME_UNKNOWN|EBADCSRFTOKEN|HTTP_\d+)$/;
-/** A repetition that is refused with these does not show whether the first request was carried out. */
-const UNCERTAIN = /^(LIMIT_EXCEEDED|IDEMPOTENCY_KEY_REUSED|FORBIDDEN)$/;
+/** The server has looked up the key, found nothing, and carried the request out: a repetition that is refused otherwise (validation, rights, a limit) does not show what has become of the first request. */
+const AFTER_KEY = /^(GRAPHQL_EXECUTION_ERROR|RAISE_EXCEPTION|CHECK_VIOLATION)$/;
+/** The server, or something before it, refuses this write, while it answers others. */
+const OF_THIS_WRITE = /^(DEADLINE_EXCEEDED|EBADCSRFTOKEN|HTTP_4(?!08|25)\d\d)$/;
+/** A write that is refused so that often is given up, about a minute after the first time: those behind it wait. */
+const ATTEMPTS = 8;
 
 const codesOf = (error: GomError): string[] => error.details.errors?.map((each) => each.extensions?.code ?? "") ?? [error.code];
 
@@ -57,9 +61,13 @@ export function createQueue({ sender, store, guard, leader, repeatFor, stopOnRef
   };
   const refused = async (write: StoredWrite, repeated: boolean, error: GomError): Promise<void> => {
     const failure = failureOf(error);
-    if (repeated && codesOf(error).some((code) => UNCERTAIN.test(code))) return settle(write, { kind: "unknown", error: failure });
+    if (repeated && !codesOf(error).every((code) => AFTER_KEY.test(code))) return settle(write, { kind: "unknown", error: failure });
     return settle(write, { kind: "refused", data: error.details.data, error: failure }, stopOnRefusal);
   };
+  const forgotten = (write: StoredWrite): Promise<void> =>
+    settle(write, { kind: "unknown", error: { code: "OUTCOME_UNKNOWN", message: "It was sent, and its key is no longer kept. Read before you write it again" } });
+  // A clock that was put back has lost the time of the first attempt.
+  const mayBeForgotten = ({ sentAt }: StoredWrite): boolean => sentAt !== undefined && Math.abs(Date.now() - sentAt) > repeatFor;
   /** Sends one write; rejects if it has to be sent again. */
   const send = async (write: StoredWrite): Promise<void> => {
     await guard.check();
@@ -68,6 +76,8 @@ export function createQueue({ sender, store, guard, leader, repeatFor, stopOnRef
     if (!(await store.mark(leader, write, write.sentAt ?? Date.now()))) return;
     // Meanwhile another viewer may have logged in. From here on, the client sends it as this one or not at all.
     if (!guard.still()) await guard.check();
+    // Or the page was suspended for days.
+    if (mayBeForgotten(write)) return forgotten(write);
     try {
       const { data } = await sender.mutate<unknown, unknown>(write.document, write.variables, { idempotencyKey: write.id, signal });
       await settle(write, { kind: "done", data });
@@ -79,18 +89,21 @@ export function createQueue({ sender, store, guard, leader, repeatFor, stopOnRef
 
   const run = async (): Promise<void> => {
     let reachable = false;
+    /** How often the write `given` was refused without an answer. */
+    let given: string | undefined;
+    let refusals = 0;
     for (let failures = 0; !signal.aborted; ) {
       let delay: number | undefined;
+      let write: StoredWrite | undefined;
       try {
         news = false;
-        const write = await store.next();
+        write = await store.next();
         if (!write || write.refusal) {
           if (!news) await pause(undefined, signal, (wake) => (queued = wake));
           continue;
         }
-        // A clock that was put back has lost the time of the first attempt.
-        if (write.sentAt !== undefined && Math.abs(Date.now() - write.sentAt) > repeatFor) {
-          await settle(write, { kind: "unknown", error: { code: "OUTCOME_UNKNOWN", message: "It was sent, and its key is no longer kept. Read before you write it again" } });
+        if (mayBeForgotten(write)) {
+          await forgotten(write);
           continue;
         }
         if (!reachable) await reach();
@@ -103,6 +116,16 @@ export function createQueue({ sender, store, guard, leader, repeatFor, stopOnRef
         if (error instanceof Superseded) return superseded();
         const failure = asError(error);
         if (endsViewer(failure.code)) return end(failure);
+        if (write) {
+          const last = failureOf(failure);
+          // Only where the server has just answered something else.
+          if (reachable && OF_THIS_WRITE.test(failure.code)) {
+            refusals = given === write.id ? refusals + 1 : 1;
+            given = write.id;
+          }
+          const done = given === write.id && refusals >= ATTEMPTS ? settle(write, { kind: "unknown", error: last }) : write.lastError?.code !== last.code && store.note(write, last);
+          await Promise.resolve(done).catch(() => undefined);
+        }
         reachable = false;
         delay = Math.max(backoff(failures), failure.details.retryAfter ?? 0);
         failures += 1;

@@ -1,9 +1,9 @@
 // What is stored: the rows of sets with their cursors, writes, and what has become of them.
 import { GomError } from "@gom/client";
 import type { Row } from "@gom/client";
-import { openDatabase, result, transact } from "./database.js";
-import { Superseded } from "./errors.js";
-import type { Outcome, QueuedWrite } from "./types.js";
+import { connect, result } from "./database.js";
+import { LoggedOut, Superseded } from "./errors.js";
+import type { Failure, Outcome, QueuedWrite } from "./types.js";
 import type { Owner } from "./viewer.js";
 
 /** A row as it is stored, with its place among the others. */
@@ -39,16 +39,21 @@ export interface StoredWrite extends QueuedWrite {
   readonly seq: number;
   /** The tab that has queued it. */
   readonly tab: string;
+  /** With whose claims it was queued, as a digest: it is sent with no others. */
+  readonly viewer: string;
 }
+
+/** A write before it is stored. */
+export type NewWrite = Omit<StoredWrite, "seq" | "viewer" | "otherClaims">;
 
 export interface StoredOutcome extends Outcome {
   readonly seq: number;
   readonly tab: string;
 }
 
-/** The store of one viewer. No rows of another viewer come out of it, and no writes of another user. */
+/** The store of one viewer. No rows of another viewer come out of it, and no writes of another user; nor is one sent that the user has queued with other claims. */
 export interface Store {
-  /** Makes the viewer the owner of the rows; those of another are removed. */
+  /** Makes the viewer the owner of the rows; those of another are removed. Rejects with `LoggedOut` if the session has ended. */
   adopt(): Promise<void>;
   /** Makes this tab the leader: what earlier leaders store from now on is refused. Returns the leader's number. */
   lead(): Promise<number>;
@@ -56,16 +61,20 @@ export interface Store {
   /** `false`: it does not fit; the set is not stored any more. Rejects with `Superseded`. */
   save(leader: number, step: Step): Promise<boolean>;
   forget(set: string): Promise<void>;
-  /** Removes the viewer's rows. */
-  wipe(): Promise<void>;
-  enqueue(write: Omit<StoredWrite, "seq">): Promise<void>;
+  /** Removes the viewer's rows. `loggedOut`: the session that has ended, which cannot become the owner again. */
+  wipe(loggedOut?: string): Promise<void>;
+  enqueue(write: NewWrite): Promise<void>;
+  /** The user's, with any claims. */
   writes(): Promise<readonly StoredWrite[]>;
+  /** The first of this viewer. */
   next(): Promise<StoredWrite | undefined>;
+  /** Keeps why the last attempt has failed. */
+  note(write: StoredWrite, lastError: Failure): Promise<void>;
   /** Stores when a write was first sent; `false` if it waits no more. Rejects with `Superseded`. */
   mark(leader: number, write: StoredWrite, sentAt: number): Promise<boolean>;
-  /** Removes a write and keeps what has become of it, in one step; nothing if it is not there any more. `hold`: a refused write stays, and holds up the others. */
-  settle(write: StoredWrite, outcome: Omit<Outcome, "write">, hold?: boolean): Promise<void>;
-  /** Removes the viewer's writes, and what has become of earlier ones. */
+  /** Removes a write and keeps what has become of it, in one step; `false` if it is not there any more. `hold`: a refused write stays, and holds up the others. */
+  settle(write: StoredWrite, outcome: Omit<Outcome, "write">, hold?: boolean): Promise<boolean>;
+  /** Removes the user's writes, and what has become of earlier ones. */
   discardAll(): Promise<void>;
   outcomes(): Promise<readonly StoredOutcome[]>;
   /** Removes an outcome; whether it was there: one tab only takes it. */
@@ -86,7 +95,7 @@ const HELD_FOR = 7 * 86_400_000;
 const MAX_OUTCOMES = 1_000;
 /** Of a larger answer only the outcome is stored. Characters. */
 const MAX_ANSWER = 65_536;
-/** The server accepts no larger request. Characters. */
+/** The server accepts no larger request (`limits.body_bytes`). */
 const MAX_WRITE = 1_048_576;
 
 interface SetRecord {
@@ -98,30 +107,41 @@ interface SetRecord {
 
 export const queueFull = (limit: number): GomError => new GomError("QUEUE_FULL", `${limit} writes wait; send or discard some first (maxWrites)`);
 
-export function checkSize(write: Pick<QueuedWrite, "document" | "variables">): void {
-  const size = JSON.stringify([write.document, write.variables]).length;
-  if (size > MAX_WRITE) throw new GomError("QUEUE_FULL", `The write has ${size} characters; the limit is ${MAX_WRITE}`);
+export function checkSize({ id, document, variables }: NewWrite): void {
+  // As the client sends it.
+  const size = new TextEncoder().encode(JSON.stringify({ query: document, variables, extensions: { idempotencyKey: id } })).length;
+  if (size > MAX_WRITE) throw new GomError("QUEUE_FULL", `The write has ${size} bytes; the limit is ${MAX_WRITE}`);
 }
 
 /** A write as applications see it. */
-export const publicWrite = ({ id, document, variables, queuedAt, sentAt, refusal }: StoredWrite): QueuedWrite => ({ id, document, variables, queuedAt, sentAt, refusal });
+export const publicWrite = ({ id, document, variables, queuedAt, sentAt, refusal, lastError, viewer }: StoredWrite, reader = viewer): QueuedWrite => ({
+  id,
+  document,
+  variables,
+  queuedAt,
+  sentAt,
+  refusal,
+  lastError,
+  otherClaims: viewer !== reader,
+});
 
 /** An outcome whose answer is small enough to be kept. */
 export function kept(outcome: Omit<Outcome, "write">): Omit<Outcome, "write"> {
   return (JSON.stringify(outcome.data) ?? "").length > MAX_ANSWER ? { ...outcome, data: undefined } : outcome;
 }
 
-/** The owner's part of a database. */
-export async function openStore(name: string, { viewer, user }: Owner, limits: Limits): Promise<Store> {
-  const database = await openDatabase(name);
+/** The owner's part of a database. `lost` is called if it cannot be used any more. */
+export async function openStore(name: string, { viewer, user, session }: Owner, limits: Limits, lost: () => void = () => undefined): Promise<Store> {
+  const database = await connect(name, lost);
   const rowsOf = (set: string): IDBKeyRange => IDBKeyRange.bound([set], [set, []]);
   const own = IDBKeyRange.bound([user], [user, []]);
+  const ownClaims = IDBKeyRange.bound([viewer], [viewer, []]);
   const write = <T>(work: (transaction: IDBTransaction) => Promise<T>, durability: IDBTransactionDurability = "relaxed"): Promise<T> =>
-    transact(database, "readwrite", durability, work);
-  const read = <T>(work: (transaction: IDBTransaction) => Promise<T>): Promise<T> => transact(database, "readonly", "default", work);
+    database.transact("readwrite", durability, work);
+  const read = <T>(work: (transaction: IDBTransaction) => Promise<T>): Promise<T> => database.transact("readonly", "default", work);
   const owner = (transaction: IDBTransaction): Promise<unknown> => result(transaction.objectStore("owner").get("viewer") as IDBRequest<unknown>);
   const leading = async (transaction: IDBTransaction, leader: number): Promise<void> => {
-    if ((await result(transaction.objectStore("owner").get(`leader ${user}`) as IDBRequest<unknown>)) !== leader) throw new Superseded();
+    if ((await result(transaction.objectStore("owner").get(`leader ${viewer}`) as IDBRequest<unknown>)) !== leader) throw new Superseded();
   };
   const removeSet = (transaction: IDBTransaction, set: string): void => {
     transaction.objectStore("sets").delete(set);
@@ -173,16 +193,20 @@ export async function openStore(name: string, { viewer, user }: Owner, limits: L
   return {
     adopt: () =>
       write(async (transaction) => {
+        const mark = await result(transaction.objectStore("owner").get("logged out") as IDBRequest<unknown>);
+        if (session !== undefined && mark === session) throw new LoggedOut();
         if ((await owner(transaction)) !== viewer) clear(transaction);
         transaction.objectStore("owner").put(viewer, "viewer");
+        // Nobody is no other user: whose the writes are may come back.
+        if (!user) return;
         removeOld(transaction.objectStore("outcomes").index("settledAt"), true);
         removeOld(transaction.objectStore("writes").index("queuedAt"), false);
       }),
     lead: () =>
-      write(async (transaction) => {
+      urgent(async (transaction) => {
         const store = transaction.objectStore("owner");
-        const leader = (((await result(store.get(`leader ${user}`) as IDBRequest<unknown>)) as number | undefined) ?? 0) + 1;
-        store.put(leader, `leader ${user}`);
+        const leader = (((await result(store.get(`leader ${viewer}`) as IDBRequest<unknown>)) as number | undefined) ?? 0) + 1;
+        store.put(leader, `leader ${viewer}`);
         return leader;
       }),
     load: (set) =>
@@ -220,17 +244,27 @@ export async function openStore(name: string, { viewer, user }: Owner, limits: L
       }
     },
     forget: (set) => write(async (transaction) => ((await owner(transaction)) === viewer ? removeSet(transaction, set) : undefined)),
-    wipe: () => write(async (transaction) => ((await owner(transaction)) === viewer ? clear(transaction) : undefined)),
+    wipe: (loggedOut) =>
+      write(async (transaction) => {
+        if ((await owner(transaction)) === viewer) clear(transaction);
+        if (loggedOut !== undefined) transaction.objectStore("owner").put(loggedOut, "logged out");
+      }),
     enqueue: async (queued) => {
       checkSize(queued);
       await urgent(async (transaction) => {
         const writes = transaction.objectStore("writes");
         if ((await result(writes.index("user").count(own))) >= limits.maxWrites) throw queueFull(limits.maxWrites);
-        writes.add({ ...queued, user });
+        writes.add({ ...queued, user, viewer });
       });
     },
     writes: () => read((transaction) => result(transaction.objectStore("writes").index("user").getAll(own) as IDBRequest<StoredWrite[]>)),
-    next: () => read((transaction) => result(transaction.objectStore("writes").index("user").get(own) as IDBRequest<StoredWrite | undefined>)),
+    next: () => read((transaction) => result(transaction.objectStore("writes").index("viewer").get(ownClaims) as IDBRequest<StoredWrite | undefined>)),
+    note: ({ seq }, lastError) =>
+      write(async (transaction) => {
+        const writes = transaction.objectStore("writes");
+        const found = await result(writes.get(seq) as IDBRequest<StoredWrite | undefined>);
+        if (found) writes.put({ ...found, lastError });
+      }),
     mark: (leader, { seq }, sentAt) =>
       urgent(async (transaction) => {
         await leading(transaction, leader);
@@ -243,7 +277,7 @@ export async function openStore(name: string, { viewer, user }: Owner, limits: L
       urgent(async (transaction) => {
         const writes = transaction.objectStore("writes");
         const found = await result(writes.get(seq) as IDBRequest<StoredWrite | undefined>);
-        if (!found) return;
+        if (!found) return false;
         if (hold) writes.put({ ...found, refusal: outcome.error });
         else writes.delete(seq);
         const outcomes = transaction.objectStore("outcomes");
@@ -252,7 +286,8 @@ export async function openStore(name: string, { viewer, user }: Owner, limits: L
           const oldest = await result(outcomes.index("user").getKey(own));
           if (oldest !== undefined) outcomes.delete(oldest);
         }
-        outcomes.put({ seq, tab: found.tab, user, settledAt: Date.now(), write: publicWrite(found), ...kept(outcome) });
+        outcomes.put({ seq, tab: found.tab, user, viewer: found.viewer, settledAt: Date.now(), write: publicWrite(found, viewer), ...kept(outcome) });
+        return true;
       }),
     discardAll: () =>
       write(async (transaction) => {
@@ -261,7 +296,12 @@ export async function openStore(name: string, { viewer, user }: Owner, limits: L
           for (const key of await result(store.index("user").getAllKeys(own))) store.delete(key);
         }
       }),
-    outcomes: () => read((transaction) => result(transaction.objectStore("outcomes").index("user").getAll(own) as IDBRequest<StoredOutcome[]>)),
+    outcomes: () =>
+      read(async (transaction) => {
+        const all = await result(transaction.objectStore("outcomes").index("user").getAll(own) as IDBRequest<(StoredOutcome & { readonly viewer: string })[]>);
+        // What a write has returned is for the claims that it was sent with.
+        return all.map(({ viewer: of, ...each }) => (of === viewer ? each : { ...each, data: undefined }));
+      }),
     take: (seq) =>
       write(async (transaction) => {
         const outcomes = transaction.objectStore("outcomes");

@@ -52,6 +52,10 @@ export interface QueuedWrite {
   readonly queuedAt: number;
   /** When it was first sent: it may have been carried out since. */
   readonly sentAt?: number | undefined;
+  /** Why the last attempt to send it has failed. */
+  readonly lastError?: Failure | undefined;
+  /** Whether the user had other claims (permissions, tenant) when it was queued: it is sent when those are back. */
+  readonly otherClaims?: boolean | undefined;
   /** Why it was refused: with `onRefusal: "stop"`, it holds up the others until it is discarded. */
   readonly refusal?: Failure | undefined;
 }

@@ -8,8 +8,10 @@ import type { OfflineOptions } from "./types.js";
 export interface Owner {
   /** The user with the claims that decide what it may see: rows are theirs. */
   readonly viewer: string;
-  /** The user alone: writes are theirs, also with other claims. */
+  /** The user alone: with other claims, writes are listed, and not sent. */
   readonly user: string;
+  /** The session of cookies, if the cookies can be read. */
+  readonly session?: string | undefined;
 }
 
 /** One viewer, from the time that it was found until it changes. */
@@ -31,6 +33,8 @@ const VOLATILE = /^(iat|exp|nbf|jti|auth_time|sid|session_state|nonce|at_hash)$/
 interface Identity {
   readonly claims: string;
   readonly subject: string;
+  /** The cookie's text. */
+  readonly session?: string;
 }
 
 function identityOf(token: string): Identity {
@@ -91,7 +95,7 @@ function sourceOf({ url, token, viewer, cookiePrefix = "" }: OfflineOptions): So
       const text = pageCookie(name);
       if (!text) return undefined;
       // It is called for each look at the rows.
-      if (last?.[0] !== text) last = [text, identityOf(text)];
+      if (last?.[0] !== text) last = [text, { ...identityOf(text), session: text }];
       return last[1];
     };
     return { read: async () => peek(), peek };
@@ -105,7 +109,7 @@ function sourceOf({ url, token, viewer, cookiePrefix = "" }: OfflineOptions): So
         return text && decodeURIComponent(text);
       };
       const session = get(name);
-      return [session ? identityOf(session) : undefined, get(`${cookiePrefix}csrf-token`)];
+      return [session ? { ...identityOf(session), session } : undefined, get(`${cookiePrefix}csrf-token`)];
     };
     return { read: async () => (await readBoth())[0], readBoth };
   }
@@ -149,6 +153,7 @@ export async function openGuard(options: OfflineOptions, changed: (error: GomErr
   return {
     viewer: await digest(own.claims),
     user: await digest(own.subject),
+    session: own.session === undefined ? undefined : await digest(own.session),
     fetch: token || source.peek ? given : guarded,
     token:
       token &&
