@@ -34,9 +34,9 @@ test("the core has at most 5 KiB, minified and compressed, and no dependencies",
   assert.deepEqual([dependencies, sideEffects], [undefined, false]);
 });
 
-test("@gom/offline adds at most 10 KiB to the core, its only peer", () => {
+test("@gom/offline adds at most 11 KiB to the core, its only peer", () => {
   const whole = size('export * from "@gom/offline"', ["@gom/client"]);
-  assert.ok(whole <= 10 * 1024, `${whole} bytes`);
+  assert.ok(whole <= 11 * 1024, `${whole} bytes`);
   const { dependencies, peerDependencies, sideEffects } = JSON.parse(readFileSync(`${root}packages/offline/package.json`, "utf8"));
   assert.deepEqual([dependencies, Object.keys(peerDependencies), sideEffects], [undefined, ["@gom/client"], false]);
 });
