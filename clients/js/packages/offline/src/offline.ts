@@ -116,8 +116,9 @@ export async function startOffline({ options, name, guard, store, shared, openAg
     if (!stop(error)) return;
     for (const each of [...views.values()].flatMap((all) => [...all])) each.end(error);
     // A tab that wakes late would remove the rows of the session after that.
+    const removed = elsewhere ? Promise.resolve() : store.wipe(loggedOut);
     if (!elsewhere) tabs?.post({ type: "ended", error: failureOf(error) });
-    wiped = (elsewhere ? Promise.resolve() : store.wipe(loggedOut))
+    wiped = removed
       .catch(() => undefined)
       .finally(() => {
         tabs?.close();
