@@ -93,6 +93,8 @@ test("the program of docs/clients/offline.md does what its page says", async () 
   await shows("stored", await sorted());
   const [first] = await sorted();
   proxy.up = true;
+  // At once, and not after the next delay.
+  await tab.reload();
   await until(async () => (await sorted()).includes(`${first}!`));
   await shows("open", await sorted());
   assert.deepEqual(alerts, []);

@@ -569,8 +569,8 @@ test("after a log-out for which the server was not reached, no tab opens with th
     reached = true;
     await assert.rejects(open(), { code: "UNAUTHENTICATED" });
     assert.deepEqual([document.cookie, logOuts], ["", 3]);
-    // Another session of the same user.
-    document.cookie = session.replace(/=[^;]*/, `=${encodeURIComponent(jwt("ana", 2).split(".").slice(0, 2).join("."))}`);
+    // Another session of the same user, whose cookie may be equal.
+    document.cookie = session;
     const set = (await open()).set();
     await shows(set, "a a");
   } finally {

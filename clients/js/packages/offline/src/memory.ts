@@ -13,6 +13,7 @@ export function openMemory({ maxWrites }: Limits): Store {
     save: async () => false,
     forget: async () => undefined,
     wipe: async () => undefined,
+    allow: async () => undefined,
     note: async ({ seq }, lastError) => {
       const found = writes.get(seq);
       if (found) writes.set(seq, { ...found, lastError });

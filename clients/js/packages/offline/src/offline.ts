@@ -350,6 +350,7 @@ export async function startOffline({ options, name, guard, store, shared, openAg
       if (closed) {
         // Another tab may have opened again before the cookies were gone.
         await guard.check(true).catch(() => store.wipe()).catch(() => undefined);
+        await closed.then(store.allow).catch(() => undefined);
         if (shared) announce(channel, guard.viewer, { type: "check" });
       }
       store.close();

@@ -26,14 +26,15 @@ async function adopt(name: string, owner: Owner, limits: Limits, lost?: () => vo
 /** The longest that a log-out is waited for. Milliseconds. */
 const LOG_OUT_TIMEOUT = 10_000;
 
-/** Closes the session of a log-out for which the server was not reached. */
-async function logOutAgain(options: OfflineOptions): Promise<void> {
+/** Closes the session of a log-out for which the server was not reached; whether it is closed. */
+async function logOutAgain(options: OfflineOptions): Promise<boolean> {
   const client = createClient(options);
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, LOG_OUT_TIMEOUT)));
-  await Promise.race([client.session.logOut().catch(() => undefined), late]);
+  const late = new Promise<boolean>((resolve) => (timer = setTimeout(() => resolve(false), LOG_OUT_TIMEOUT)));
+  const closed = await Promise.race([client.session.logOut().then(() => true, () => false), late]);
   clearTimeout(timer);
   client.close();
+  return closed;
 }
 
 /**
@@ -62,7 +63,10 @@ export async function openOffline(options: OfflineOptions): Promise<Offline> {
   };
   const stored = canShare() ? await adopt(name, guard, limits, noteLost).catch((error: unknown) => (error instanceof LoggedOut ? error : undefined)) : undefined;
   if (stored instanceof LoggedOut) {
-    await logOutAgain({ ...options, ...(guard.fetch && { fetch: guard.fetch }) });
+    if (await logOutAgain({ ...options, ...(guard.fetch && { fetch: guard.fetch }) })) {
+      const store = await openStore(name, guard, limits);
+      await store.allow().finally(() => store.close());
+    }
     throw unauthenticated();
   }
   return startOffline({

@@ -63,6 +63,8 @@ export interface Store {
   forget(set: string): Promise<void>;
   /** Removes the viewer's rows. `loggedOut`: the session that has ended, which cannot become the owner again. */
   wipe(loggedOut?: string): Promise<void>;
+  /** The server has closed that session: the cookies of one that is opened within the same second may be equal. */
+  allow(): Promise<void>;
   enqueue(write: NewWrite): Promise<void>;
   /** The user's, with any claims. */
   writes(): Promise<readonly StoredWrite[]>;
@@ -249,6 +251,7 @@ export async function openStore(name: string, { viewer, user, session }: Owner, 
         if ((await owner(transaction)) === viewer) clear(transaction);
         if (loggedOut !== undefined) transaction.objectStore("owner").put(loggedOut, "logged out");
       }),
+    allow: () => write(async (transaction) => void transaction.objectStore("owner").delete("logged out")),
     enqueue: async (queued) => {
       checkSize(queued);
       await urgent(async (transaction) => {
