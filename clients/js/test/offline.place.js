@@ -171,3 +171,13 @@ export const closeAll = () => {
   for (const offline of opened) offline.close();
   opened.clear();
 };
+
+/** Everything in the database. */
+export async function dump() {
+  const [{ name }] = await indexedDB.databases();
+  const database = await new Promise((done) => (indexedDB.open(name).onsuccess = ({ target }) => done(target.result)));
+  const all = {};
+  for (const store of database.objectStoreNames) all[store] = await new Promise((done) => (database.transaction(store).objectStore(store).getAll().onsuccess = ({ target }) => done(target.result)));
+  database.close();
+  return all;
+}

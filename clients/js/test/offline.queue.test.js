@@ -345,7 +345,7 @@ test("a repetition that is refused before its key is looked up is of unknown out
   }
 });
 
-test("a write that something before the server refuses does not hold up the others for ever, and lists its last error", async () => {
+test("a write that something before the server refuses holds up the others for a while only, and lists its last error", async () => {
   const server = playServer();
   server.mutate = ({ variables }) => (variables.n === 1 ? new Response("too large", { status: 413 }) : { data: { write: variables.n } });
   const tab = await openTab(server);
