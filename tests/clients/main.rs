@@ -67,6 +67,7 @@ fn the_notifications_of_a_page_and_a_worker_pass_their_tests() {
 fn the_rows_and_writes_kept_in_a_browser_pass_their_tests() {
     pass(&[
         "test/offline.sets.test.js",
+        "test/offline.tabs.test.js",
         "test/offline.queue.test.js",
         "test/offline.browser.test.js",
     ]);
