@@ -46,7 +46,7 @@ export function createQueue(client: Client): Queue {
         // Another viewer is there, to whom what waits does not belong.
         if (code === "UNAUTHENTICATED") refuse();
       });
-      // Without the results, which would be kept for ever.
+      // Without the results, which would be kept without end.
       last = Promise.allSettled([last, answer]).then(() => undefined);
       return answer;
     },
