@@ -2,11 +2,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ApolloClient, ApolloLink, CombinedGraphQLErrors, InMemoryCache, gql } from "@apollo/client";
+import { ErrorLink } from "@apollo/client/link/error";
 import { RetryLink } from "@apollo/client/link/retry";
 import { GomLink, keepList } from "@gom/apollo";
 import { createClient } from "@gom/client";
 import { until } from "./place.js";
-import { answered, json, refused, script, scriptedSocket, turns, url } from "./scripts.js";
+import { answered, json, jwt, refused, script, scriptedSocket, turns, url } from "./scripts.js";
 
 const WRITE = gql("mutation { write { id } }");
 const READ = gql("{ read { id } }");
@@ -74,6 +75,23 @@ test("a mutation that ended with its viewer is not repeated by RetryLink as the 
   assert.deepEqual(sent.map(({ path }) => path), ["/graphql", "/auth/logout"]);
 });
 
+test("a mutation that the server refused without a viewer is not repeated by ErrorLink as the next one", async () => {
+  const before = [new ErrorLink(({ operation, forward }) => forward(operation))];
+  const { apollo, sent } = place([refused("UNAUTHENTICATED"), refused("UNAUTHENTICATED"), done()], { before });
+  await assert.rejects(apollo.mutate({ mutation: WRITE }), { code: "UNAUTHENTICATED" });
+  // The client has asked for a newer token once.
+  assert.ok(sent.length <= 2, `${sent.length} requests`);
+});
+
+test("the key of a mutation whose outcome is unknown is in the extensions of its error", async () => {
+  const { apollo, sent } = place([refused("OUTCOME_UNKNOWN"), done()], { gom: { retryFor: 0 } });
+  const { error } = await apollo.mutate({ mutation: WRITE, errorPolicy: "all" });
+  const { idempotencyKey } = error.extensions;
+  await apollo.mutate({ mutation: WRITE, context: { gom: { idempotencyKey } } });
+  assert.match(idempotencyKey, /^[0-9a-f]{32}$/);
+  assert.deepEqual(sent.map(({ body }) => body.extensions.idempotencyKey), [idempotencyKey, idempotencyKey]);
+});
+
 test("with `readOwnWrites`, a query includes the mutations before it, also those that overlapped", async () => {
   const gates = [];
   const held = (answer) => new Promise((release) => gates.push(() => release(answer)));
@@ -104,6 +122,15 @@ test("a position that the server no longer has is given up, and one of the calle
   await apollo.query({ query: READ, fetchPolicy: "network-only" });
   assert.deepEqual(sent.slice(1).map(({ body }) => body.extensions.after), ["m1", undefined, undefined]);
   await assert.rejects(apollo.query({ query: READ, fetchPolicy: "network-only", context: { gom: { after: "x" } } }), (error) => CombinedGraphQLErrors.is(error));
+});
+
+test("a position that the server cannot open is given up, unless the query is what it refuses", async () => {
+  const { apollo, sent } = place([done("m1"), refused("BAD_USER_INPUT"), refused("BAD_USER_INPUT"), refused("BAD_USER_INPUT"), read(), read()], { link: { readOwnWrites: true } });
+  await apollo.mutate({ mutation: WRITE });
+  await assert.rejects(apollo.query({ query: READ }), (error) => CombinedGraphQLErrors.is(error));
+  await apollo.query({ query: READ });
+  await apollo.query({ query: READ, fetchPolicy: "network-only" });
+  assert.deepEqual(sent.slice(1).map(({ body }) => body.extensions.after), ["m1", undefined, "m1", undefined, undefined]);
 });
 
 test("without `readOwnWrites`, a mutation asks for its position only if its caller does", async () => {
@@ -151,11 +178,37 @@ test("a live query delivers each result into the cache, until it is unsubscribed
   await assert.rejects(apollo.query({ query: LIVE, fetchPolicy: "network-only" }), { name: "TypeError", message: /queryDeduplication: false/ });
 });
 
+test("equal live queries share one stream, also after a refetch, until the last of them ends", async () => {
+  const LIVE = gql("query @live { read { id } }");
+  const { apollo, sockets } = place([]);
+  const watch = () => {
+    const seen = [];
+    const query = apollo.watchQuery({ query: LIVE, fetchPolicy: "cache-and-network", context: { queryDeduplication: false } });
+    return { query, seen, subscription: query.subscribe(({ data }) => data && seen.push(data.read.id)) };
+  };
+  const first = watch();
+  const { socket, receive } = await opened(sockets);
+  receive({ type: "next", payload: { data: { read: { __typename: "Row", id: "a" } }, revision: 1 } });
+  for (let turn = 0; turn < 3; turn += 1) void first.query.refetch();
+  const second = watch();
+  await until(() => second.seen.at(-1) === "a");
+  assert.equal(socket.started.length, 1);
+  first.subscription.unsubscribe();
+  receive({ type: "next", payload: { patch: [{ op: "replace", path: "/read/id", value: "b" }], revision: 2 } });
+  await until(() => second.seen.at(-1) === "b");
+  assert.ok(!socket.closed);
+  second.subscription.unsubscribe();
+  await until(() => socket.closed);
+  const third = watch();
+  assert.equal((await opened(sockets, 2)).socket.started.length, 1);
+  third.subscription.unsubscribe();
+});
+
 /** A kept list that is open, what it shows, and what sends its events. */
-async function kept(rows, { more = [], gom } = {}) {
+async function kept(rows, { more = [], gom, list: rules } = {}) {
   const { apollo, client, sent, sockets } = place([answered({ rows }, "c0"), ...more], { gom });
   const ends = [];
-  const list = keepList(apollo, { client, query: LIST, subscription: EVENTS, onEnd: (error) => ends.push(error) });
+  const list = keepList(apollo, { client, query: LIST, subscription: EVENTS, onEnd: (error) => ends.push(error), ...rules });
   await list.ready;
   const shown = [];
   const watching = apollo.watchQuery({ query: LIST, fetchPolicy: "cache-only" }).subscribe(({ data }) => shown.push(data?.rows.map(({ name }) => name)));
@@ -186,27 +239,62 @@ test("rows come into a kept list, change, leave, and are evicted when they are d
   place.end();
 });
 
-test("an event of one row leaves the others as a mutation's newer result has them", async () => {
-  const place = await kept([row("a"), row("b")]);
+test("a mutation's result that is newer than the events stays, until a new read of the query takes its place", async () => {
+  const place = await kept([row("a"), row("b")], { more: [answered({ rows: [row("a", "newer"), row("b", "b2")] }, "c9")] });
   place.apollo.cache.modify({ id: "Row:a", fields: { name: () => "newer" } });
   place.event("UPDATED", row("b", "b2"));
-  await showing(place, ["newer", "b2"]);
-  assert.ok(place.shown.every((each) => each === undefined || each[0] === "newer" || each[1] === "b"), JSON.stringify(place.shown));
+  const { payload } = await opened(place.sockets, 2);
+  assert.deepEqual([payload.extensions.cursor, place.sent.length], ["c9", 2]);
+  assert.deepEqual(names(place.apollo), ["newer", "b2"]);
+  const first = place.shown.findIndex((each) => each?.[0] === "newer");
+  assert.ok(first >= 0 && place.shown.slice(first).every((each) => each[0] === "newer"), JSON.stringify(place.shown));
+  place.end();
+});
+
+test("a mutation whose event has come costs no read of the query", async () => {
+  const place = await kept([row("a"), row("b")]);
+  place.apollo.cache.modify({ id: "Row:a", fields: { name: () => "newer" } });
+  place.event("UPDATED", row("a", "newer"));
+  await new Promise((later) => setTimeout(later, 1_300));
+  assert.deepEqual([place.sent.length, names(place.apollo)], [1, ["newer", "b"]]);
   place.end();
 });
 
 test("an older result that another query writes over a kept list is corrected", async () => {
-  const place = await kept([row("a"), row("b")]);
+  const place = await kept([row("a"), row("b")], { more: [answered({ rows: [row("a", "a2")] }, "c9")] });
   place.event("UPDATED", row("a", "a2"));
   place.event("DELETED", null, { row: { previousValues: { id: "b" } } });
   await showing(place, ["a2"]);
-  // By then nothing is left to do that would correct it by chance.
-  await new Promise((later) => setTimeout(later, 1_200));
   place.apollo.writeQuery({ query: LIST, data: { rows: [row("a"), row("b")] } });
   await showing(place, ["a", "b"]);
   await showing(place, ["a2"]);
+  place.end();
+});
+
+test("a cleared store has the list of the viewer who reads it then, and never again the one before", async () => {
+  let viewer = "a";
+  const place = await kept([row("a"), row("b")], { gom: { token: () => jwt(viewer) }, more: [answered({ rows: [row("z")] }, "c9")] });
+  place.event("UPDATED", row("a", "a2"));
+  viewer = "b";
+  const before = place.shown.length;
   await place.apollo.clearStore();
-  await until(() => JSON.stringify(names(place.apollo)) === '["a2"]', () => "a cleared store has the list no more");
+  await until(() => JSON.stringify(names(place.apollo)) === '["z"]', () => JSON.stringify(names(place.apollo)));
+  await new Promise((later) => setTimeout(later, 1_300));
+  assert.deepEqual(names(place.apollo), ["z"]);
+  assert.ok(place.shown.slice(before).every((each) => !each?.some((name) => name !== "z")), JSON.stringify(place.shown));
+  assert.deepEqual(Object.keys(place.apollo.cache.extract()).filter((id) => id.startsWith("Row:")), ["Row:z"]);
+  assert.equal(place.sent[1].headers.get("authorization"), `Bearer ${jwt("b")}`);
+  place.end();
+});
+
+test("`compare` that throws ends the list with its error", async () => {
+  const compare = () => {
+    throw new RangeError("no order");
+  };
+  const place = await kept([row("a")], { list: { compare } });
+  place.event("CREATED", row("b"));
+  await until(() => place.ends.length === 1);
+  assert.deepEqual([place.ends[0].name, place.list.status, place.connection.socket.closed], ["RangeError", "closed", true]);
   place.end();
 });
 

@@ -4,7 +4,10 @@ import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { createClient as createSseClient } from "graphql-sse";
 import { createClient as createWsClient } from "graphql-ws";
+import { createClient } from "@gom/client";
+import { sse as sseTransport } from "@gom/client/sse";
 import WebSocket from "ws";
+import { browser } from "./browser.js";
 import { OPEN_EVENTS, OPEN_ORDERS, directly, limits, openOrders, plain, writeThroughFaults, written } from "./orders.js";
 import { dice, startProxy, startServer, until } from "./place.js";
 
@@ -36,7 +39,7 @@ test("two lists equal the query, and no write is lost or doubled", async () => {
     connectionParams: () => ({ Authorization: `Bearer ${server.token}` }),
     retryAttempts: Infinity,
     retryWait: wait,
-    shouldRetry: () => true,
+    shouldRetry: (event) => event?.code !== 4403,
   });
   const sse = createSseClient({ url: `${proxy.address}/graphql`, headers: () => ({ Authorization: `Bearer ${server.token}` }), retryAttempts: Infinity, retry: wait });
   const lists = [ws, sse].map((client) => {
@@ -70,7 +73,37 @@ test("two lists equal the query, and no write is lost or doubled", async () => {
   proxy.stop();
 });
 
-test("the end of a session takes the rows, a lost position reads them again, and an ended list starts nothing", () => {
+test("the end of a session takes the rows, over a websocket and over event streams", async () => {
+  const page = readFileSync(new URL("../../../docs/clients/graphql-ws.md", import.meta.url), "utf8");
+  const shouldRetry = eval(page.match(/shouldRetry: (.*),\n/)[1]);
+  const refusals = new Function("wait", `${page.match(/(function refusals.*?\n\})\n/s)[1]}; return refusals;`)(() => new Promise((done) => setTimeout(done, 50)));
+  const own = browser();
+  const session = createClient({ url: `${server.address}/graphql`, fetch: own.fetch, csrfToken: own.csrfToken, transport: sseTransport() });
+  await session.session.logIn({ grantType: "password", username: "paletas@demo.gom", password: server.password });
+  const cookie = own.cookies();
+  const csrf = own.csrfToken();
+  const Socket = class extends WebSocket {
+    constructor(url, protocol) {
+      super(url, protocol, { headers: { cookie, origin: server.address } });
+    }
+  };
+  const ws = createWsClient({ url: `${server.address.replace("http", "ws")}/graphql`, webSocketImpl: Socket, retryAttempts: Infinity, retryWait: () => new Promise((done) => setTimeout(done, 50)), shouldRetry });
+  const events = createSseClient({ url: `${server.address}/graphql`, headers: { cookie, "x-csrf-token": csrf, origin: server.address }, retryAttempts: Infinity, ...refusals() });
+  const lists = [ws, events].map((client) => {
+    const list = { failures: [] };
+    list.stop = keep(client, { query: "{ orders { uid } }", subscription: "subscription { order { mutation node { uid } previousValues { uid } } }", key: "uid", show: (rows) => (list.shown = rows.size), failed: (error) => list.failures.push(error) });
+    return list;
+  });
+  const state = () => JSON.stringify(lists.map(({ shown, failures }) => [shown, failures.map((error) => error?.code ?? error?.message ?? error)]));
+  await until(() => lists.every(({ shown }) => shown > 0), state, 10_000);
+  await session.session.logOut();
+  await until(() => lists.every(({ shown, failures }) => shown === 0 && failures.length === 1), state, 10_000);
+  assert.equal(lists[0].failures[0].code, 4403);
+  await ws.dispose();
+  events.dispose();
+});
+
+test("a lost position reads the rows again, a completed subscription ends the list, and an ended list starts nothing", async () => {
   const started = [];
   const client = {
     subscribe(request, sink) {
@@ -91,6 +124,9 @@ test("the end of a session takes the rows, a lost position reads them again, and
   started.at(-1).next({ data: { row: { node: { id: "b" } } }, extensions: { cursor: "c1", left: [{ id: "a" }] } });
   assert.equal(started.at(-1).request.extensions.cursor, "c1");
   started.at(-1).error([{ message: "gone", extensions: { code: "RESYNC_REQUIRED" } }]);
+  started.at(-1).complete();
+  assert.equal(started.length, 2);
+  await until(() => started.length === 3);
   read("c");
   started.at(-1).error({ code: 4403 });
   assert.deepEqual([shown, failures, started.length], [[["a"], ["b"], ["c"], []], [{ code: 4403 }], 4]);
@@ -100,4 +136,8 @@ test("the end of a session takes the rows, a lost position reads them again, and
   other();
   started.at(-1).complete();
   assert.equal(started.length, 5);
+  keep(client, list);
+  read("d");
+  started.at(-1).complete();
+  assert.deepEqual([shown.at(-1), failures.length], [[], 2]);
 });

@@ -194,6 +194,51 @@ test("an older result that another query writes into Graphcache is corrected", a
   place.end();
 });
 
+test("one list without a connection does not make the others deliver again", async () => {
+  const place = await kept(cacheExchange, [row("a")], [answered({ rows: [row("b")] }, "c5"), read()]);
+  await place.showing(["a"]);
+  const other = [];
+  const events = gql("subscription Other { row { mutation node { id name } previousValues { id } } }");
+  const { unsubscribe } = place.urql.query(gql("query Other { rows { id name } }"), {}, { ...keepList({ subscription: events }), requestPolicy: "network-only" }).subscribe((result) => other.push(result));
+  await until(() => other.length === 1 && place.connection.socket.started.length === 2);
+  const { id } = place.connection.socket.started[0];
+  // The first list is refused for a while, and waits; the other one stays open.
+  place.connection.socket.receive({ type: "error", id, payload: [{ message: "later", extensions: { code: "SERVICE_UNAVAILABLE", retryAfter: 3600 } }] });
+  await place.urql.query(READ, {});
+  await new Promise((later) => setTimeout(later, 7_000));
+  assert.ok(other.length <= 2, `${other.length} results`);
+  unsubscribe();
+  place.end();
+});
+
+test("a subscription that is started again in the task that ended it goes on", async () => {
+  const { urql, sockets } = place([]);
+  const seen = [];
+  const subscribe = () => urql.subscription(EVENTS, {}, { gom: { cursor: "c0" } }).subscribe(({ data }) => seen.push(data.row.node.id));
+  const first = subscribe();
+  await turns();
+  first.unsubscribe();
+  const second = subscribe();
+  await turns();
+  const { receive, socket } = await opened(sockets, sockets.length);
+  receive({ type: "next", payload: { data: { row: { mutation: "CREATED", node: row("a"), previousValues: null } }, extensions: { cursor: "c1", left: [] } } });
+  assert.deepEqual([seen, socket.closed], [["a"], undefined]);
+  second.unsubscribe();
+});
+
+test("`compare` that throws ends the list with its error", async () => {
+  const { urql, sockets } = place([answered({ rows: [row("a")] }, "c0")], { before: [cacheExchange] });
+  const results = [];
+  const compare = () => {
+    throw new RangeError("no order");
+  };
+  urql.query(LIST, {}, keepList({ subscription: EVENTS, compare })).subscribe((result) => results.push(result));
+  const { socket, receive } = await opened(sockets);
+  receive({ type: "next", payload: { data: { row: { mutation: "CREATED", node: row("b"), previousValues: null } }, extensions: { cursor: "c1", left: [] } } });
+  await until(() => results.at(-1)?.error);
+  assert.deepEqual([results.at(-1).error.networkError.name, socket.closed], ["RangeError", true]);
+});
+
 test("a query that is no list ends with what to mend", async () => {
   const { urql } = place([answered({ read: null })]);
   const many = await urql.query(gql("{ a { id } b { id } }"), {}, keepList({ subscription: EVENTS })).toPromise();

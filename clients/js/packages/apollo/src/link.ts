@@ -5,9 +5,10 @@ import { ApolloLink } from "@apollo/client/link";
 import { print } from "@apollo/client/utilities";
 import { GomError } from "@gom/client";
 import type { Answer, Client, GraphQLErrorLike, SubscribeHandlers } from "@gom/client";
-import { applyPatch } from "@gom/client/patch";
 import { createPositions } from "@gom/client/positions";
 import type { Positions } from "@gom/client/positions";
+import { shareLive } from "./live.js";
+import type { Observe } from "./live.js";
 
 export interface GomLinkOptions {
   readonly client: Client;
@@ -59,8 +60,9 @@ const answered = ({ data, cursor }: Answer<unknown>): ApolloLink.Result => ({ ..
 
 /** What the server refused is a result with errors, as `errorPolicy` expects; rejects with everything else. */
 function resultOf(error: unknown): ApolloLink.Result {
-  if (error instanceof GomError && error.details.errors) return formatted(error.details.data, error.details.errors);
-  throw error;
+  if (!(error instanceof GomError) || !error.details.errors) throw error;
+  const { data, errors, idempotencyKey } = error.details;
+  return { ...formatted(data, errors), ...(idempotencyKey && { extensions: { idempotencyKey } }) };
 }
 
 /** The error that ends a subscription. */
@@ -71,11 +73,13 @@ const endOf = (error: Error): Error =>
 export class GomLink extends ApolloLink {
   readonly #client: Client;
   readonly #positions: Positions | undefined;
+  readonly #live: Observe;
 
   constructor({ client, readOwnWrites = false }: GomLinkOptions) {
     super();
     this.#client = client;
     this.#positions = readOwnWrites ? createPositions(client) : undefined;
+    this.#live = shareLive(client);
   }
 
   override request(operation: ApolloLink.Operation): Observable<ApolloLink.Result> {
@@ -87,8 +91,11 @@ export class GomLink extends ApolloLink {
     const { variables } = operation;
     return new Observable((observer) => {
       if (execution.ended) return observer.error(execution.ended);
-      const failed = (error: Error): void => {
+      const mark = (error: unknown): void => {
         if (error instanceof GomError && error.code === "UNAUTHENTICATED") execution.ended = error;
+      };
+      const failed = (error: Error): void => {
+        mark(error);
         observer.error(endOf(error));
       };
       const ended = (error?: Error): void => (error ? failed(error) : observer.complete());
@@ -109,16 +116,16 @@ export class GomLink extends ApolloLink {
           observer.error(new TypeError("Apollo Client would keep every result of the live query: pass `context: { queryDeduplication: false }` with it"));
           return;
         }
-        const stream = this.#client.live(document, variables, {
-          patch: applyPatch,
-          onResult: ({ data, errors }) => observer.next(formatted(data, errors)),
-          onEnd: ended,
-        });
-        return () => stream.close();
+        return this.#live(document, variables, { next: ({ data, errors }) => observer.next(formatted(data, errors)), end: ended });
       }
       const stop = new AbortController();
       const answer = type === "mutation" ? this.#mutate(document, variables, options, execution, stop.signal) : this.#query(document, variables, options, stop.signal);
-      answer.catch(resultOf).then((result) => {
+      const refused = (error: unknown): ApolloLink.Result => {
+        // Before a link that repeats it has the result.
+        mark(error);
+        return resultOf(error);
+      };
+      answer.catch(refused).then((result) => {
         observer.next(result);
         observer.complete();
       }, failed);

@@ -33,7 +33,7 @@ export interface KeptList {
 
 /** Events that come within this time are written at once, since each write costs as much as the list is long. Milliseconds. */
 const GATHER = 10;
-/** A result of another query that is older than the last event is corrected after this time: the event of a newer one has come by then. Milliseconds. */
+/** What something else has written to the list is compared with the events after this time: the event of a newer value has mostly come by then. Milliseconds. */
 const SETTLE = 1_000;
 /** The longest wait after an event that could not be read. Milliseconds. */
 const LONGEST = 30_000;
@@ -42,6 +42,14 @@ interface Event<R> {
   readonly mutation?: string;
   readonly node?: R | null;
   readonly previousValues?: Partial<R> | null;
+}
+
+/** Whether a value of the cache is what an event says. The event may have more fields. */
+function agrees(cached: unknown, reported: unknown): boolean {
+  if (cached === reported) return true;
+  if (typeof cached !== "object" || typeof reported !== "object" || !cached || !reported) return false;
+  if (Array.isArray(cached) && (!Array.isArray(reported) || cached.length !== reported.length)) return false;
+  return Object.entries(cached).every(([name, value]) => Object.hasOwn(reported, name) && agrees(value, (reported as Record<string, unknown>)[name]));
 }
 
 /** Keeps a list in the cache equal to its query, until it is closed or the viewer ends. What `useQuery` and `watchQuery` of the query show follows the cache. */
@@ -61,6 +69,10 @@ export function keepList<R extends Row = Row, Variables extends OperationVariabl
   let changed = new Set<string>();
   let deleted: R[] = [];
   let removed = false;
+  /** Something else has written to the list: which of two values is newer is unknown. */
+  let foreign = false;
+  /** The attempt that reads the query. */
+  let reading: AbortSignal | undefined;
   let writing = false;
   let failures = 0;
   let gather: ReturnType<typeof setTimeout> | undefined;
@@ -96,13 +108,21 @@ export function keepList<R extends Row = Row, Variables extends OperationVariabl
       writing = false;
     }
   };
+  /** `compare` is the application's, and so are the merge functions of the cache: what they throw ends the list. */
+  const guarded = (act: () => void) => (): void => {
+    try {
+      act();
+    } catch (error) {
+      stream.close(error instanceof Error ? error : new GomError("FAILED", String(error)));
+    }
+  };
+  const cachedRows = (): readonly R[] | undefined => (field === undefined ? undefined : cache.readQuery<Record<string, R[]>>(place)?.[field]);
   /** Writes the rows that have changed; the others stay as the cache has them, since a mutation's result may have made them newer. */
   const write = (): void => {
     clearTimeout(gather);
     gather = undefined;
     if (field === undefined) return;
-    const cached = changed.size < rows.size ? cache.readQuery<Record<string, R[]>>(place)?.[field] : undefined;
-    const known = new Map(cached?.map((row) => [idOf(row), row]));
+    const known = new Map(changed.size < rows.size ? cachedRows()?.map((row) => [idOf(row), row]) : []);
     const list = [...rows].map(([id, row]) => (changed.has(id) ? row : (known.get(id) ?? row)));
     if (compare) list.sort(compare);
     const name = field;
@@ -115,27 +135,47 @@ export function keepList<R extends Row = Row, Variables extends OperationVariabl
     deleted = [];
   };
   const later = (): void => {
-    gather ??= setTimeout(write, GATHER);
+    gather ??= setTimeout(guarded(write), GATHER);
   };
-  const correct = (): void => {
-    settle ??= setTimeout(() => {
-      settle = undefined;
-      // Without a connection the cache may be newer, and is corrected after the next one.
-      if (stream.status !== "open") return;
-      changed = new Set(rows.keys());
-      write();
-      if (removed) cache.gc();
-      removed = false;
-    }, SETTLE);
+  /** Whether the list in the cache is what the events say. */
+  const isCurrent = (): boolean => {
+    const list = [...rows.values()];
+    return agrees(cachedRows(), compare ? list.sort(compare) : list);
   };
-  const watch = (): (() => void) => cache.watch({ ...place, optimistic: false, callback: () => void (writing || correct()) });
+  const settleLater = (): void => {
+    settle ??= setTimeout(
+      guarded(() => {
+        settle = undefined;
+        if (removed) cache.gc();
+        removed = false;
+        // Without events the cache may be newer: it is compared when they come again. A read of the query is not begun again before its end.
+        if (!foreign || stream.status !== "open" || retry !== undefined || reading) return;
+        foreign = false;
+        // The cache may have the viewer's own write, whose event is still to come: only a new read says which is newer.
+        if (!isCurrent()) stream.refresh();
+      }),
+      SETTLE,
+    );
+  };
+  const noticed = (): void => {
+    if (writing) return;
+    foreign = true;
+    settleLater();
+  };
+  const watch = (): (() => void) => cache.watch({ ...place, optimistic: false, callback: noticed });
 
   const receive = ({ data, left, errors }: EventResult<Readonly<Record<string, Event<R> | null>> | null>): void => {
     if (errors) {
       // Of a row that could not be read whole, the query says what is to be shown.
       stream.pause();
       stream.refresh();
-      retry = setTimeout(() => stream.resume(), Math.min(LONGEST, 500 * 2 ** failures));
+      retry = setTimeout(
+        () => {
+          retry = undefined;
+          stream.resume();
+        },
+        Math.min(LONGEST, 500 * 2 ** failures),
+      );
       failures += 1;
       return;
     }
@@ -148,7 +188,7 @@ export function keepList<R extends Row = Row, Variables extends OperationVariabl
       changed.delete(id);
       if (forever) deleted.push(row);
       removed = true;
-      correct();
+      settleLater();
     };
     if (event?.mutation === "DELETED") {
       remove(idOf(event.previousValues ?? {}), true);
@@ -164,20 +204,28 @@ export function keepList<R extends Row = Row, Variables extends OperationVariabl
     leaves: true,
     signal,
     async resync(stop) {
-      const { data, cursor } = await client.query(print(query), variables, { signal: stop });
-      stop.throwIfAborted();
-      if (!cursor) throw new GomError("NETWORK", "No position");
-      const list = listOf(data);
-      removed ||= rows.size > 0;
-      rows = new Map(list.map((row) => [idOf(row), row]));
-      changed = new Set(rows.keys());
-      write();
-      settled?.resolve();
-      return cursor;
+      // What is written after this may be newer than what is read here.
+      foreign = false;
+      reading = stop;
+      try {
+        const { data, cursor } = await client.query(print(query), variables, { signal: stop });
+        stop.throwIfAborted();
+        if (!cursor) throw new GomError("NETWORK", "No position");
+        const list = listOf(data);
+        removed ||= rows.size > 0;
+        rows = new Map(list.map((row) => [idOf(row), row]));
+        changed = new Set(rows.keys());
+        write();
+        if (foreign || removed) settleLater();
+        settled?.resolve();
+        return cursor;
+      } finally {
+        if (reading === stop) reading = undefined;
+      }
     },
     onResult: receive,
     onStatus(status) {
-      if (status === "open") correct();
+      if (status === "open" && foreign) settleLater();
       onStatus?.(status);
     },
     onEnd(error) {
@@ -202,11 +250,19 @@ export function keepList<R extends Row = Row, Variables extends OperationVariabl
     cache.gc();
   };
   let unwatch = watch();
-  // `clearStore` ends every watch.
+  // It may be another viewer's cache now, so what was read before is forgotten.
   const forget = apollo.onClearStore(async () => {
+    for (const timer of [gather, settle]) clearTimeout(timer);
+    gather = settle = undefined;
+    // A result that came while the store was cleared may have been written.
+    batch(() => [...rows.values(), ...deleted].forEach(evict));
+    rows = new Map();
+    changed = new Set();
+    deleted = [];
+    // Clearing ends every watch.
     unwatch();
     unwatch = watch();
-    correct();
+    stream.refresh();
   });
 
   return {

@@ -9,8 +9,8 @@ export interface Positions {
   include<Result>(read: (after: string | undefined) => Promise<Result>, signal: AbortSignal): Promise<Result>;
 }
 
-/** Of another history, or so old that every state includes it. */
-const isOver = (error: unknown): boolean => error instanceof GomError && error.code === "RESYNC_REQUIRED";
+/** Of another history, or so old that every state includes it; or one that this server cannot open. */
+const isOver = (error: unknown): boolean => error instanceof GomError && /^(RESYNC_REQUIRED|BAD_USER_INPUT)$/.test(error.code);
 
 /** For adapters: the positions of the mutations that they send through `client`. */
 export function createPositions(client: Client): Positions {
@@ -40,8 +40,10 @@ export function createPositions(client: Client): Positions {
         return await read(last);
       } catch (error) {
         if (last === undefined || !isOver(error)) throw error;
+        const result = await read(undefined);
+        // By now it was the position, and not what the caller has passed.
         latest.delete(last);
-        return await read(undefined);
+        return result;
       }
     },
   };

@@ -14,8 +14,8 @@ export interface GomExchangeOptions {
   readonly readOwnWrites?: boolean | undefined;
 }
 
-/** What an older result of another query has overwritten in a cache is delivered again after this time: the event of a newer one has come by then. Milliseconds. */
-const SETTLE = 1_000;
+/** What an older result of another query has overwritten in a cache is delivered again after this time: the event of a newer one, such as the viewer's own write, has mostly come by then. Milliseconds. */
+const SETTLE = 3_000;
 
 const isLive = ({ query }: Operation): boolean =>
   query.definitions.some((each) => each.kind === "OperationDefinition" && each.directives?.some(({ name }) => name.value === "live"));
@@ -57,38 +57,54 @@ export function gomExchange({ client, readOwnWrites = false }: GomExchangeOption
     (operations$) => {
       /** The kept lists and live queries, by the keys of their operations. */
       const shown = new Map<number, Shown>();
+      /** Those that are to be delivered again. */
+      const stale = new Set<Shown>();
       let settle: ReturnType<typeof setTimeout> | undefined;
+      const settleLater = (): void => {
+        if (stale.size === 0) return;
+        settle ??= setTimeout(() => {
+          settle = undefined;
+          for (const each of [...stale]) if (each.repeat()) stale.delete(each);
+          settleLater();
+        }, SETTLE);
+      };
       const answered = (): void => {
-        if (shown.size > 0) {
-          settle ??= setTimeout(() => {
-            settle = undefined;
-            const waiting = [...shown.values()].filter((each) => !each.repeat());
-            if (waiting.length > 0) answered();
-          }, SETTLE);
-        }
+        for (const each of shown.values()) stale.add(each);
+        settleLater();
       };
 
       const subscribe = (operation: Operation): Source<OperationResult> =>
         make(({ next, complete }) => {
           const { cursor: from, leaves, resync } = contextOf(operation);
+          let over = false;
           const stream = client.subscribe(stringifyDocument(operation.query), operation.variables, {
             leaves,
             resync,
             cursor: typeof from === "string" ? from : undefined,
             onResult: ({ data, errors, cursor, left }) => next(makeResult(operation, { data, ...(errors && { errors }), extensions: { cursor, left } } as unknown as ExecutionResult)),
             onEnd(error) {
+              // The same operation may run again by now.
+              if (over) return;
               if (error) next(failure(operation, error));
               else urql.reexecuteOperation(makeOperation("teardown", operation, operation.context));
               complete();
             },
           });
-          return () => stream.close();
+          return () => {
+            over = true;
+            stream.close();
+          };
         });
       const show = (operation: Operation, open: (target: Target) => Shown): Source<OperationResult> =>
         make(({ next, complete }) => {
           let own: Shown | undefined;
           const forget = (): void => {
-            if (own && shown.get(operation.key) === own) shown.delete(operation.key);
+            if (!own) return;
+            if (shown.get(operation.key) === own) shown.delete(operation.key);
+            stale.delete(own);
+            if (stale.size > 0) return;
+            clearTimeout(settle);
+            settle = undefined;
           };
           const end = (result?: OperationResult): void => {
             forget();

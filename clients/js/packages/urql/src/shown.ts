@@ -52,6 +52,10 @@ export function keep(client: Client, operation: Operation, { subscription, key, 
   let result: OperationResult | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
 
+  let ended = false;
+  const stop = (error: Error): void => {
+    end({ ...failure(operation, error), data: result?.data as unknown });
+  };
   const deliver = (): void => {
     timer = undefined;
     const now = set.rows();
@@ -60,24 +64,34 @@ export function keep(client: Client, operation: Operation, { subscription, key, 
     result = resultOf(operation, { data: { [field]: now } });
     next(result);
   };
-  let ended = false;
+  /** `compare` is the application's: what it throws ends the list. */
+  const guarded = (act: () => void) => (): void => {
+    try {
+      act();
+    } catch (error) {
+      ended = true;
+      set.close();
+      stop(error instanceof Error ? error : new GomError("FAILED", String(error)));
+    }
+  };
   const finish = (): void => {
     if (!set.error) return end();
     // Of a viewer who has logged out there are no rows, in the cache either. An exchange that retries would keep back a result with an error.
     if (rows) deliver();
-    end({ ...failure(operation, set.error), data: result?.data as unknown });
+    stop(set.error);
   };
   set.subscribe(() => {
+    if (ended) return;
     if (set.status !== "closed") {
-      if (rows) timer ??= setTimeout(deliver, GATHER);
-    } else if (!ended) {
+      if (rows) timer ??= setTimeout(guarded(deliver), GATHER);
+    } else {
       ended = true;
       clearTimeout(timer);
       // The set reports its status first, and its error then.
-      queueMicrotask(finish);
+      queueMicrotask(guarded(finish));
     }
   });
-  set.ready.then(deliver, () => undefined);
+  set.ready.then(guarded(deliver), () => undefined);
   return {
     get result() {
       return result;
