@@ -1,5 +1,6 @@
 // The link and the kept lists of Apollo Client with a scripted server: what is sent, and what the cache has then.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { ApolloClient, ApolloLink, CombinedGraphQLErrors, InMemoryCache, gql } from "@apollo/client";
 import { ErrorLink } from "@apollo/client/link/error";
@@ -284,6 +285,17 @@ test("a cleared store has the list of the viewer who reads it then, and never ag
   assert.ok(place.shown.slice(before).every((each) => !each?.some((name) => name !== "z")), JSON.stringify(place.shown));
   assert.deepEqual(Object.keys(place.apollo.cache.extract()).filter((id) => id.startsWith("Row:")), ["Row:z"]);
   assert.equal(place.sent[1].headers.get("authorization"), `Bearer ${jwt("b")}`);
+  place.end();
+});
+
+test("the log-out of docs/clients/apollo.md clears the store, also if the server cannot be reached", async () => {
+  const page = readFileSync(new URL("../../../docs/clients/apollo.md", import.meta.url), "utf8");
+  const [, block] = page.split("## Log in and out\n")[1].match(/```js\n(.*?)```/s);
+  const logOut = new Function("client", "apollo", `return (async () => { ${block} })()`);
+  const place = await kept([row("a")], { gom: { token: undefined, csrfToken: () => "c", retryFor: 0 }, more: [failing()] });
+  place.apollo.writeQuery({ query: READ, data: { read: { __typename: "Row", id: "other" } } });
+  await assert.rejects(logOut(place.client, place.apollo), { code: "NETWORK" });
+  assert.deepEqual([place.ends[0].code, place.apollo.cache.extract()], ["UNAUTHENTICATED", {}]);
   place.end();
 });
 
