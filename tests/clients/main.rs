@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 /// Runs Node.js in the clients' folder, and returns what it wrote.
 fn node(arguments: &[&str]) -> String {
@@ -34,6 +34,9 @@ static PACKED: LazyLock<()> = LazyLock::new(|| {
 
 /// Runs files of tests on the packed clients.
 fn pass(files: &[&str]) {
+    // One at a time: each starts servers, databases and browsers, beside which other tests have to be on time.
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     LazyLock::force(&PACKED);
     let arguments = ["--test", "--test-reporter=spec", "--test-timeout=120000"];
     let said = node(&[&arguments, files].concat());
@@ -100,20 +103,12 @@ fn react_and_tanstack_lists_equal_the_query_after_each_fault() {
 
 #[test]
 fn apollo_client_resumes_and_keeps_lists() {
-    pass(&[
-        "--test-concurrency=2",
-        "test/apollo.scripted.test.js",
-        "test/apollo.server.test.js",
-    ]);
+    pass(&["test/apollo.scripted.test.js", "test/apollo.server.test.js"]);
 }
 
 #[test]
 fn urql_resumes_and_keeps_lists() {
-    pass(&[
-        "--test-concurrency=2",
-        "test/urql.scripted.test.js",
-        "test/urql.server.test.js",
-    ]);
+    pass(&["test/urql.scripted.test.js", "test/urql.server.test.js"]);
 }
 
 #[test]
