@@ -110,10 +110,10 @@ impl Socket {
         if bytes == counted {
             return;
         }
-        let reader = self.viewer.as_ref().map_or_else(
-            || Reader::Address(Arc::clone(&self.address)),
-            |viewer| reader(viewer),
-        );
+        let reader = self
+            .viewer
+            .as_ref()
+            .map_or_else(|| Reader::Address(Arc::clone(&self.address)), reader);
         let account = self.services.requests.account_of(&reader);
         if bytes > counted && account.check().is_err() {
             self.end(
