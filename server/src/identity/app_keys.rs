@@ -63,7 +63,7 @@ impl KeyUse {
 /// Bytes of a signature: HMAC-SHA256.
 pub const SIGNATURE_BYTES: usize = 32;
 
-/// One key for each [`KeyUse`], and one for each label of an application. Signs with the current key, and accepts what that
+/// One key for each use, and one for each label of an application. Signs with the current key, and accepts what that
 /// one or the previous one signed, so that keys change without logging anybody out.
 #[derive(Clone)]
 pub struct AppKeys {

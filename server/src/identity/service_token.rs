@@ -175,7 +175,7 @@ impl ServiceTokens {
     /// Checks signature and algorithm, and of `exp`, `nbf`, role and use those that are there.
     ///
     /// # Errors
-    /// [`InvalidToken`], without a reason: it would help only those who guess.
+    /// If the token is invalid, without a reason: it would help only those who guess.
     pub fn check(&self, token: &str) -> Result<(), InvalidToken> {
         self.check_at(token, SystemTime::now())
     }
