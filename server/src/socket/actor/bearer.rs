@@ -27,7 +27,7 @@ impl Socket {
         };
         if let Ok(left) = self.services.tokens.time_left(&token) {
             if self.known && !self.viewer.as_ref().is_some_and(Viewer::is_service) {
-                return self.is_anothers();
+                return self.end_other_user();
             }
             self.until = Instant::now().checked_add(left);
             self.viewer = Some(Viewer::Service);
@@ -87,13 +87,13 @@ impl Socket {
     fn renewed_by(&mut self, user: Arc<User>, ctx: &mut <Self as Actor>::Context) {
         let own = self.viewer.as_ref().and_then(Viewer::user);
         if self.session.is_some() || own.is_none_or(|own| own.subject != user.subject) {
-            return self.is_anothers();
+            return self.end_other_user();
         }
         self.until = end_of(&user);
         self.go_on_as(user, ctx);
     }
 
-    fn is_anothers(&mut self) {
+    fn end_other_user(&mut self) {
         self.end(
             CloseCode::Forbidden,
             "the token is another viewer's: connect again",
