@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_postgres::Row;
 
 use super::budget::{Budgets, Meter};
+use super::columns::{ordinal, text, unasked, unexpected};
 use super::groups::{GroupId, Groups, Interest};
 use super::log::{Log, LogPiece, Place};
 use super::{Delivered, Encode, LiveError};
@@ -478,24 +479,4 @@ pub(super) fn changes<'a>(pieces: &'a [Piece], run: &[At]) -> Vec<&'a NodeChange
 
 fn at<'a>(run: &'a [At], row: &Row) -> Result<&'a At, StatementError> {
     run.get(ordinal(row, 0)?).ok_or_else(unasked)
-}
-
-pub(super) fn ordinal(row: &Row, column: usize) -> Result<usize, StatementError> {
-    let number: i32 = row
-        .try_get(column)
-        .map_err(|error| unexpected(&error.to_string()))?;
-    usize::try_from(number).map_err(|_| unexpected("a negative ordinal"))
-}
-
-pub(super) fn text(row: &Row, column: usize) -> Result<String, StatementError> {
-    row.try_get(column)
-        .map_err(|error| unexpected(&error.to_string()))
-}
-
-pub(super) fn unasked() -> StatementError {
-    unexpected("an ordinal that was not asked for")
-}
-
-pub(super) fn unexpected(what: &str) -> StatementError {
-    StatementError::Rejected(format!("an answer of the database holds {what}"))
 }

@@ -6,9 +6,8 @@ use tokio::time::Instant;
 
 use super::Delivered;
 use super::budget::Meter;
-use super::decide::{
-    At, Changes, Decider, TOGETHER, changes, cursor, ordinal, runs, text, unasked, unexpected,
-};
+use super::columns::{ordinal, text, unasked, unexpected};
+use super::decide::{At, Changes, Decider, TOGETHER, changes, cursor, runs};
 use crate::database::StatementError;
 
 impl Decider {

@@ -6,6 +6,7 @@ mod behind;
 mod budget;
 mod catch_up;
 mod cohort;
+mod columns;
 mod decide;
 mod feed;
 mod gathering;
