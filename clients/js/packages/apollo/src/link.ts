@@ -4,7 +4,9 @@ import { CombinedGraphQLErrors } from "@apollo/client/errors";
 import { ApolloLink } from "@apollo/client/link";
 import { print } from "@apollo/client/utilities";
 import { GomError } from "@gom/client";
-import type { Answer, Client, GraphQLErrorLike, SubscribeHandlers } from "@gom/client";
+import type { Answer, Client, GraphQLErrorLike } from "@gom/client";
+import { newKey } from "@gom/client/operation";
+import type { OperationContext } from "@gom/client/operation";
 import { createPositions } from "@gom/client/positions";
 import type { Positions } from "@gom/client/positions";
 import { shareLive } from "./live.js";
@@ -17,18 +19,7 @@ export interface GomLinkOptions {
 }
 
 /** What `context: { gom: … }` of an operation may have. */
-export interface GomContext {
-  /** Of a mutation: a key of the application's own, to repeat it later. By default a new key for each execution, which links that repeat an operation keep. `false`: no key. */
-  readonly idempotencyKey?: string | false | undefined;
-  /** Of a mutation: `true` asks for its position, in `extensions.cursor`. Of a subscription: the position after which it begins. */
-  readonly cursor?: string | boolean | undefined;
-  /** Of a query: a position that its result has to include. */
-  readonly after?: string | undefined;
-  /** Of a subscription: report rows that leave, in `extensions.left`. */
-  readonly leaves?: boolean | undefined;
-  /** Of a subscription: reads again what is shown and gives its position, where changes are no longer kept. */
-  readonly resync?: SubscribeHandlers<unknown>["resync"];
-}
+export type GomContext = OperationContext;
 
 /** What is known of one execution, which a link such as `RetryLink` may request several times. */
 interface Execution {
@@ -36,10 +27,6 @@ interface Execution {
   /** It ended with its viewer: the next viewer must not repeat it. */
   ended?: GomError;
 }
-
-const newKey = (): string =>
-  // `randomUUID` is missing in pages that are not from https.
-  Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 /** In the context, since links may pass on a copy of the operation. */
 function executionOf(operation: ApolloLink.Operation): Execution {

@@ -6,6 +6,7 @@ import { createHttp } from "./http.js";
 import type { Http } from "./http.js";
 import { openLive } from "./live.js";
 import type { LiveResult, Patcher } from "./live.js";
+import { newKey, textOf } from "./operation.js";
 import { createSession } from "./session.js";
 import type { Session } from "./session.js";
 import { createSet } from "./set.js";
@@ -104,17 +105,13 @@ export interface Client {
   close(): void;
 }
 
-const newKey = (): string =>
-  // `randomUUID` is missing in pages that are not from https.
-  Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-
 export function createClient(options: ClientOptions): Client {
   const endpoint = new URL(options.url, globalThis.location?.href);
   const auth = createAuth(endpoint, options);
   const http = createHttp(endpoint, auth, options.fetch ?? ((input, init) => fetch(input, init)));
   const Socket = options.WebSocket ?? (globalThis.WebSocket as WebSocketConstructor | undefined);
   const transport = options.transport?.(endpoint, auth, http) ?? createWebSocketTransport(endpoint, auth, Socket);
-  const { random, retryFor = 30_000 } = options;
+  const { print, random, retryFor = 30_000 } = options;
   const running = new Set<Stream>();
   let era = new AbortController();
   const end = (error?: Error): void => {
@@ -126,15 +123,9 @@ export function createClient(options: ClientOptions): Client {
     for (const stream of [...running]) stream.close(error);
   };
 
-  const textOf = (document: Operation<unknown, never>): string => {
-    if (typeof document === "string") return document;
-    const text = options.print && document.kind ? options.print(document as never) : (document.loc?.source.body ?? (document.kind ? undefined : document.toString()));
-    if (text === undefined) throw new TypeError("Pass `print` of graphql");
-    return text;
-  };
   // A copy: each repetition is equal, also if the caller changes the variables meanwhile.
   const requestOf = (document: Operation<unknown, never>, variables: unknown): WireRequest =>
-    JSON.parse(JSON.stringify({ query: textOf(document), variables })) as WireRequest;
+    JSON.parse(JSON.stringify({ query: textOf(document, print), variables })) as WireRequest;
 
   /** Sends a request until it is answered, for `retryFor`. */
   const send = (request: WireRequest, signal: AbortSignal | undefined, repeatable: boolean, turn?: Promise<unknown>): Promise<WireResult> =>

@@ -1,6 +1,7 @@
 // One tab's part: its sets and writes, and, if it leads, those of all tabs of its viewer.
 import { GomError, createClient } from "@gom/client";
-import type { Client, ClientOptions, DocumentLike, Operation, Row } from "@gom/client";
+import type { Client, ClientOptions, Operation, Row } from "@gom/client";
+import { newKey, textOf } from "@gom/client/operation";
 import { closedError, errorOf, failureOf, unauthenticated } from "./errors.js";
 import { createLeader } from "./leader.js";
 import type { Leader } from "./leader.js";
@@ -55,16 +56,7 @@ export interface Parts {
   onLost(call: () => void): void;
 }
 
-const newId = (): string => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 const copyOf = (value: unknown): unknown => (value === undefined ? undefined : (JSON.parse(JSON.stringify(value)) as unknown));
-
-function textOf(document: Operation<unknown, never>, print: ClientOptions["print"]): string {
-  if (typeof document === "string") return document;
-  const { kind, loc } = document as DocumentLike<unknown, never>;
-  const text = print && kind ? print(document as never) : (loc?.source.body ?? (kind ? undefined : document.toString()));
-  if (text === undefined) throw new TypeError("Pass `print` of graphql");
-  return text;
-}
 
 /** Calls `check` when the viewer may have changed: in another tab, or while this one was not used. */
 function watchViewer(check: () => void): () => void {
@@ -291,7 +283,7 @@ export async function startOffline({ options, name, guard, store, shared, openAg
     async write<Data, Variables>(document: Operation<Data, Variables>, variables?: Variables): Promise<Queued<Data>> {
       await check();
       if (detached) throw notStored("the database is not available");
-      const write = { id: newId(), document: textOf(document, print), variables: copyOf(variables), queuedAt: Date.now(), tab: own.tab };
+      const write = { id: newKey(), document: textOf(document, print), variables: copyOf(variables), queuedAt: Date.now(), tab: own.tab };
       const answer = outcomes.expect<Data>(write.id);
       try {
         await store.enqueue(write);

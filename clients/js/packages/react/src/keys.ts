@@ -12,7 +12,7 @@ function documentKey(document: Operation<unknown, never>): string {
   return number;
 }
 
-/** Equal variables have equal texts, in whatever order their fields were written. */
+/** Equal variables have equal texts, in any order of their fields. */
 export const variablesKey = (variables: unknown): string =>
   JSON.stringify(variables, (_, value: unknown) =>
     typeof value === "object" && value !== null && !Array.isArray(value)

@@ -1,7 +1,7 @@
 import { makeErrorResult, makeOperation, makeResult } from "@urql/core";
 import type { DocumentInput, ExecutionResult, Operation, OperationContext, OperationResult } from "@urql/core";
 import { GomError } from "@gom/client";
-import type { SubscribeHandlers } from "@gom/client";
+import type { OperationContext as GomOperationContext } from "@gom/client/operation";
 
 /** How a list is kept equal to its query. */
 export interface ListRules {
@@ -14,17 +14,7 @@ export interface ListRules {
 }
 
 /** What `context: { gom: … }` of an operation may have. */
-export interface GomContext {
-  /** Of a mutation: a key of the application's own, to repeat it later. By default a new key for each execution, which exchanges that repeat an operation keep. `false`: no key. */
-  readonly idempotencyKey?: string | false | undefined;
-  /** Of a mutation: `true` asks for its position, in `extensions.cursor`. Of a subscription: the position after which it begins. */
-  readonly cursor?: string | boolean | undefined;
-  /** Of a query: a position that its result has to include. */
-  readonly after?: string | undefined;
-  /** Of a subscription: report rows that leave, in `extensions.left`. */
-  readonly leaves?: boolean | undefined;
-  /** Of a subscription: reads again what is shown and gives its position, where changes are no longer kept. */
-  readonly resync?: SubscribeHandlers<unknown>["resync"];
+export interface GomContext extends GomOperationContext {
   /** Of a query: `keepList` sets it. */
   readonly list?: ListRules | undefined;
   /** Set by the exchange: the mutation has ended with its viewer, and may not be repeated as the next one. */

@@ -1,7 +1,7 @@
 import { createRequest, formatDocument, makeResult, stringifyDocument } from "@urql/core";
 import type { DocumentInput, ExecutionResult, Operation, OperationResult, TypedDocumentNode } from "@urql/core";
 import { GomError } from "@gom/client";
-import type { Client, Row } from "@gom/client";
+import type { Client, Row, Status } from "@gom/client";
 import { applyPatch } from "@gom/client/patch";
 import { failure } from "./context.js";
 import type { ListRules } from "./context.js";
@@ -37,6 +37,19 @@ function fieldOf({ query }: Operation): string {
   if (field === undefined || fields.length > 1) throw new GomError("BAD_SELECTION", "The query of a kept list selects one field, the list");
   return field;
 }
+
+const shownBy = (source: { readonly status: Status; close(): void }, last: () => OperationResult | undefined, next: Target["next"]): Shown => ({
+  get result() {
+    return last();
+  },
+  repeat() {
+    if (source.status !== "open") return false;
+    const result = last();
+    if (result) next(result);
+    return true;
+  },
+  close: () => source.close(),
+});
 
 /** Keeps the list of a query equal to it. */
 export function keep(client: Client, operation: Operation, { subscription, key, compare }: ListRules, { next, end }: Target): Shown {
@@ -92,17 +105,7 @@ export function keep(client: Client, operation: Operation, { subscription, key, 
     }
   });
   set.ready.then(guarded(deliver), () => undefined);
-  return {
-    get result() {
-      return result;
-    },
-    repeat() {
-      if (set.status !== "open") return false;
-      if (result) next(result);
-      return true;
-    },
-    close: () => set.close(),
-  };
+  return shownBy(set, () => result, next);
 }
 
 /** Delivers each result of a live query. */
@@ -116,15 +119,5 @@ export function watch(client: Client, operation: Operation, { next, end }: Targe
     },
     onEnd: (error) => end(error && failure(operation, error)),
   });
-  return {
-    get result() {
-      return result;
-    },
-    repeat() {
-      if (stream.status !== "open") return false;
-      if (result) next(result);
-      return true;
-    },
-    close: () => stream.close(),
-  };
+  return shownBy(stream, () => result, next);
 }
